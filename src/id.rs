@@ -1,0 +1,202 @@
+//! Identifiers: what the store and git call things.
+//!
+//! An identifier is either random (a pack, a store, a repo: never derived from content, so a name that was once collected
+//! can never be committed again by a stalled writer) or a hash recomputed from bytes whenever those bytes are read.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Text that is not the identifier it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {wanted}")]
+pub struct NotAnId {
+    text: String,
+    wanted: &'static str,
+}
+
+impl NotAnId {
+    fn new(text: &str, wanted: &'static str) -> Self {
+        let text = text.chars().take(80).collect();
+        NotAnId { text, wanted }
+    }
+}
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident, $wanted:literal, $new:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new identifier that nothing has used before.
+            #[allow(clippy::new_without_default)]
+            pub fn new() -> Self {
+                $name(Uuid::$new())
+            }
+
+            /// The identifier with these sixteen bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                $name(Uuid::from_bytes(bytes))
+            }
+
+            /// The sixteen bytes of the identifier, big-endian as RFC 9562 prints them.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let uuid = Uuid::try_parse(text).map_err(|_| NotAnId::new(text, $wanted))?;
+                // One spelling per identifier: a name in a store is compared as text.
+                if uuid.to_string() == text { Ok($name(uuid)) } else { Err(NotAnId::new(text, $wanted)) }
+            }
+        }
+    };
+}
+
+random_id! {
+    /// A pack: one immutable object of chunks or of metadata blocks. UUIDv7, so that packs list in the order they were begun.
+    PackId, "a pack id (a UUID)", now_v7
+}
+random_id! {
+    /// A store: drawn by `init`, and drawn anew when a store is copied or restored, so that no cache mistakes one for the other.
+    StoreId, "a store id (a UUID)", new_v4
+}
+random_id! {
+    /// A repo: a dataset with one life cycle, named by `datamon.toml`.
+    RepoId, "a repo id (a UUID)", new_v4
+}
+random_id! {
+    /// A bundle: one immutable dataset version.
+    BundleId, "a bundle id (a UUID)", now_v7
+}
+random_id! {
+    /// The random part of one log entry: makes "my entry" mean "exactly my bytes" (R5).
+    Nonce, "a nonce (a UUID)", new_v4
+}
+
+impl RepoId {
+    /// The repo of data pushed from a git repository that has no `datamon.toml`.
+    pub const NIL: RepoId = RepoId(Uuid::nil());
+}
+
+macro_rules! hash_id {
+    ($(#[$doc:meta])* $name:ident, $wanted:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(#[serde(with = "serde_bytes")] [u8; 32]);
+
+        impl $name {
+            /// The identifier with these 32 bytes.
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                $name(bytes)
+            }
+
+            /// The 32 bytes of the hash.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            /// Sixty-four lower-case hexadecimal digits.
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let wrong = || NotAnId::new(text, $wanted);
+                if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+                    return Err(wrong());
+                }
+                let mut bytes = [0; 32];
+                for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+                    let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+                    *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+                }
+                Ok($name(bytes))
+            }
+        }
+    };
+}
+
+hash_id! {
+    /// An LFS object: the SHA-256 of a whole file.
+    Oid, "an LFS object id (64 lower-case hexadecimal digits)"
+}
+hash_id! {
+    /// A chunk: the BLAKE3 of its raw bytes.
+    ChunkId, "a chunk id (64 lower-case hexadecimal digits)"
+}
+hash_id! {
+    /// A log entry: the BLAKE3 of the whole object in the store.
+    EntryHash, "a log entry hash (64 lower-case hexadecimal digits)"
+}
+
+impl ChunkId {
+    /// The id of a chunk with these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        ChunkId(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+impl EntryHash {
+    /// The hash of a log object with these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        EntryHash(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// What the first entry of a log names as its predecessor.
+    pub const NONE: EntryHash = EntryHash([0; 32]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_oid_is_read_back_as_it_is_shown_and_only_so() {
+        let oid = Oid::from_bytes(std::array::from_fn(|i| i as u8));
+        assert_eq!(oid.to_string().parse::<Oid>(), Ok(oid));
+        for wrong in ["", "00", &oid.to_string().to_uppercase(), &format!("{}g", &oid.to_string()[..63])] {
+            assert!(wrong.parse::<Oid>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_random_id_has_one_spelling() {
+        let id = PackId::new();
+        assert_eq!(id.to_string().parse::<PackId>(), Ok(id));
+        assert!(id.to_string().to_uppercase().parse::<PackId>().is_err());
+        assert!(format!("{{{id}}}").parse::<PackId>().is_err());
+    }
+}

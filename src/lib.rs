@@ -1,0 +1,18 @@
+//! Big data under git, in storage you own.
+//!
+//! The library reads top-down in the direction data flows; a module uses only modules of lower layers
+//! (`tests/architecture.rs` holds the list and fails on a new edge).
+//!
+//! | layer | rooms |
+//! |---|---|
+//! | L0 | [`id`] |
+//! | L1 | `store` bytes in an object store · `chunk` bytes to chunks |
+//! | L2 | [`pack`] chunks in packs · [`table`] sorted segments in packs · `cache` immutable local files |
+//! | L3 | `catalog` what exists, agreed by everyone · `git` all contact with git |
+//! | L4 | `ops` one use case per file, no terminal |
+//! | L5 | `transfer` what git-lfs will ask for, planned at once |
+//! | L6 | `cli` the terminal |
+
+pub mod id;
+pub mod pack;
+pub mod table;
