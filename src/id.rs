@@ -94,6 +94,15 @@ random_id! {
     Nonce, "a nonce (a UUID)", new_v4
 }
 
+/// What a pack holds, and so where its object lies and in which storage class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PackKind {
+    /// Chunks of files, under `data/`.
+    Data,
+    /// Metadata frames (table segments, long recipes, checkpoints), under `meta/`.
+    Meta,
+}
+
 impl RepoId {
     /// The repo of data pushed from a git repository that has no `datamon.toml`.
     pub const NIL: RepoId = RepoId(Uuid::nil());

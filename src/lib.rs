@@ -13,6 +13,8 @@
 //! | L5 | `transfer` what git-lfs will ask for, planned at once |
 //! | L6 | `cli` the terminal |
 
+pub mod chunk;
 pub mod id;
 pub mod pack;
+pub mod store;
 pub mod table;

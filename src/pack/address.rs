@@ -2,16 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::PackId;
-
-/// What a pack holds, and so where its object lies and in which storage class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum PackKind {
-    /// Chunks of files, under `data/`.
-    Data,
-    /// Metadata frames (table segments, long recipes, checkpoints), under `meta/`.
-    Meta,
-}
+use crate::id::{PackId, PackKind};
 
 /// What the catalog knows of a pack, so that a read never needs a suffix range or a HEAD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,5 +1,12 @@
 //! L2 · Packs: immutable objects of chunks or of metadata frames.
 
 mod address;
+pub mod format;
+mod reader;
+mod writer;
 
-pub use address::{Blob, PackInfo, PackKind, Term};
+pub use crate::id::PackKind;
+pub use address::{Blob, PackInfo, Term};
+pub use format::{BadPack, Footer, Frame, FrameEntry, FrameView};
+pub use reader::{PackError, decode_exact, read_blob, read_footer, verify_pack};
+pub use writer::{DATA_TARGET, Pack, PackWriter};

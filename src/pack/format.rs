@@ -1,0 +1,324 @@
+//! The byte layout of a pack. `docs/format.md` says the same in prose.
+//!
+//! ```text
+//! header · frame · frame · … · footer · trailer
+//! ```
+//! All integers are little-endian. A reader that wants whole files goes from frame header to frame header; one that wants a
+//! few bytes, or chunk ids, reads footer and trailer first. The catalog knows the size of the pack and of its footer, so
+//! neither needs a suffix range.
+
+use std::mem::size_of;
+
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::chunk::{BadFrame, Codec, compress, decompress};
+use crate::id::{ChunkId, PackKind};
+
+/// First bytes of every pack.
+pub const MAGIC: [u8; 8] = *b"datamonP";
+/// Last bytes of every pack.
+pub const END: [u8; 8] = *b"Pnomatad";
+/// Version of this layout; provisional until it is 1.
+pub const VERSION: u16 = 0;
+/// No frame declares more raw bytes: what a hostile header can make a reader allocate.
+pub const MAX_FRAME: usize = 16 << 20;
+/// No pack is larger.
+pub const MAX_PACK: usize = 64 << 20;
+
+/// First bytes of a pack.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Header {
+    magic: [u8; 8],
+    version: U16,
+    kind: u8,
+    reserved: [u8; 5],
+}
+
+/// Before the stored bytes of each frame.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct FrameHeader {
+    codec: u8,
+    reserved: [u8; 3],
+    stored: U32,
+    raw: U32,
+    /// First 16 bytes of the BLAKE3 of the raw bytes.
+    hash: [u8; 16],
+}
+
+/// One frame in the footer.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct FooterFrame {
+    stored: U32,
+    raw: U32,
+    chunks: U32,
+}
+
+/// One chunk in the footer, in the order of the raw bytes.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct FooterChunk {
+    id: [u8; 32],
+    raw: U32,
+}
+
+/// Last bytes of a pack.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Trailer {
+    footer_offset: U64,
+    frames: U32,
+    chunks: U32,
+    raw: U64,
+    /// BLAKE3 over header, footer and the trailer up to here.
+    hash: [u8; 32],
+    magic: [u8; 8],
+}
+
+/// Bytes of the header.
+pub const HEADER: usize = size_of::<Header>();
+/// Bytes of a frame header.
+pub const FRAME_HEADER: usize = size_of::<FrameHeader>();
+const TRAILER: usize = size_of::<Trailer>();
+
+/// A pack, or a part of one, that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum BadPack {
+    /// The magic is wrong.
+    #[error("it is not a pack")]
+    Magic,
+    /// A later layout.
+    #[error("it has format {0}, newer than this git-datamon reads: upgrade git-datamon")]
+    Newer(u16),
+    /// A number points outside, or contradicts another.
+    #[error("its {0} is damaged")]
+    Damaged(&'static str),
+    /// A frame whose bytes do not have the hash its header gives.
+    #[error("a frame has other bytes than were written")]
+    Hash,
+    /// A frame that cannot be decoded.
+    #[error(transparent)]
+    Frame(#[from] BadFrame),
+}
+
+fn kind_byte(kind: PackKind) -> u8 {
+    match kind {
+        PackKind::Data => 0,
+        PackKind::Meta => 1,
+    }
+}
+
+/// The first bytes of a pack of this kind.
+pub fn header(kind: PackKind) -> Header {
+    Header { magic: MAGIC, version: VERSION.into(), kind: kind_byte(kind), reserved: [0; 5] }
+}
+
+fn short_hash(raw: &[u8]) -> [u8; 16] {
+    let hash = blake3::hash(raw);
+    hash.as_bytes()[..16].try_into().expect("a BLAKE3 hash has 32 bytes")
+}
+
+/// A frame ready to be stored: its header and its bytes.
+#[derive(Clone)]
+pub struct Frame {
+    header: FrameHeader,
+    stored: Vec<u8>,
+}
+
+impl Frame {
+    /// Compress `raw` (at most [`MAX_FRAME`] bytes) if that pays.
+    pub fn encode(raw: Vec<u8>) -> Frame {
+        assert!(raw.len() <= MAX_FRAME, "a frame of {} bytes", raw.len());
+        let length = |bytes: &[u8]| U32::new(u32::try_from(bytes.len()).expect("frames are below MAX_FRAME"));
+        let (raw_length, hash) = (length(&raw), short_hash(&raw));
+        let (codec, stored) = match compress(&raw) {
+            Some(stored) => (Codec::Zstd, stored),
+            None => (Codec::Raw, raw),
+        };
+        let header = FrameHeader {
+            codec: codec as u8,
+            reserved: [0; 3],
+            stored: length(&stored),
+            raw: raw_length,
+            hash,
+        };
+        Frame { header, stored }
+    }
+
+    /// Bytes it takes in a pack, header included.
+    pub fn len(&self) -> usize {
+        FRAME_HEADER + self.stored.len()
+    }
+
+    /// Whether it holds nothing; a frame always has a header.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Raw bytes.
+    pub fn raw_len(&self) -> u32 {
+        self.header.raw.get()
+    }
+
+    pub(super) fn write(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.header.as_bytes());
+        to.extend_from_slice(&self.stored);
+    }
+}
+
+/// One frame where it lies in a buffer.
+#[derive(Clone, Copy)]
+pub struct FrameView<'a> {
+    header: FrameHeader,
+    codec: Codec,
+    stored: &'a [u8],
+}
+
+impl<'a> FrameView<'a> {
+    /// The frame at the head of `bytes`; `None` when its end lies beyond them.
+    pub fn parse(bytes: &'a [u8]) -> Result<Option<FrameView<'a>>, BadPack> {
+        let Ok((header, rest)) = FrameHeader::read_from_prefix(bytes) else { return Ok(None) };
+        let codec = Codec::from_byte(header.codec).ok_or(BadPack::Damaged("frame header"))?;
+        let (stored, raw) = (header.stored.get() as usize, header.raw.get() as usize);
+        // A frame is never larger than raw, and never larger than anything we write.
+        if raw > MAX_FRAME || stored > raw || header.reserved != [0; 3] {
+            return Err(BadPack::Damaged("frame header"));
+        }
+        Ok(rest.get(..stored).map(|stored| FrameView { header, codec, stored }))
+    }
+
+    /// Bytes it takes, header included.
+    pub fn len(&self) -> usize {
+        FRAME_HEADER + self.stored.len()
+    }
+
+    /// Whether it holds nothing; a frame always has a header.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Raw bytes it declares.
+    pub fn raw_len(&self) -> usize {
+        self.header.raw.get() as usize
+    }
+
+    /// Its raw bytes, verified.
+    pub fn decode(&self) -> Result<Vec<u8>, BadPack> {
+        let raw = decompress(self.codec, self.stored, self.raw_len())?;
+        if short_hash(&raw) == self.header.hash { Ok(raw) } else { Err(BadPack::Hash) }
+    }
+}
+
+/// What a footer says of one frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameEntry {
+    /// Offset of its header in the pack.
+    pub offset: u64,
+    /// Bytes it takes, header included.
+    pub stored: u32,
+    /// Raw bytes.
+    pub raw: u32,
+    /// Its chunks, in order; they fill the raw bytes (none in a meta pack).
+    pub chunks: Vec<(ChunkId, u32)>,
+}
+
+/// What is in a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footer {
+    /// Data or meta.
+    pub kind: PackKind,
+    /// Its frames, in order.
+    pub frames: Vec<FrameEntry>,
+}
+
+impl Footer {
+    /// Footer and trailer of a pack whose frames end at `offset`.
+    pub fn encode(&self, offset: u64) -> Vec<u8> {
+        let count = |n: usize| U32::new(u32::try_from(n).expect("a pack has fewer than 2^32 of anything"));
+        let mut bytes = Vec::new();
+        for frame in &self.frames {
+            let stored = U32::new(frame.stored - FRAME_HEADER as u32);
+            let entry = FooterFrame { stored, raw: frame.raw.into(), chunks: count(frame.chunks.len()) };
+            bytes.extend_from_slice(entry.as_bytes());
+        }
+        let chunks = self.frames.iter().flat_map(|frame| &frame.chunks);
+        for (id, raw) in chunks.clone() {
+            bytes.extend_from_slice(FooterChunk { id: *id.as_bytes(), raw: (*raw).into() }.as_bytes());
+        }
+        let mut trailer = Trailer {
+            footer_offset: offset.into(),
+            frames: count(self.frames.len()),
+            chunks: count(chunks.count()),
+            raw: self.frames.iter().map(|frame| u64::from(frame.raw)).sum::<u64>().into(),
+            hash: [0; 32],
+            magic: END,
+        };
+        trailer.hash = footer_hash(self.kind, &bytes, &trailer);
+        bytes.extend_from_slice(trailer.as_bytes());
+        bytes
+    }
+
+    /// The footer in the last `bytes` of a pack of `size` bytes and this kind.
+    pub fn parse(kind: PackKind, size: u64, bytes: &[u8]) -> Result<Footer, BadPack> {
+        let (body, trailer) = Trailer::read_from_suffix(bytes).map_err(|_| BadPack::Damaged("trailer"))?;
+        if trailer.magic != END {
+            return Err(BadPack::Magic);
+        }
+        if footer_hash(kind, body, &trailer) != trailer.hash {
+            return Err(BadPack::Damaged("footer"));
+        }
+        let offset = trailer.footer_offset.get();
+        if size.checked_sub(bytes.len() as u64) != Some(offset) {
+            return Err(BadPack::Damaged("footer offset"));
+        }
+        let (frames, rest) = <[FooterFrame]>::ref_from_prefix_with_elems(body, trailer.frames.get() as usize)
+            .map_err(|_| BadPack::Damaged("frame count"))?;
+        let chunks = <[FooterChunk]>::ref_from_bytes_with_elems(rest, trailer.chunks.get() as usize)
+            .map_err(|_| BadPack::Damaged("chunk count"))?;
+        let footer = Footer { kind, frames: place_frames(frames, chunks)? };
+        let end = footer.frames.last().map_or(HEADER as u64, |last| last.offset + u64::from(last.stored));
+        if end == offset { Ok(footer) } else { Err(BadPack::Damaged("footer")) }
+    }
+}
+
+/// Positions are prefix sums of lengths; the chunks of a frame fill it.
+fn place_frames(frames: &[FooterFrame], chunks: &[FooterChunk]) -> Result<Vec<FrameEntry>, BadPack> {
+    let (mut offset, mut rest) = (HEADER as u64, chunks);
+    let mut placed = Vec::with_capacity(frames.len());
+    for frame in frames {
+        let (own, others) =
+            rest.split_at_checked(frame.chunks.get() as usize).ok_or(BadPack::Damaged("chunk count"))?;
+        rest = others;
+        let stored = frame.stored.get().checked_add(FRAME_HEADER as u32).ok_or(BadPack::Damaged("footer"))?;
+        let chunks: Vec<_> = own.iter().map(|c| (ChunkId::from_bytes(c.id), c.raw.get())).collect();
+        let filled: u64 = chunks.iter().map(|(_, raw)| u64::from(*raw)).sum();
+        if !chunks.is_empty() && filled != u64::from(frame.raw.get()) {
+            return Err(BadPack::Damaged("chunk table"));
+        }
+        placed.push(FrameEntry { offset, stored, raw: frame.raw.get(), chunks });
+        offset += u64::from(stored);
+    }
+    if rest.is_empty() { Ok(placed) } else { Err(BadPack::Damaged("chunk count")) }
+}
+
+fn footer_hash(kind: PackKind, body: &[u8], trailer: &Trailer) -> [u8; 32] {
+    let unhashed = size_of::<[u8; 32]>() + size_of::<[u8; 8]>();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(header(kind).as_bytes()).update(body).update(&trailer.as_bytes()[..TRAILER - unhashed]);
+    *hasher.finalize().as_bytes()
+}
+
+/// Check the first bytes of a pack of this kind.
+pub fn check_header(kind: PackKind, bytes: &[u8]) -> Result<(), BadPack> {
+    let (header, _) = Header::read_from_prefix(bytes).map_err(|_| BadPack::Damaged("header"))?;
+    if header.magic != MAGIC {
+        return Err(BadPack::Magic);
+    }
+    if header.version.get() > VERSION {
+        return Err(BadPack::Newer(header.version.get()));
+    }
+    if header.kind == kind_byte(kind) { Ok(()) } else { Err(BadPack::Damaged("kind")) }
+}

@@ -1,0 +1,72 @@
+//! The seam towards an object store: six calls, each blocking, each one request.
+//!
+//! Async stays in this room: a caller that wants requests in flight uses threads. That keeps one kind of function in every
+//! layer above, and lets a decorator be thirty lines.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+/// What a create-only PUT met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Create {
+    /// The object is there with our bytes, durable.
+    Created,
+    /// The backend says that something was there. Some say so when nothing is (R5): read before believing.
+    Exists,
+}
+
+/// One listed object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Its size, bytes.
+    pub size: u64,
+}
+
+/// Why a request failed. `Missing` is not a failure: calls answer `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The caller may not do this (also what S3 says of a missing key to somebody who may not list).
+    Denied,
+    /// No space left, or a quota.
+    Full,
+    /// The backend cannot do this at all, for instance create-only on a file system without hard links.
+    Unsupported,
+    /// Anything else: worth another try.
+    Other,
+}
+
+/// A request that gave no answer one can use.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BackendError {
+    /// What kind of failure.
+    pub failure: Failure,
+    /// The backend's own words.
+    pub message: String,
+}
+
+/// Bytes by key. Object writes are atomic: a reader sees the whole object or none of it.
+pub trait Backend: Send + Sync + Debug {
+    /// The object, or the bytes of it in `range`; `None` if there is no such object. A range past the end is an error or
+    /// short, as the backend likes: callers check lengths.
+    fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError>;
+
+    /// Size of the object in bytes, `None` if there is no such object.
+    fn size(&self, key: &str) -> Result<Option<u64>, BackendError>;
+
+    /// Write the object unless one is there. `Created` means durable. After an error it may be there or not.
+    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError>;
+
+    /// Write the object, whatever was there. For hints only.
+    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError>;
+
+    /// Every object whose key begins with `prefix`, which ends in `/` or is empty.
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, BackendError>;
+
+    /// Remove the object; nothing there is fine.
+    fn delete(&self, key: &str) -> Result<(), BackendError>;
+}

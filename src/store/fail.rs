@@ -1,0 +1,107 @@
+//! A backend that fails on purpose: at the k-th request, in a chosen way. Durability is tested by failing everywhere.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use bytes::Bytes;
+
+use super::backend::{Backend, BackendError, Create, Failure, Listed};
+
+/// How the request fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing happens; an error is answered.
+    Before,
+    /// The request takes effect; an error is answered.
+    After,
+    /// The request takes effect and the answer is lost, as is every later one: the process is as good as dead.
+    Dead,
+    /// A write leaves nothing (writes are atomic) and a read gives half of the bytes.
+    Torn,
+    /// A create takes effect and is answered with "exists".
+    LostAnswer,
+}
+
+/// A backend in front of another.
+#[derive(Debug)]
+pub struct Failing {
+    inner: Arc<dyn Backend>,
+    fault: Fault,
+    at: u64,
+    served: AtomicU64,
+    hits: AtomicU64,
+}
+
+impl Failing {
+    /// Serve `at` requests of `inner`, then fail the next as `fault` says, then serve again (but [`Fault::Dead`] stays dead).
+    pub fn new(inner: Arc<dyn Backend>, fault: Fault, at: u64) -> Self {
+        Failing { inner, fault, at, served: AtomicU64::new(0), hits: AtomicU64::new(0) }
+    }
+
+    /// How many requests failed on purpose.
+    pub fn hits(&self) -> u64 {
+        self.hits.load(SeqCst)
+    }
+
+    /// How many requests came.
+    pub fn served(&self) -> u64 {
+        self.served.load(SeqCst)
+    }
+
+    fn now(&self) -> Option<Fault> {
+        let n = self.served.fetch_add(1, SeqCst);
+        let hit = n == self.at || (self.fault == Fault::Dead && n > self.at);
+        if hit {
+            self.hits.fetch_add(1, SeqCst);
+        }
+        hit.then_some(if n > self.at { Fault::Before } else { self.fault })
+    }
+
+    fn call<T>(&self, call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+        match self.now() {
+            None => call(),
+            Some(Fault::Before | Fault::Torn) => Err(injected()),
+            Some(Fault::After | Fault::Dead | Fault::LostAnswer) => call().and_then(|_| Err(injected())),
+        }
+    }
+}
+
+fn injected() -> BackendError {
+    BackendError { failure: Failure::Other, message: "failed on purpose".to_owned() }
+}
+
+impl Backend for Failing {
+    fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
+        match self.now() {
+            None | Some(Fault::LostAnswer) => self.inner.get(key, range),
+            Some(Fault::Torn) => Ok(self.inner.get(key, range)?.map(|bytes| bytes.slice(..bytes.len() / 2))),
+            Some(_) => Err(injected()),
+        }
+    }
+
+    fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
+        self.call(|| self.inner.size(key))
+    }
+
+    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+        match self.now() {
+            None => self.inner.create(key, bytes),
+            Some(Fault::Before | Fault::Torn) => Err(injected()),
+            Some(Fault::After | Fault::Dead) => self.inner.create(key, bytes).and_then(|_| Err(injected())),
+            Some(Fault::LostAnswer) => self.inner.create(key, bytes).map(|_| Create::Exists),
+        }
+    }
+
+    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+        self.call(|| self.inner.overwrite(key, bytes))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, BackendError> {
+        self.call(|| self.inner.list(prefix))
+    }
+
+    fn delete(&self, key: &str) -> Result<(), BackendError> {
+        self.call(|| self.inner.delete(key))
+    }
+}

@@ -1,0 +1,228 @@
+//! L1 · Bytes in an object store: key names, create-only writes, opening by URL, the probe, and the counting of requests.
+//!
+//! Callers use [`Store`]; a [`Backend`] is what a decorator or a test wraps.
+
+mod backend;
+mod count;
+mod error;
+pub mod fail;
+pub mod key;
+mod objects;
+mod probe;
+mod url;
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+
+pub use self::url::{BadUrl, LOCAL, Place, StoreUrl};
+pub use backend::{Backend, BackendError, Create, Failure, Listed};
+pub use count::{Counts, Requests};
+pub use error::StoreError;
+use objects::Objects;
+
+/// Tries of one request before its failure is reported.
+const TRIES: u32 = 4;
+/// Wait before the second try; doubled for each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(40);
+
+/// One root in an object store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    url: StoreUrl,
+    backend: Arc<dyn Backend>,
+    requests: Arc<Requests>,
+}
+
+/// Memory stores live as long as the process and are found by name.
+static MEMORY: LazyLock<Mutex<HashMap<String, Arc<Objects>>>> = LazyLock::new(Mutex::default);
+
+impl Store {
+    /// The store at `url`. Only looks whether the place is there: no object is read.
+    pub fn open(url: &StoreUrl) -> Result<Store, StoreError> {
+        let backend: Arc<dyn Backend> = match url.place() {
+            Place::Directory(path) => Arc::new(directory(url, path)?),
+            Place::Memory(name) => {
+                let mut stores = MEMORY.lock().expect("no holder of this lock panics");
+                stores.entry(name.clone()).or_insert_with(|| Arc::new(Objects::new(InMemory::new()))).clone()
+            }
+        };
+        Ok(Store::over(url.clone(), backend))
+    }
+
+    /// The store at `url`, its directory made first where it is missing.
+    pub fn create_place(url: &StoreUrl) -> Result<Store, StoreError> {
+        if let Place::Directory(path) = url.place() {
+            fs::create_dir_all(path).map_err(|e| {
+                let failure = match e.kind() {
+                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                        Failure::Denied
+                    }
+                    std::io::ErrorKind::StorageFull => Failure::Full,
+                    std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists => {
+                        Failure::Unsupported
+                    }
+                    _ => Failure::Other,
+                };
+                let source = BackendError { failure, message: e.to_string() };
+                match path.metadata() {
+                    Ok(meta) if !meta.is_dir() => StoreError::NotADirectory { url: url.to_string() },
+                    _ => StoreError::Request {
+                        verb: "make",
+                        key: "its directory".into(),
+                        url: url.to_string(),
+                        source,
+                    },
+                }
+            })?;
+        }
+        Store::open(url)
+    }
+
+    /// A store over any backend: for decorators and tests.
+    pub fn over(url: StoreUrl, backend: Arc<dyn Backend>) -> Store {
+        Store { url, backend, requests: Arc::default() }
+    }
+
+    /// Where the store lies.
+    pub fn url(&self) -> &StoreUrl {
+        &self.url
+    }
+
+    /// Requests made through this store and its clones so far.
+    pub fn requests(&self) -> Counts {
+        self.requests.now()
+    }
+
+    /// The object, `None` if there is none.
+    pub fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.requests.get();
+        let answer = self.retry("read", key, || self.backend.get(key, None))?;
+        self.requests.read(answer.as_ref().map_or(0, |bytes| bytes.len()));
+        Ok(answer)
+    }
+
+    /// Exactly the bytes in `range` of an object that must be there.
+    pub fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.requests.get();
+        let wanted = range.end.saturating_sub(range.start);
+        let answer = self.retry("read", key, || self.backend.get(key, Some(range.clone())))?;
+        let bytes =
+            answer.ok_or_else(|| StoreError::Missing { url: self.url.to_string(), key: key.to_owned() })?;
+        let got = bytes.len() as u64;
+        self.requests.read(bytes.len());
+        if got == wanted { Ok(bytes) } else { Err(self.short(key, wanted, got)) }
+    }
+
+    /// Size of the object in bytes, `None` if there is none.
+    pub fn size(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        self.requests.head();
+        self.retry("read", key, || self.backend.size(key))
+    }
+
+    /// One create-only request and its bare answer, without a second try: only for the log's slot, whose loop knows what each
+    /// answer means (R5).
+    pub fn create_once(&self, key: &str, bytes: Bytes) -> Result<Create, StoreError> {
+        self.requests.put(bytes.len());
+        self.backend.create(key, bytes).map_err(|source| self.failed("write", key, source))
+    }
+
+    /// Write an object under a name nobody else uses. An unclear answer is met with the same bytes (R16); other bytes under
+    /// the name are an error.
+    pub fn create_own(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.requests.put(bytes.len());
+        match self.retry("write", key, || self.backend.create(key, bytes.clone()))? {
+            Create::Created => Ok(()),
+            // An earlier try of ours landed and its answer was lost, or the backend is wrong: the object decides.
+            Create::Exists => match self.get(key)? {
+                Some(there) if there == bytes => Ok(()),
+                Some(_) => Err(StoreError::Foreign { url: self.url.to_string(), key: key.to_owned() }),
+                None => {
+                    let message = "the backend says it exists and that it does not".to_owned();
+                    Err(self.failed("write", key, BackendError { failure: Failure::Other, message }))
+                }
+            },
+        }
+    }
+
+    /// Write a hint over whatever was there.
+    pub fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.requests.put(bytes.len());
+        self.retry("write", key, || self.backend.overwrite(key, bytes.clone()))
+    }
+
+    /// Every object below `prefix`.
+    pub fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.requests.list();
+        self.retry("list", prefix, || self.backend.list(prefix))
+    }
+
+    /// Remove an object.
+    pub fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.requests.delete();
+        self.retry("delete", key, || self.backend.delete(key))
+    }
+
+    fn retry<T>(
+        &self,
+        verb: &'static str,
+        key: &str,
+        request: impl Fn() -> Result<T, BackendError>,
+    ) -> Result<T, StoreError> {
+        let mut wait = FIRST_WAIT;
+        for _ in 1..TRIES {
+            match request() {
+                Err(error) if error.failure == Failure::Other => {
+                    std::thread::sleep(wait);
+                    wait *= 2;
+                }
+                answer => return answer.map_err(|source| self.failed(verb, key, source)),
+            }
+        }
+        request().map_err(|source| self.failed(verb, key, source))
+    }
+
+    fn failed(&self, verb: &'static str, key: &str, source: BackendError) -> StoreError {
+        StoreError::Request { verb, key: key.to_owned(), url: self.url.to_string(), source }
+    }
+
+    fn short(&self, key: &str, wanted: u64, got: u64) -> StoreError {
+        StoreError::Short { url: self.url.to_string(), key: key.to_owned(), wanted, got }
+    }
+}
+
+fn directory(url: &StoreUrl, path: &Path) -> Result<Objects, StoreError> {
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => {}
+        // object_store opens a file as a root without a word, and fails at the first request.
+        Ok(_) => return Err(StoreError::NotADirectory { url: url.to_string() }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StoreError::Absent { url: url.to_string() });
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(StoreError::NotADirectory { url: url.to_string() });
+        }
+        Err(e) => {
+            let source = BackendError { failure: Failure::Denied, message: e.to_string() };
+            return Err(StoreError::Request {
+                verb: "open",
+                key: "its directory".into(),
+                url: url.to_string(),
+                source,
+            });
+        }
+    }
+    let files = LocalFileSystem::new_with_prefix(path).map_err(|e| {
+        let source = BackendError { failure: Failure::Other, message: e.to_string() };
+        StoreError::Request { verb: "open", key: "its directory".into(), url: url.to_string(), source }
+    })?;
+    // R11: off by default in object_store; without it a power cut takes acknowledged packs.
+    Ok(Objects::new(files.with_fsync(true)))
+}

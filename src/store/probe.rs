@@ -1,0 +1,108 @@
+//! The probe (R17): does this backend, on this path, from this machine, keep the promises the log is built on?
+//!
+//! Two objects are created and removed below `probe/`. What is asked: a missing key reads as missing (not as forbidden); a
+//! create lands; a second create of the same key is refused and changes nothing; a key that was missing is seen once created.
+
+use bytes::Bytes;
+
+use super::{Create, Failure, Store, StoreError};
+use crate::id::Nonce;
+
+impl Store {
+    /// Try the backend with a few requests; an error says which promise it breaks.
+    pub fn probe(&self) -> Result<(), StoreError> {
+        let key = format!("probe/{}", Nonce::new());
+        let broken = |why: String| StoreError::Unsafe { url: self.url().to_string(), why };
+        match self.get(&key) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err(broken("a name never used before reads as an object".into())),
+            Err(StoreError::Request { source, .. }) if source.failure == Failure::Denied => {
+                return Err(broken(
+                    "a missing object answers \"forbidden\", so the end of the log cannot be found: \
+                     allow reading and listing"
+                        .into(),
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+        let outcome = self.probe_create(&key);
+        let removed = self.delete(&key);
+        outcome?.map_err(broken)?;
+        removed
+    }
+
+    fn probe_create(&self, key: &str) -> Result<Result<(), String>, StoreError> {
+        let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
+        match self.create_once(key, first.clone()) {
+            Ok(Create::Created) => {}
+            Ok(Create::Exists) => return Ok(Err("a create of a new name is refused".into())),
+            Err(StoreError::Request { source, .. }) if source.failure == Failure::Unsupported => {
+                return Ok(Err(format!(
+                    "create-only writes fail ({source}); a directory store needs a file system with hard links"
+                )));
+            }
+            Err(error) => return Err(error),
+        }
+        let again = self.create_once(key, second)?;
+        let there = self.get(key)?;
+        Ok(match (again, there) {
+            (Create::Created, _) => {
+                Err("a second create of one name succeeds: two writers would erase each other".into())
+            }
+            (_, None) => Err("an object just written reads as missing".into()),
+            (_, Some(bytes)) if bytes != first => Err("a refused create changed the object".into()),
+            _ => Ok(()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::sync::Arc;
+
+    use super::super::{Backend, BackendError, Listed, StoreUrl};
+    use super::*;
+
+    #[derive(Debug)]
+    struct Overwrites(Store);
+
+    impl Backend for Overwrites {
+        fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
+            self.0.backend.get(key, range)
+        }
+        fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
+            self.0.backend.size(key)
+        }
+        fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+            self.0.backend.overwrite(key, bytes).map(|()| Create::Created)
+        }
+        fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+            self.0.backend.overwrite(key, bytes)
+        }
+        fn list(&self, prefix: &str) -> Result<Vec<Listed>, BackendError> {
+            self.0.backend.list(prefix)
+        }
+        fn delete(&self, key: &str) -> Result<(), BackendError> {
+            self.0.backend.delete(key)
+        }
+    }
+
+    #[test]
+    fn a_good_backend_passes_and_keeps_nothing() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for text in [directory.path().to_str().expect("plain"), "memory:probe-good"] {
+            let store = Store::open(&StoreUrl::parse(text).expect(text)).expect(text);
+            store.probe().expect(text);
+            assert_eq!(store.list("").expect(text), []);
+        }
+    }
+
+    #[test]
+    fn a_backend_that_ignores_create_only_is_refused() {
+        let url = StoreUrl::parse("memory:probe-liar").expect("a URL");
+        let liar = Store::over(url.clone(), Arc::new(Overwrites(Store::open(&url).expect("memory"))));
+        let error = liar.probe().expect_err("a liar").to_string();
+        assert!(error.contains("second create"), "{error}");
+    }
+}

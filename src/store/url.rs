@@ -1,0 +1,165 @@
+//! Store URLs: what a user types, what `.lfsconfig` commits behind `datamon::`.
+//!
+//! A URL comes from a repository somebody else wrote: it is checked here, names a place and nothing else, and shows up in
+//! messages without control characters.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+/// The reserved context: a directory store below the user's data directory, resolved on each machine.
+pub const LOCAL: &str = "local";
+
+/// Where a store lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    text: String,
+    place: Place,
+}
+
+/// The backend a URL chooses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A directory of this machine, absolute.
+    Directory(PathBuf),
+    /// A store of this process, by name; for tests.
+    Memory(String),
+}
+
+/// A URL that names no store this build can open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// A byte that would forge output or a request.
+    #[error("the store URL {0:?} has a control character; write it again without")]
+    Control(String),
+    /// Neither a URL nor an absolute path.
+    #[error("{0:?} is no store URL: use file:///absolute/path, an absolute path, or {LOCAL:?}")]
+    Unclear(String),
+    /// A scheme nobody knows, or one this build lacks.
+    #[error("this git-datamon opens no {scheme}:// stores ({url}): use file:///absolute/path or {LOCAL:?}")]
+    Scheme {
+        /// What stands before `://`.
+        scheme: String,
+        /// The whole URL.
+        url: String,
+    },
+    /// A directory that climbs.
+    #[error("the store path {0:?} has a `..` in it; write the path it stands for")]
+    Climbs(String),
+    /// The user has no home.
+    #[error(
+        "there is no data directory for {LOCAL:?}: set HOME or XDG_DATA_HOME, or name a store with --store"
+    )]
+    NoDataDirectory,
+}
+
+impl StoreUrl {
+    /// The store that `text` names: `local`, an absolute path, `file:///…`, or `memory:name`.
+    pub fn parse(text: &str) -> Result<Self, BadUrl> {
+        if text.chars().any(char::is_control) {
+            return Err(BadUrl::Control(text.to_owned()));
+        }
+        let place = if text == LOCAL {
+            Place::Directory(local_directory()?)
+        } else if let Some(name) = text.strip_prefix("memory:") {
+            Place::Memory(name.to_owned())
+        } else if text.starts_with('/') {
+            Place::Directory(PathBuf::from(text))
+        } else {
+            Self::parse_url(text)?
+        };
+        if let Place::Directory(path) = &place
+            && path.components().any(|part| part == Component::ParentDir)
+        {
+            return Err(BadUrl::Climbs(text.to_owned()));
+        }
+        Ok(StoreUrl { text: text.to_owned(), place })
+    }
+
+    fn parse_url(text: &str) -> Result<Place, BadUrl> {
+        let Some((scheme, _)) = text.split_once("://") else { return Err(BadUrl::Unclear(text.to_owned())) };
+        if scheme != "file" {
+            return Err(BadUrl::Scheme { scheme: scheme.to_owned(), url: without_password(text) });
+        }
+        let url = url::Url::parse(text).map_err(|_| BadUrl::Unclear(text.to_owned()))?;
+        let path = url.to_file_path().map_err(|()| BadUrl::Unclear(text.to_owned()))?;
+        if path.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_control) {
+            return Err(BadUrl::Control(text.to_owned()));
+        }
+        Ok(Place::Directory(path))
+    }
+
+    /// A directory as a URL that can be committed: `file:///…`, with what a URL cannot hold escaped.
+    pub fn of_directory(path: &Path) -> Result<Self, BadUrl> {
+        let shown = || BadUrl::Unclear(path.display().to_string());
+        let url = url::Url::from_file_path(path).map_err(|()| shown())?;
+        Self::parse(url.as_str())
+    }
+
+    /// The text the user or the repository gave.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The backend the URL chooses.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The one spelling of the place: what caches and trust are keyed by, so that `local` and its directory are one store.
+    pub fn canonical(&self) -> String {
+        match &self.place {
+            Place::Directory(path) => {
+                format!("file://{}", path.canonicalize().unwrap_or_else(|_| path.clone()).display())
+            }
+            Place::Memory(name) => format!("memory:{name}"),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn without_password(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => {
+            let _ = url.set_password(None);
+            url.to_string()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn local_directory() -> Result<PathBuf, BadUrl> {
+    let dirs = directories::ProjectDirs::from("", "", "git-datamon").ok_or(BadUrl::NoDataDirectory)?;
+    Ok(dirs.data_dir().join("store"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_have_two_spellings() {
+        for text in ["/srv/data sets", "file:///srv/data%20sets"] {
+            let url = StoreUrl::parse(text).expect(text);
+            assert_eq!(url.place(), &Place::Directory("/srv/data sets".into()));
+        }
+        let url = StoreUrl::of_directory(Path::new("/srv/data sets")).expect("absolute");
+        assert_eq!(url.as_str(), "file:///srv/data%20sets");
+    }
+
+    #[test]
+    fn hostile_urls_are_refused_by_name() {
+        let refused = |text: &str| StoreUrl::parse(text).expect_err(text).to_string();
+        assert!(refused("/a\n[lfs]").contains("control character"));
+        assert!(refused("file:///a%0ab").contains("control character"));
+        assert!(refused("gopher://x/y").contains("gopher://"));
+        assert!(refused("relative/path").contains("no store URL"));
+        assert!(refused("/a/../b").contains(".."));
+        assert!(!refused("s3://me:secret@bucket/x").contains("secret"));
+        assert!(refused("").contains("no store URL"));
+    }
+}
