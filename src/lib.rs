@@ -13,6 +13,7 @@
 //! | L5 | `transfer` what git-lfs will ask for, planned at once |
 //! | L6 | `cli` the terminal |
 
+pub mod cache;
 pub mod chunk;
 pub mod id;
 pub mod pack;

@@ -2,6 +2,7 @@
 
 mod address;
 pub mod format;
+pub mod plan;
 mod reader;
 mod writer;
 

@@ -1,0 +1,220 @@
+//! Segments: one immutable sorted run of rows, as frames of a meta pack.
+//!
+//! The rows are cut into blocks, each a frame; one more frame, the *fence*, says with which key each block begins. A lookup
+//! reads the fence once (it is kept in the local cache) and then the blocks that can hold what is wanted, neighbours together.
+
+use serde::{Deserialize, Serialize};
+
+use super::row::{BadBlock, Row, decode_rows, encode_rows};
+use crate::cache::Cache;
+use crate::id::{Oid, PackId, PackKind};
+use crate::pack::{Blob, Frame, PackError, PackWriter, decode_exact, plan, read_blob};
+use crate::store::{Store, StoreError, key};
+
+/// Rows in a block: some 20 KiB, so that one lookup reads little and neighbours share compression.
+const BLOCK_ROWS: usize = 400;
+/// Rows in a segment: its meta pack stays around 4 MiB.
+pub const SEGMENT_ROWS: usize = 80_000;
+
+/// Where a segment lies, as the log holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SegmentRef {
+    /// The frame that holds the fence; its pack is the segment's.
+    pub fence: Blob,
+    /// Rows in the segment.
+    pub rows: u64,
+}
+
+impl SegmentRef {
+    /// The meta pack the segment lies in.
+    pub fn pack(&self) -> PackId {
+        self.fence.pack
+    }
+}
+
+/// A segment that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// Its pack could not.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its rows make no sense.
+    #[error("the table in pack {pack} is damaged: {source}; run `git datamon fsck`")]
+    Bad {
+        /// Its pack.
+        pack: String,
+        /// What is wrong.
+        source: BadBlock,
+    },
+}
+
+fn bad(pack: PackId, source: BadBlock) -> TableError {
+    TableError::Bad { pack: key::pack(PackKind::Meta, pack), source }
+}
+
+/// One block: the oid its rows begin with, and its frame.
+#[derive(Serialize, Deserialize)]
+struct Block(Oid, u64, u32);
+
+/// Write `rows` (sorted here) as one segment into `pack`.
+pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> SegmentRef {
+    rows.sort_by_key(|row| (row.key(), row.born));
+    let blocks: Vec<Block> = rows
+        .chunks(BLOCK_ROWS)
+        .map(|rows| {
+            let blob = pack.add(&Frame::encode(encode_rows(rows)), vec![]);
+            Block(rows[0].oid, blob.offset, blob.stored)
+        })
+        .collect();
+    let fence = rmp_serde::to_vec(&blocks).expect("plain values always encode");
+    SegmentRef { fence: pack.add(&Frame::encode(fence), vec![]), rows: rows.len() as u64 }
+}
+
+/// A metadata frame, from the cache or by one range GET.
+pub fn read_frame(store: &Store, cache: &Cache, blob: &Blob) -> Result<Vec<u8>, PackError> {
+    let name = format!("frame/{}-{:x}", blob.pack, blob.offset);
+    if let Some(bytes) = cache.get(&name) {
+        return Ok(bytes.to_vec());
+    }
+    let bytes = read_blob(store, blob)?;
+    cache.put(&name, &bytes);
+    Ok(bytes)
+}
+
+fn read_fence(store: &Store, cache: &Cache, segment: &SegmentRef) -> Result<Vec<Block>, TableError> {
+    let bytes = read_frame(store, cache, &segment.fence)?;
+    let blocks: Vec<Block> =
+        rmp_serde::from_slice(&bytes).map_err(|e| bad(segment.pack(), BadBlock::Decode(e)))?;
+    if blocks.is_sorted_by_key(|block| block.0) {
+        Ok(blocks)
+    } else {
+        Err(bad(segment.pack(), BadBlock::Inconsistent("a fence is not in order")))
+    }
+}
+
+/// Every row of the segment whose oid is among `oids` (sorted), of any repo.
+pub fn find_rows(
+    store: &Store,
+    cache: &Cache,
+    segment: &SegmentRef,
+    oids: &[Oid],
+) -> Result<Vec<Row>, TableError> {
+    let blocks = read_fence(store, cache, segment)?;
+    let mut wanted: Vec<usize> = Vec::new();
+    for oid in oids {
+        // Rows of one oid may begin in the block before the first that begins with it.
+        let end = blocks.partition_point(|block| block.0 <= *oid);
+        let start = blocks.partition_point(|block| block.0 < *oid).saturating_sub(1);
+        wanted.extend(start..end);
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    let rows = read_blocks(store, cache, segment, &blocks, &wanted)?;
+    Ok(rows.into_iter().filter(|row| oids.binary_search(&row.oid).is_ok()).collect())
+}
+
+/// Every row of the segment.
+pub fn all_rows(store: &Store, cache: &Cache, segment: &SegmentRef) -> Result<Vec<Row>, TableError> {
+    let blocks = read_fence(store, cache, segment)?;
+    let wanted: Vec<usize> = (0..blocks.len()).collect();
+    let rows = read_blocks(store, cache, segment, &blocks, &wanted)?;
+    let whole = rows.len() as u64 == segment.rows && rows.is_sorted_by_key(|row| (row.key(), row.born));
+    if whole {
+        Ok(rows)
+    } else {
+        Err(bad(segment.pack(), BadBlock::Inconsistent("rows are missing or out of order")))
+    }
+}
+
+fn read_blocks(
+    store: &Store,
+    cache: &Cache,
+    segment: &SegmentRef,
+    blocks: &[Block],
+    wanted: &[usize],
+) -> Result<Vec<Row>, TableError> {
+    let pack = segment.pack();
+    let name = |block: &Block| format!("frame/{pack}-{:x}", block.1);
+    let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut missing = Vec::new();
+    for &at in wanted {
+        match cache.get(&name(&blocks[at])) {
+            Some(bytes) => found.push((at, bytes.to_vec())),
+            None => missing.push(at),
+        }
+    }
+    let range = |at: &usize| blocks[*at].1..blocks[*at].1.saturating_add(u64::from(blocks[*at].2));
+    for read in plan::coalesce(missing.iter().map(range).collect()) {
+        let bytes = store.get_range(&key::pack(PackKind::Meta, pack), read.clone())?;
+        for at in missing.iter().filter(|at| read.start <= range(at).start && range(at).end <= read.end) {
+            let own = range(at).start - read.start..range(at).end - read.start;
+            let raw = decode_exact(&bytes[own.start as usize..own.end as usize])
+                .map_err(|source| PackError::bad(PackKind::Meta, pack, source))?;
+            cache.put(&name(&blocks[*at]), &raw);
+            found.push((*at, raw));
+        }
+    }
+    found.sort_unstable_by_key(|(at, _)| *at);
+    found.dedup_by_key(|(at, _)| *at);
+    let mut rows = Vec::new();
+    for (_, bytes) in found {
+        rows.extend(decode_rows(&bytes).map_err(|source| bad(pack, source))?);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::RepoId;
+    use crate::pack::Term;
+    use crate::store::StoreUrl;
+    use crate::table::Recipe;
+
+    fn oid(n: u32) -> Oid {
+        Oid::from_bytes(*blake3::hash(&n.to_le_bytes()).as_bytes())
+    }
+
+    fn row(n: u32, repo: u8) -> Row {
+        let term =
+            Term { pack: PackId::from_bytes([1; 16]), offset: 16, stored: 99, skip: 0, raw: 10, repeat: 1 };
+        let repo = RepoId::from_bytes([repo; 16]);
+        Row { oid: oid(n), repo, born: 0, size: 10, recipe: Recipe::Inline(vec![term]) }
+    }
+
+    #[test]
+    fn rows_are_found_in_few_requests() {
+        let store = Store::open(&StoreUrl::parse("memory:segment").expect("a URL")).expect("memory");
+        let mut rows: Vec<Row> = (0..3000).flat_map(|n| [row(n, 1), row(n, 2)]).collect();
+        let mut pack = PackWriter::new(PackKind::Meta);
+        let segment = write_segment(&mut pack, &mut rows);
+        pack.finish().put(&store).expect("written");
+
+        let before = store.requests();
+        assert_eq!(all_rows(&store, &Cache::none(), &segment).expect("reads"), rows);
+        assert!(store.requests().since(before).get <= 2, "{:?}", store.requests().since(before));
+
+        let mut wanted = vec![oid(5), oid(77), oid(4000)];
+        wanted.sort();
+        let found = find_rows(&store, &Cache::none(), &segment, &wanted).expect("reads");
+        let mut expected: Vec<Row> = [5, 77].iter().flat_map(|n| [row(*n, 1), row(*n, 2)]).collect();
+        expected.sort_by_key(Row::key);
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_rows_of_one_oid_may_cross_a_block() {
+        let store = Store::open(&StoreUrl::parse("memory:segment-crossing").expect("a URL")).expect("memory");
+        let mut rows: Vec<Row> = (0..900u16)
+            .map(|n| Row { born: u64::from(n), ..row(1, (n % 3) as u8) })
+            .chain([row(2, 0)])
+            .collect();
+        let mut pack = PackWriter::new(PackKind::Meta);
+        let segment = write_segment(&mut pack, &mut rows);
+        pack.finish().put(&store).expect("written");
+        assert_eq!(find_rows(&store, &Cache::none(), &segment, &[oid(1)]).expect("reads").len(), 900);
+    }
+}
