@@ -16,6 +16,8 @@
 pub mod cache;
 pub mod chunk;
 pub mod id;
+pub mod ops;
 pub mod pack;
+pub mod progress;
 pub mod store;
 pub mod table;

@@ -37,11 +37,11 @@ impl Codec {
 }
 
 /// Stored bytes that are not what their header says.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum BadFrame {
     /// zstd refuses them.
     #[error("a frame cannot be decompressed: {0}")]
-    Zstd(std::io::Error),
+    Zstd(String),
     /// They give another number of bytes than declared.
     #[error("a frame gives {got} raw bytes where its header says {wanted}")]
     Length {
@@ -83,7 +83,7 @@ pub fn decompress(codec: Codec, stored: &[u8], raw_length: usize) -> Result<Vec<
         Codec::Raw => stored.to_vec(),
         Codec::Zstd => DECOMPRESSOR
             .with_borrow_mut(|zstd| zstd.decompress(stored, raw_length))
-            .map_err(BadFrame::Zstd)?,
+            .map_err(|error| BadFrame::Zstd(error.to_string()))?,
     };
     if raw.len() == raw_length {
         Ok(raw)

@@ -25,9 +25,9 @@ impl Sizes {
     /// Whether the cutter accepts these sizes (they come from a file that anybody may have written).
     pub fn valid(&self) -> bool {
         self.average.is_power_of_two()
-            && (256..=1 << 20).contains(&self.average)
+            && (256..=256 << 10).contains(&self.average)
             && (64..=self.average).contains(&self.min)
-            && (self.average.max(1024)..=4 << 20).contains(&self.max)
+            && (self.average.max(1024)..=1 << 20).contains(&self.max)
             && self.min.is_multiple_of(2)
             && self.max.is_multiple_of(2)
     }

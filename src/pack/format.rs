@@ -85,7 +85,7 @@ pub const FRAME_HEADER: usize = size_of::<FrameHeader>();
 const TRAILER: usize = size_of::<Trailer>();
 
 /// A pack, or a part of one, that is not what it should be.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum BadPack {
     /// The magic is wrong.
     #[error("it is not a pack")]

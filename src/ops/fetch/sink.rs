@@ -1,0 +1,65 @@
+//! One file being written: hashed as it goes, wrong bytes never left behind.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::{FetchError, Wanted};
+use crate::id::Oid;
+
+/// A file that exists under its name only while it is being written or once it is verified.
+pub struct Sink {
+    path: PathBuf,
+    file: File,
+    sha: Sha256,
+    oid: Oid,
+    size: u64,
+    written: u64,
+    verified: bool,
+}
+
+impl Sink {
+    /// An empty file; its mode is what the umask says.
+    pub fn create(wanted: &Wanted) -> Result<Sink, FetchError> {
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&wanted.path)
+            .map_err(|source| FetchError::write(&wanted.path, source))?;
+        let (path, oid, size) = (wanted.path.clone(), wanted.oid, wanted.size);
+        Ok(Sink { path, file, sha: Sha256::new(), oid, size, written: 0, verified: false })
+    }
+
+    /// The next bytes of the file.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        self.written += bytes.len() as u64;
+        // What a recipe gives is bounded by what the row promised, so a hostile recipe fills no disk.
+        if self.written > self.size {
+            return Err(self.wrong());
+        }
+        self.file.write_all(bytes).map_err(|source| FetchError::write(&self.path, source))?;
+        self.sha.update(bytes);
+        Ok(())
+    }
+
+    /// All bytes came: keep the file if they are the right ones.
+    pub fn finish(mut self) -> Result<(), FetchError> {
+        let got = Oid::from_bytes(std::mem::take(&mut self.sha).finalize().into());
+        self.verified = got == self.oid && self.written == self.size;
+        if self.verified { Ok(()) } else { Err(self.wrong()) }
+    }
+
+    fn wrong(&self) -> FetchError {
+        FetchError::Wrong { oid: self.oid }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if !self.verified {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Ingest: files into data packs, in one read pass.
+//!
+//! Windows of a few MiB flow through: SHA-256, cutting and BLAKE3 run on all cores over a window while the next one is read;
+//! then, in order, each chunk is looked up, and new ones fill frames; the frames a window closed are compressed on all cores
+//! and written into the pack; a full pack is put into the store while the next is filled.
+//!
+//! Memory: three windows of 9 MiB, a pack being filled, one in flight, and the index: some 130 MiB whatever the files are.
+//! Nothing is promised here: rows become true when [`super::publish`] has put them into the log.
+
+mod index;
+mod runs;
+mod sink;
+mod window;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+pub use index::ChunkIndex;
+use runs::Runs;
+use sink::PackSink;
+use window::{HEADROOM, Piece, Window};
+
+use crate::chunk::{Cutter, Sizes};
+use crate::id::{ChunkId, Oid, PackId};
+use crate::pack::{Pack, PackInfo, Term};
+use crate::progress::Progress;
+use crate::store::{Store, StoreError};
+
+/// A file to take in.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The SHA-256 it must have.
+    pub oid: Oid,
+    /// The length it must have, bytes.
+    pub size: u64,
+    /// Where it lies on this machine.
+    pub path: PathBuf,
+    /// Packs of what is likely similar: those of the previous version of the same path.
+    pub near: Vec<PackId>,
+}
+
+/// Why one file was not taken in. The others were.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {source}; `git lfs fetch` gets it again if another store has it")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its bytes are not those of its name.
+    #[error(
+        "{path} is damaged: it should be {wanted} ({wanted_size} bytes) and is {got} ({got_size} bytes); remove it and add the file again"
+    )]
+    Wrong {
+        /// The file.
+        path: String,
+        /// The oid asked for.
+        wanted: Oid,
+        /// Its size.
+        wanted_size: u64,
+        /// What the bytes hash to.
+        got: Oid,
+        /// How many there are.
+        got_size: u64,
+    },
+}
+
+/// What an ingest made: packs that are durable in the store, and recipes that nothing names yet.
+#[derive(Default)]
+pub struct Ingested {
+    /// Oid, size and terms of each file taken in.
+    pub files: Vec<(Oid, u64, Vec<Term>)>,
+    /// Files that were not.
+    pub failed: Vec<(Oid, SourceError)>,
+    /// Packs written.
+    pub packs: Vec<Pack>,
+    /// Raw bytes of chunks that were new.
+    pub new_raw: u64,
+}
+
+/// The footers an ingest may ask for while it goes: gives the chunks of a pack, or nothing if it may not be borrowed from.
+pub type Neighbours<'a> = &'a mut dyn FnMut(PackId, &mut ChunkIndex);
+
+/// Take `sources` in. The store is written; nothing is committed. An error means that none of it counts.
+pub fn ingest(
+    store: &Store,
+    sizes: Sizes,
+    sources: &[Source],
+    index: ChunkIndex,
+    neighbours: Neighbours<'_>,
+    progress: &dyn Progress,
+) -> Result<Ingested, StoreError> {
+    std::thread::scope(|scope| {
+        let (send, windows) = mpsc::sync_channel(1);
+        scope.spawn(move || window::read_all(sources, &send));
+        let mut work = Work::new(sizes, sources, PackSink::new(store), index);
+        for mut window in windows {
+            work.take(&mut window, neighbours)?;
+            progress.add(window.pieces.iter().map(|p| (p.end - p.start) as u64).sum());
+        }
+        work.finish()
+    })
+}
+
+/// One file on its way.
+struct Open {
+    sha: Sha256,
+    size: u64,
+    runs: Runs,
+}
+
+struct Work<'a> {
+    sources: &'a [Source],
+    cutter: Cutter,
+    index: ChunkIndex,
+    sink: PackSink,
+    open: HashMap<usize, Open>,
+    /// The uncut end of the file that goes on in the next window.
+    carry: Vec<u8>,
+    done: Vec<(usize, Runs)>,
+    failed: Vec<(Oid, SourceError)>,
+}
+
+impl<'a> Work<'a> {
+    fn new(sizes: Sizes, sources: &'a [Source], sink: PackSink, index: ChunkIndex) -> Self {
+        let cutter = Cutter::new(sizes);
+        Work {
+            sources,
+            cutter,
+            index,
+            sink,
+            open: HashMap::new(),
+            carry: vec![],
+            done: vec![],
+            failed: vec![],
+        }
+    }
+
+    fn take(&mut self, window: &mut Window, neighbours: Neighbours<'_>) -> Result<(), StoreError> {
+        self.drop_unreadable(window);
+        let spans = self.place_carry(window);
+        for piece in window.pieces.iter().filter(|piece| piece.first) {
+            for pack in &self.sources[piece.source].near {
+                if self.index.wants(*pack) {
+                    neighbours(*pack, &mut self.index);
+                }
+            }
+            self.open.insert(piece.source, Open { sha: Sha256::new(), size: 0, runs: Runs::default() });
+        }
+        let chunks = self.hash(window, &spans);
+        for ((piece, span), chunks) in window.pieces.iter().zip(&spans).zip(chunks) {
+            let end = self.assign(piece, &window.bytes[span.0..span.1], &chunks);
+            if piece.last {
+                self.close(piece.source);
+            } else {
+                self.carry = window.bytes[span.0 + end..span.1].to_vec();
+            }
+        }
+        self.sink.write_closed()
+    }
+
+    /// A file that turned unreadable has no last piece: forget what there is of it.
+    fn drop_unreadable(&mut self, window: &mut Window) {
+        for (at, source) in window.failed.drain(..) {
+            let path = self.sources[at].path.display().to_string();
+            self.failed.push((self.sources[at].oid, SourceError::Read { path, source }));
+            window.pieces.retain(|piece| piece.source != at);
+            if self.open.remove(&at).is_some() {
+                self.carry.clear();
+            }
+        }
+    }
+
+    /// The bytes to cut for each piece: those of a file that goes on begin with what the last window left over.
+    fn place_carry(&mut self, window: &mut Window) -> Vec<(usize, usize)> {
+        let carry = std::mem::take(&mut self.carry);
+        let mut spans: Vec<_> = window.pieces.iter().map(|piece| (piece.start, piece.end)).collect();
+        if let (Some(piece), Some(span)) = (window.pieces.first(), spans.first_mut())
+            && !piece.first
+        {
+            span.0 = HEADROOM - carry.len();
+            window.bytes[span.0..HEADROOM].copy_from_slice(&carry);
+        }
+        spans
+    }
+
+    /// SHA-256 of what is new beside cutting and naming chunks: about the same work, so two cores are both busy even when
+    /// the window is one file.
+    fn hash(&mut self, window: &Window, spans: &[(usize, usize)]) -> Vec<Vec<(ChunkId, u32)>> {
+        let mut shas: Vec<(&Piece, Sha256)> = window
+            .pieces
+            .iter()
+            .map(|piece| (piece, std::mem::take(&mut self.open.get_mut(&piece.source).expect("opened").sha)))
+            .collect();
+        let cutter = self.cutter;
+        let (_, chunks) = rayon::join(
+            || shas.par_iter_mut().for_each(|(piece, sha)| sha.update(&window.bytes[piece.start..piece.end])),
+            || {
+                let pieces = spans.par_iter().zip(&window.pieces);
+                pieces
+                    .map(|(span, piece)| name_chunks(cutter, &window.bytes[span.0..span.1], piece.last))
+                    .collect()
+            },
+        );
+        for (piece, sha) in shas {
+            let open = self.open.get_mut(&piece.source).expect("opened");
+            open.sha = sha;
+            open.size += (piece.end - piece.start) as u64;
+        }
+        chunks
+    }
+
+    /// Look each chunk up, give the new ones a place. Returns how many bytes were cut.
+    fn assign(&mut self, piece: &Piece, bytes: &[u8], chunks: &[(ChunkId, u32)]) -> usize {
+        let open = self.open.get_mut(&piece.source).expect("opened");
+        let mut at = 0;
+        for (id, raw) in chunks {
+            let end = at + *raw as usize;
+            let place = self.index.find(id, *raw).unwrap_or_else(|| {
+                let place = self.sink.add(*id, &bytes[at..end]);
+                self.index.insert(*id, place);
+                place
+            });
+            open.runs.push(place, |frame| self.sink.raw_of(frame));
+            at = end;
+        }
+        at
+    }
+
+    fn close(&mut self, at: usize) {
+        let Open { sha, size, runs } = self.open.remove(&at).expect("opened");
+        let source = &self.sources[at];
+        let got = Oid::from_bytes(sha.finalize().into());
+        if got == source.oid && size == source.size {
+            self.done.push((at, runs));
+            return;
+        }
+        let path = source.path.display().to_string();
+        let wrong =
+            SourceError::Wrong { path, wanted: source.oid, wanted_size: source.size, got, got_size: size };
+        self.failed.push((source.oid, wrong));
+    }
+
+    fn finish(mut self) -> Result<Ingested, StoreError> {
+        let new_raw = self.sink.new_raw();
+        let (packs, places) = self.sink.finish()?;
+        let files = self
+            .done
+            .iter()
+            .map(|(at, runs)| {
+                let source = &self.sources[*at];
+                (source.oid, source.size, runs.terms(|frame| places[frame as usize]))
+            })
+            .collect();
+        Ok(Ingested { files, failed: std::mem::take(&mut self.failed), packs, new_raw })
+    }
+}
+
+fn name_chunks(cutter: Cutter, bytes: &[u8], last: bool) -> Vec<(ChunkId, u32)> {
+    let mut at = 0;
+    let lengths = cutter.cut(bytes, last);
+    let spans: Vec<(usize, u32)> = lengths
+        .into_iter()
+        .map(|length| {
+            at += length as usize;
+            (at - length as usize, length)
+        })
+        .collect();
+    let name = |(at, length): &(usize, u32)| (ChunkId::of(&bytes[*at..*at + *length as usize]), *length);
+    // For a small file the work is less than handing it out.
+    if bytes.len() < 1 << 20 {
+        spans.iter().map(name).collect()
+    } else {
+        spans.par_iter().map(name).collect()
+    }
+}
+
+/// What the catalog has to know of the packs.
+pub fn infos(packs: &[Pack]) -> Vec<(PackId, PackInfo)> {
+    packs.iter().map(|pack| (pack.id, pack.info)).collect()
+}

@@ -1,0 +1,91 @@
+//! Reading sources in windows: a few MiB of consecutive bytes, of one large file or of many small ones.
+//!
+//! One thread reads while the others hash: the channel holds one window, so at most three are in memory.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::mpsc::SyncSender;
+
+use super::Source;
+
+/// Bytes read into one window.
+pub const WINDOW: usize = 8 << 20;
+/// Room before them for the uncut end of the window before; no chunk is longer (`Sizes::valid`).
+pub const HEADROOM: usize = 1 << 20;
+
+/// A part of one source in a window.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// Position of the source in the list.
+    pub source: usize,
+    /// Where its bytes begin in the buffer.
+    pub start: usize,
+    /// Where they end.
+    pub end: usize,
+    /// The file begins here.
+    pub first: bool,
+    /// The file ends here.
+    pub last: bool,
+}
+
+/// Bytes of consecutive sources. Sources that could not be read stand in `failed` and give no further piece.
+pub struct Window {
+    /// The bytes, after [`HEADROOM`].
+    pub bytes: Vec<u8>,
+    /// What they belong to, in order.
+    pub pieces: Vec<Piece>,
+    /// Sources that could not be read, and why.
+    pub failed: Vec<(usize, std::io::Error)>,
+}
+
+impl Window {
+    fn new() -> Self {
+        let mut bytes = Vec::with_capacity(HEADROOM + WINDOW);
+        bytes.resize(HEADROOM, 0);
+        Window { bytes, pieces: vec![], failed: vec![] }
+    }
+
+    fn room(&self) -> usize {
+        HEADROOM + WINDOW - self.bytes.len()
+    }
+}
+
+/// Read all `sources` in order into windows; returns early when nobody takes them any more.
+pub fn read_all(sources: &[Source], windows: &SyncSender<Window>) {
+    let mut window = Window::new();
+    for (at, source) in sources.iter().enumerate() {
+        let mut file = match File::open(&source.path) {
+            Ok(file) => file,
+            Err(error) => {
+                window.failed.push((at, error));
+                continue;
+            }
+        };
+        let mut first = true;
+        loop {
+            if window.room() == 0 {
+                if windows.send(std::mem::replace(&mut window, Window::new())).is_err() {
+                    return;
+                }
+                continue;
+            }
+            let (start, room) = (window.bytes.len(), window.room());
+            match file.by_ref().take(room as u64).read_to_end(&mut window.bytes) {
+                Ok(got) => {
+                    let last = got < room;
+                    window.pieces.push(Piece { source: at, start, end: start + got, first, last });
+                    first = false;
+                    if last {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    window.bytes.truncate(start);
+                    window.failed.push((at, error));
+                    break;
+                }
+            }
+        }
+    }
+    let _ = windows.send(window);
+}

@@ -1,0 +1,15 @@
+//! The seam towards whoever watches: a terminal, git-lfs's meter, or nobody.
+
+/// Told how a transfer goes, from any thread.
+pub trait Progress: Sync {
+    /// So many bytes of files (raw, not stored) more are done.
+    fn add(&self, bytes: u64);
+}
+
+/// Nobody watches.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn add(&self, _bytes: u64) {}
+}
