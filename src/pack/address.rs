@@ -45,7 +45,7 @@ impl Term {
 }
 
 /// One frame of a meta pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Blob {
     /// The meta pack.
     pub pack: PackId,

@@ -64,8 +64,8 @@ pub trait Backend: Send + Sync + Debug {
     /// Write the object, whatever was there. For hints only.
     fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError>;
 
-    /// Every object whose key begins with `prefix`, which ends in `/` or is empty.
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, BackendError>;
+    /// Every object whose key begins with `prefix` (which ends in `/` or is empty) and sorts after `after`.
+    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError>;
 
     /// Remove the object; nothing there is fine.
     fn delete(&self, key: &str) -> Result<(), BackendError>;

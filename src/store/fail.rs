@@ -97,8 +97,8 @@ impl Backend for Failing {
         self.call(|| self.inner.overwrite(key, bytes))
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, BackendError> {
-        self.call(|| self.inner.list(prefix))
+    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
+        self.call(|| self.inner.list(prefix, after))
     }
 
     fn delete(&self, key: &str) -> Result<(), BackendError> {

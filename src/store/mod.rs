@@ -158,10 +158,10 @@ impl Store {
         self.retry("write", key, || self.backend.overwrite(key, bytes.clone()))
     }
 
-    /// Every object below `prefix`.
-    pub fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+    /// Every object below `prefix` whose key sorts after `after`.
+    pub fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         self.requests.list();
-        self.retry("list", prefix, || self.backend.list(prefix))
+        self.retry("list", prefix, || self.backend.list(prefix, after))
     }
 
     /// Remove an object.

@@ -96,9 +96,13 @@ impl Backend for Objects {
         RUNTIME.block_on(self.0.put(&path, PutPayload::from_bytes(bytes))).map(drop).map_err(classify)
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, BackendError> {
+    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
         let prefix = (!prefix.is_empty()).then(|| Path::from(prefix));
-        let metas: Vec<_> = RUNTIME.block_on(self.0.list(prefix.as_ref()).try_collect()).map_err(classify)?;
+        let listed = match after {
+            "" => self.0.list(prefix.as_ref()),
+            after => self.0.list_with_offset(prefix.as_ref(), &path(after)?),
+        };
+        let metas: Vec<_> = RUNTIME.block_on(listed.try_collect()).map_err(classify)?;
         Ok(metas.into_iter().map(|m| Listed { key: m.location.to_string(), size: m.size }).collect())
     }
 

@@ -80,8 +80,8 @@ mod tests {
         fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
             self.0.backend.overwrite(key, bytes)
         }
-        fn list(&self, prefix: &str) -> Result<Vec<Listed>, BackendError> {
-            self.0.backend.list(prefix)
+        fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
+            self.0.backend.list(prefix, after)
         }
         fn delete(&self, key: &str) -> Result<(), BackendError> {
             self.0.backend.delete(key)
@@ -94,7 +94,7 @@ mod tests {
         for text in [directory.path().to_str().expect("plain"), "memory:probe-good"] {
             let store = Store::open(&StoreUrl::parse(text).expect(text)).expect(text);
             store.probe().expect(text);
-            assert_eq!(store.list("").expect(text), []);
+            assert_eq!(store.list("", "").expect(text), []);
         }
     }
 

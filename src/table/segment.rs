@@ -16,22 +16,6 @@ const BLOCK_ROWS: usize = 400;
 /// Rows in a segment: its meta pack stays around 4 MiB.
 pub const SEGMENT_ROWS: usize = 80_000;
 
-/// Where a segment lies, as the log holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SegmentRef {
-    /// The frame that holds the fence; its pack is the segment's.
-    pub fence: Blob,
-    /// Rows in the segment.
-    pub rows: u64,
-}
-
-impl SegmentRef {
-    /// The meta pack the segment lies in.
-    pub fn pack(&self) -> PackId {
-        self.fence.pack
-    }
-}
-
 /// A segment that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
@@ -59,8 +43,8 @@ fn bad(pack: PackId, source: BadBlock) -> TableError {
 #[derive(Serialize, Deserialize)]
 struct Block(Oid, u64, u32);
 
-/// Write `rows` (sorted here) as one segment into `pack`.
-pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> SegmentRef {
+/// Write `rows` (sorted here) as one segment into `pack`. Gives its fence, which names it.
+pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Blob {
     rows.sort_by_key(|row| (row.key(), row.born));
     let blocks: Vec<Block> = rows
         .chunks(BLOCK_ROWS)
@@ -70,7 +54,7 @@ pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> SegmentRef {
         })
         .collect();
     let fence = rmp_serde::to_vec(&blocks).expect("plain values always encode");
-    SegmentRef { fence: pack.add(&Frame::encode(fence), vec![]), rows: rows.len() as u64 }
+    pack.add(&Frame::encode(fence), vec![])
 }
 
 /// A metadata frame, from the cache or by one range GET.
@@ -84,25 +68,20 @@ pub fn read_frame(store: &Store, cache: &Cache, blob: &Blob) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-fn read_fence(store: &Store, cache: &Cache, segment: &SegmentRef) -> Result<Vec<Block>, TableError> {
-    let bytes = read_frame(store, cache, &segment.fence)?;
+fn read_fence(store: &Store, cache: &Cache, fence: &Blob) -> Result<Vec<Block>, TableError> {
+    let bytes = read_frame(store, cache, fence)?;
     let blocks: Vec<Block> =
-        rmp_serde::from_slice(&bytes).map_err(|e| bad(segment.pack(), BadBlock::Decode(e)))?;
+        rmp_serde::from_slice(&bytes).map_err(|e| bad(fence.pack, BadBlock::Decode(e)))?;
     if blocks.is_sorted_by_key(|block| block.0) {
         Ok(blocks)
     } else {
-        Err(bad(segment.pack(), BadBlock::Inconsistent("a fence is not in order")))
+        Err(bad(fence.pack, BadBlock::Inconsistent("a fence is not in order")))
     }
 }
 
 /// Every row of the segment whose oid is among `oids` (sorted), of any repo.
-pub fn find_rows(
-    store: &Store,
-    cache: &Cache,
-    segment: &SegmentRef,
-    oids: &[Oid],
-) -> Result<Vec<Row>, TableError> {
-    let blocks = read_fence(store, cache, segment)?;
+pub fn find_rows(store: &Store, cache: &Cache, fence: &Blob, oids: &[Oid]) -> Result<Vec<Row>, TableError> {
+    let blocks = read_fence(store, cache, fence)?;
     let mut wanted: Vec<usize> = Vec::new();
     for oid in oids {
         // Rows of one oid may begin in the block before the first that begins with it.
@@ -112,31 +91,31 @@ pub fn find_rows(
     }
     wanted.sort_unstable();
     wanted.dedup();
-    let rows = read_blocks(store, cache, segment, &blocks, &wanted)?;
+    let rows = read_blocks(store, cache, fence, &blocks, &wanted)?;
     Ok(rows.into_iter().filter(|row| oids.binary_search(&row.oid).is_ok()).collect())
 }
 
-/// Every row of the segment.
-pub fn all_rows(store: &Store, cache: &Cache, segment: &SegmentRef) -> Result<Vec<Row>, TableError> {
-    let blocks = read_fence(store, cache, segment)?;
+/// All `count` rows of the segment.
+pub fn all_rows(store: &Store, cache: &Cache, fence: &Blob, count: u64) -> Result<Vec<Row>, TableError> {
+    let blocks = read_fence(store, cache, fence)?;
     let wanted: Vec<usize> = (0..blocks.len()).collect();
-    let rows = read_blocks(store, cache, segment, &blocks, &wanted)?;
-    let whole = rows.len() as u64 == segment.rows && rows.is_sorted_by_key(|row| (row.key(), row.born));
+    let rows = read_blocks(store, cache, fence, &blocks, &wanted)?;
+    let whole = rows.len() as u64 == count && rows.is_sorted_by_key(|row| (row.key(), row.born));
     if whole {
         Ok(rows)
     } else {
-        Err(bad(segment.pack(), BadBlock::Inconsistent("rows are missing or out of order")))
+        Err(bad(fence.pack, BadBlock::Inconsistent("rows are missing or out of order")))
     }
 }
 
 fn read_blocks(
     store: &Store,
     cache: &Cache,
-    segment: &SegmentRef,
+    fence: &Blob,
     blocks: &[Block],
     wanted: &[usize],
 ) -> Result<Vec<Row>, TableError> {
-    let pack = segment.pack();
+    let pack = fence.pack;
     let name = |block: &Block| format!("frame/{pack}-{:x}", block.1);
     let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
     let mut missing = Vec::new();
@@ -194,7 +173,7 @@ mod tests {
         pack.finish().put(&store).expect("written");
 
         let before = store.requests();
-        assert_eq!(all_rows(&store, &Cache::none(), &segment).expect("reads"), rows);
+        assert_eq!(all_rows(&store, &Cache::none(), &segment, 6000).expect("reads"), rows);
         assert!(store.requests().since(before).get <= 2, "{:?}", store.requests().since(before));
 
         let mut wanted = vec![oid(5), oid(77), oid(4000)];

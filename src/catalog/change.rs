@@ -1,0 +1,302 @@
+//! Changes: what one log entry says was done.
+//!
+//! A change travels as one msgpack map with names and is carried byte for byte in the tails of later entries, so what an old
+//! client does not understand survives it (R10). "Understood" is decided by one test that covers every depth: encoding what
+//! was decoded must give the very bytes that were read. A new kind, a new flag or a new key anywhere fails it, the record then
+//! is *unknown*, and a client that met one may push but never checkpoints, compacts, drops or collects. A key added to
+//! the format later must therefore be skipped while it holds its default.
+
+mod wire;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{BundleId, Nonce, Oid, PackId, RepoId, StoreId};
+use crate::pack::{Blob, PackInfo};
+
+pub use wire::BadChange;
+
+/// Who wrote an entry; informative.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Writer {
+    /// Name of the program.
+    pub tool: String,
+    /// Its version.
+    pub version: String,
+    /// The person or agent, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contributor: Option<String>,
+}
+
+/// What happened to the list of repos.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RepoChange {
+    /// A new repo under a free name.
+    Create {
+        /// The new repo.
+        repo: RepoId,
+        /// Its name.
+        name: String,
+    },
+    /// Another name for a live repo.
+    Rename {
+        /// The repo.
+        repo: RepoId,
+        /// The new name.
+        name: String,
+    },
+    /// The repo takes no more pushes; its data stays until a Drop.
+    Delete {
+        /// The repo.
+        repo: RepoId,
+    },
+    /// The repo is live again, if nothing of it was dropped since.
+    Undelete {
+        /// The repo.
+        repo: RepoId,
+    },
+}
+
+/// Rows of a small push inside its entry: a block of [`crate::table::encode_rows`], perhaps compressed; opaque here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RowBlock {
+    /// How many rows the block holds.
+    pub rows: u64,
+    /// The block.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// Which table a segment belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableKind {
+    /// (oid, repo) → recipe.
+    Files,
+}
+
+/// A sorted run of rows in a meta pack.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SegmentRef {
+    /// The meta pack with the blocks.
+    pub pack: PackId,
+    /// The fence that leads to the blocks; it is also what names the segment.
+    pub fence: Blob,
+    /// How many rows the segment holds.
+    pub rows: u64,
+    /// The table.
+    pub table: TableKind,
+}
+
+/// A dataset version: the root page of its tree.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BundleRef {
+    /// The bundle.
+    pub id: BundleId,
+    /// The repo it belongs to.
+    pub repo: RepoId,
+    /// The one bundle with which it shares pages (R2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BundleId>,
+    /// The root page.
+    pub root: Blob,
+}
+
+/// New data: rows, segments of rows, bundles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// The repo that pushed.
+    pub repo: RepoId,
+    /// Rows carried by the entry itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<RowBlock>,
+    /// Segments of rows that the push wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentRef>,
+    /// Bundles that the push wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<BundleRef>,
+}
+
+/// Where a run of whole frames lies now; the bytes were verified and copied as they are (R4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Forward {
+    /// The pack they lay in.
+    pub from: PackId,
+    /// Offset of the run there, bytes.
+    pub offset: u64,
+    /// Stored length of the run, bytes.
+    pub stored: u64,
+    /// A pack added by the same entry.
+    pub to: PackId,
+    /// Offset of the run there, bytes.
+    pub at: u64,
+}
+
+/// Segments merged, data repacked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compact {
+    /// Fences of the segments that were merged; all must be live (R9).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outs: Vec<Blob>,
+    /// The segments that replace them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentRef>,
+    /// Where repacked frames lie now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forwards: Vec<Forward>,
+}
+
+/// The only thing that makes rows and bundles garbage (R1).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drop {
+    /// The newest entry the planner had seen: rows born later are not meant (R9).
+    pub planned_on: u64,
+    /// Keys of rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<(Oid, RepoId)>,
+    /// Bundles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<BundleId>,
+}
+
+/// Packs that nobody may name any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condemn {
+    /// The newest entry the mark had seen; everything after it was read and subtracted (R3).
+    pub mark: u64,
+    /// The packs.
+    pub packs: Vec<PackId>,
+}
+
+/// Condemned packs are deleted; what is left of them goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forget {
+    /// Packs whose tombstones go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<PackId>,
+    /// No session that began before this seq may commit any more.
+    pub floor: u64,
+    /// Packs whose forwards go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forwards: Vec<PackId>,
+}
+
+/// One blob of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CheckpointBlob {
+    /// Where the blob lies, perhaps compressed.
+    pub at: Blob,
+    /// BLAKE3 of the blob as [`crate::catalog::checkpoint::encode`] made it: recognises a blob that did not change.
+    #[serde(with = "serde_bytes")]
+    pub hash: [u8; 32],
+}
+
+/// The blobs of a checkpoint by kind; a kind with nothing in it has none.
+pub type CheckpointBlobs = BTreeMap<String, CheckpointBlob>;
+
+/// The checkpoint before: it is kept whole together with the newest (R7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its entry.
+    pub seq: u64,
+    /// The newest change in it.
+    pub covers: u64,
+    /// Its blobs.
+    pub blobs: CheckpointBlobs,
+}
+
+/// The fold of the log up to a seq, as blobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The newest change in it; tails hold everything after (R7).
+    pub covers: u64,
+    /// The newest checkpoint when this one was made, which it still must be where this one lands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// The blobs.
+    pub blobs: CheckpointBlobs,
+    /// The segment with all rows that lay inline in entries up to `covers`, each with its `born` written out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<SegmentRef>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The log begins: only in log/0.
+    Init {
+        /// The store the log belongs to.
+        store: StoreId,
+    },
+    /// The list of repos changed.
+    Repo(RepoChange),
+    /// Data was added.
+    Push(Push),
+    /// Segments were merged or data repacked.
+    Compact(Compact),
+    /// Rows or bundles are garbage.
+    Drop(Drop),
+    /// Packs are garbage.
+    Condemn(Condemn),
+    /// Garbage is gone.
+    Forget(Forget),
+    /// The fold was written down.
+    Checkpoint(Checkpoint),
+    /// A kind this version does not know, or a known kind it cannot read: the packs of the record are all that is known.
+    Unknown,
+}
+
+/// One change with what every kind has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeRecord {
+    /// The newest entry the session had seen when it began; a resumed session keeps it (R8).
+    pub base: u64,
+    /// Packs that this entry makes known, data and meta.
+    pub added: Vec<(PackId, PackInfo)>,
+    /// Packs added by others that anything new in this entry names (R2, R8).
+    pub named: Vec<PackId>,
+    /// Makes the bytes of the entry unlike those of any other (R5).
+    pub nonce: Nonce,
+    /// Who wrote it.
+    pub writer: Writer,
+    /// When, by the writer's clock, in milliseconds since 1970; informative.
+    pub time: u64,
+    /// A client that does not understand this record must not write at all.
+    pub must_understand: bool,
+    /// Names of properties that change the meaning; none is known yet.
+    pub flags: Vec<String>,
+    /// What was done.
+    pub change: Change,
+    unknown: bool,
+}
+
+impl ChangeRecord {
+    /// A change of a session that began at `base`, with nothing added and nothing named yet.
+    pub fn new(base: u64, change: Change, writer: Writer, time: u64) -> Self {
+        ChangeRecord {
+            base,
+            added: Vec::new(),
+            named: Vec::new(),
+            nonce: Nonce::new(),
+            writer,
+            time,
+            must_understand: false,
+            flags: Vec::new(),
+            change,
+            unknown: false,
+        }
+    }
+
+    /// Whether the record, as it was read, says something this version does not know (R10).
+    pub fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// Every pack that the record mentions as living: what a Condemn marked before it must spare (R3).
+    pub fn packs(&self) -> impl Iterator<Item = PackId> + '_ {
+        self.added.iter().map(|(pack, _)| *pack).chain(self.named.iter().copied())
+    }
+}

@@ -1,0 +1,24 @@
+//! L3 · The catalog: what exists, agreed by everyone.
+//!
+//! The truth is one create-only log of small objects; everything here is the *pure* part of it: no I/O, no clock, no task.
+//! A [`change`] says what one writer did, an [`entry`] carries it with every change the newest checkpoint does not cover, and
+//! [`state`] is the fold of changes together with the checks a change must pass at the slot where it lands. [`slot`] and
+//! [`head`] drive the append and the search for the newest entry as state machines that somebody else feeds with answers
+//! of the store.
+//!
+//! The rules that carry the safety are numbered R1…R18. Each one that is code can be switched off through [`Rules`], which
+//! the models in `tests/models` do one at a time to see the loss it prevents.
+
+pub mod change;
+pub mod checkpoint;
+pub mod entry;
+pub mod fold;
+pub mod head;
+mod rules;
+pub mod slot;
+pub mod state;
+
+pub use change::{Change, ChangeRecord, Writer};
+pub use entry::Entry;
+pub use rules::{Rule, Rules};
+pub use state::{Refusal, Remedy, State};

@@ -1,0 +1,80 @@
+//! Which safety rules are in force.
+//!
+//! Production code always runs with [`Rules::ALL`]. The models switch one rule off and must then find a schedule that loses
+//! data: a rule no model needs would be a rule nobody understands.
+
+/// One rule, or one half of a rule, that can be switched off alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Rule {
+    /// R2: a Push names every pack of every row it writes, touched rows included.
+    TouchNames,
+    /// R2: a bundle that shares pages names its base, which must be live where the Push lands.
+    BaseBundle,
+    /// R3: a Condemn subtracts what every entry since its mark names, also those a checkpoint has folded away.
+    GapRead,
+    /// R4: a mark follows forwards, so the pack at the end of a chain is live.
+    MarkResolves,
+    /// R4: a forward goes only when no live row and no live page names its source.
+    ForwardKept,
+    /// R5: an entry is mine when the slot holds exactly my bytes; off: when it has my writer.
+    ExactBytes,
+    /// R5: an unclear create is met with the same bytes again; off: with a newly built entry.
+    SameBytes,
+    /// R5: a create that says "exists" is believed only after the slot was read; off: it belongs to somebody else.
+    ReadSlot,
+    /// R6: nothing may be missing at or below a known entry; off: a hint is forgotten and the search starts from 0.
+    KnownHead,
+    /// R7: the tail holds every change after what the checkpoint covers; off: after the checkpoint's own slot.
+    Covers,
+    /// R8: a session whose base lies below the floor starts again.
+    Floor,
+    /// R8: no own pack is condemned and every named pack is in the table.
+    PackCheck,
+    /// R8: a Compact passes the checks of its own packs like every other kind.
+    CompactOwn,
+    /// R9: a Drop kills only rows born at or before the seq it was planned on; off: every row before its own slot.
+    DropUpto,
+    /// R9: a merged row keeps the seq of the Push that promised it.
+    Births,
+    /// R9: a merge keeps the row with the larger `born`.
+    Newest,
+    /// R9: the key of a row is (oid, repo); off: the oid.
+    Key,
+    /// R9: a Compact whose inputs are not all live is given up.
+    OutsLive,
+    /// R9: a Compact names the forward targets it wrote into rows.
+    RewriteNames,
+}
+
+/// A set of rules in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rules {
+    off: u32,
+}
+
+impl Rules {
+    /// Every rule: what production code uses.
+    pub const ALL: Rules = Rules { off: 0 };
+
+    /// Every rule but one, for the models.
+    pub const fn without(rule: Rule) -> Rules {
+        Rules::ALL.and_without(rule)
+    }
+
+    /// These rules without one more, for the models.
+    pub const fn and_without(self, rule: Rule) -> Rules {
+        Rules { off: self.off | 1 << rule as u8 }
+    }
+
+    /// Whether a rule is in force.
+    pub const fn on(self, rule: Rule) -> bool {
+        self.off & 1 << rule as u8 == 0
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules::ALL
+    }
+}

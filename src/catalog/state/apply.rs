@@ -1,0 +1,177 @@
+//! The fold: what each kind of change does to the state.
+
+use super::{Bundle, Inline, Killed, Repo, Segment, State};
+use crate::catalog::change::{
+    Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Push, RepoChange, SegmentRef,
+};
+use crate::catalog::rules::Rule;
+
+/// A change that is not the next one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the log continues at entry {wanted}, but a change of entry {found} was read; run `git datamon fsck`"
+)]
+pub struct Gap {
+    /// The slot that is next.
+    pub wanted: u64,
+    /// The slot of the change.
+    pub found: u64,
+}
+
+impl State {
+    /// Takes in the change of entry `seq`, which must be the next.
+    pub fn apply(&mut self, seq: u64, record: &ChangeRecord) -> Result<(), Gap> {
+        let after = seq.checked_add(1).filter(|_| seq == self.next);
+        self.next = after.ok_or(Gap { wanted: self.next, found: seq })?;
+        self.hash = None;
+        if record.is_unknown() {
+            self.note_unknown(seq, record.must_understand);
+        }
+        self.packs.extend(record.added.iter().copied());
+        match &record.change {
+            Change::Init { .. } | Change::Unknown => {}
+            Change::Repo(change) => self.apply_repo(seq, change),
+            Change::Push(push) => self.apply_push(seq, push),
+            Change::Compact(compact) => self.apply_compact(seq, record.base, compact),
+            Change::Drop(drop) => self.apply_drop(seq, drop),
+            Change::Condemn(condemn) => {
+                for pack in &condemn.packs {
+                    self.packs.remove(pack);
+                    self.condemned.entry(*pack).or_insert(seq);
+                }
+            }
+            Change::Forget(forget) => self.apply_forget(forget),
+            Change::Checkpoint(checkpoint) => {
+                self.fold_inline(checkpoint.covers, checkpoint.segment.as_ref());
+                self.checkpoint = Some((seq, checkpoint.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers that entry `seq` says something this version does not know (R10).
+    pub(in crate::catalog) fn note_unknown(&mut self, seq: u64, stop: bool) {
+        self.unknown.get_or_insert(seq);
+        if stop {
+            self.stop.get_or_insert(seq);
+        }
+    }
+
+    fn apply_repo(&mut self, seq: u64, change: &RepoChange) {
+        match change {
+            RepoChange::Create { repo, name } => {
+                let new = Repo { name: name.clone(), deleted: false, changed: seq, dropped: false };
+                self.repos.insert(*repo, new);
+            }
+            RepoChange::Rename { repo, name } => {
+                if let Some(known) = self.repos.get_mut(repo) {
+                    known.name.clone_from(name);
+                }
+            }
+            RepoChange::Delete { repo } | RepoChange::Undelete { repo } => {
+                if let Some(known) = self.repos.get_mut(repo) {
+                    known.deleted = matches!(change, RepoChange::Delete { .. });
+                    known.changed = seq;
+                    known.dropped = false;
+                }
+            }
+        }
+    }
+
+    fn apply_push(&mut self, seq: u64, push: &Push) {
+        if let Some(block) = &push.rows {
+            self.inline.insert(seq, Inline { repo: push.repo, block: block.clone() });
+        }
+        for at in &push.segments {
+            self.add_segment(at, seq, seq, 0);
+        }
+        for bundle in &push.bundles {
+            self.bundles.insert(bundle.id, Bundle { repo: bundle.repo, root: bundle.root, seq });
+        }
+    }
+
+    fn add_segment(&mut self, at: &SegmentRef, born: u64, oldest: u64, clean: u64) {
+        self.segments.insert(at.fence, Segment { at: at.clone(), born, oldest, clean });
+    }
+
+    fn apply_compact(&mut self, seq: u64, base: u64, compact: &Compact) {
+        let outs: Vec<Option<Segment>> = compact.outs.iter().map(|out| self.segments.remove(out)).collect();
+        let oldest =
+            outs.iter().map(|out| out.as_ref().map_or(0, |segment| segment.oldest)).min().unwrap_or(0);
+        for at in &compact.segments {
+            // The merge knew every Drop up to its base, and left out what they kill.
+            self.add_segment(at, seq, oldest, base);
+        }
+        if !outs.is_empty() {
+            self.release_drops();
+        }
+        for forward in &compact.forwards {
+            let ranges = self.forwards.entry(forward.from).or_default();
+            let at = ranges.partition_point(|range| range.offset < forward.offset);
+            match ranges.get_mut(at).filter(|range| range.offset == forward.offset) {
+                Some(range) => *range = *forward,
+                None => ranges.insert(at, *forward),
+            }
+        }
+    }
+
+    /// A Drop is kept until no segment can hold a row that it kills (R9).
+    fn release_drops(&mut self) {
+        let State { drops, segments, inline, .. } = self;
+        let oldest_inline = inline.keys().next();
+        drops.retain(|_, killed| {
+            oldest_inline.is_some_and(|seq| *seq <= killed.upto)
+                || segments.values().any(|it| it.oldest <= killed.upto && it.clean < killed.at)
+        });
+    }
+
+    fn apply_drop(&mut self, seq: u64, drop: &Drop) {
+        let upto = if self.rules.on(Rule::DropUpto) { drop.planned_on } else { seq.saturating_sub(1) };
+        for key in &drop.keys {
+            let killed = self.drops.entry(*key).or_insert(Killed { upto, at: seq });
+            *killed = Killed { upto: killed.upto.max(upto), at: seq };
+            self.note_dropped(key.1);
+        }
+        for bundle in &drop.bundles {
+            if let Some(bundle) = self.bundles.remove(bundle) {
+                self.note_dropped(bundle.repo);
+            }
+        }
+    }
+
+    fn note_dropped(&mut self, repo: crate::id::RepoId) {
+        if let Some(repo) = self.repos.get_mut(&repo).filter(|repo| repo.deleted) {
+            repo.dropped = true;
+        }
+    }
+
+    fn apply_forget(&mut self, forget: &Forget) {
+        // The floor now does what the tombstones did: whoever could still name these packs began before it.
+        self.floor = self.floor.max(forget.floor);
+        for pack in &forget.packs {
+            self.condemned.remove(pack);
+        }
+        for pack in &forget.forwards {
+            self.forwards.remove(pack);
+        }
+    }
+
+    /// Inline rows up to `covers` are in the checkpoint's segment from now on.
+    pub(in crate::catalog) fn fold_inline(&mut self, covers: u64, segment: Option<&SegmentRef>) {
+        let later = covers.checked_add(1).map(|seq| self.inline.split_off(&seq)).unwrap_or_default();
+        let folded = std::mem::replace(&mut self.inline, later);
+        if let Some(at) = segment {
+            let oldest = folded.keys().next().copied().unwrap_or(covers);
+            if !self.segments.contains_key(&at.fence) {
+                self.add_segment(at, covers, oldest, 0);
+            }
+        }
+    }
+
+    /// Whether a checkpoint that lands now would replace the newest (R7).
+    pub(super) fn is_parent(&self, checkpoint: &Checkpoint) -> bool {
+        let newest = self.checkpoint.as_ref().map(|(seq, newest)| (*seq, newest.covers, &newest.blobs));
+        let parent = checkpoint.parent.as_ref().map(|parent| (parent.seq, parent.covers, &parent.blobs));
+        newest == parent
+    }
+}
