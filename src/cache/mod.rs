@@ -63,6 +63,13 @@ impl Cache {
         let _ = write(&path, bytes);
     }
 
+    /// Names of everything kept directly here.
+    pub fn names(&self) -> Vec<String> {
+        let entries =
+            self.folder.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
     /// Forget `name`.
     pub fn remove(&self, name: &str) {
         if let Some(path) = self.path(name) {

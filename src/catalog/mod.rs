@@ -1,6 +1,7 @@
 //! L3 · The catalog: what exists, agreed by everyone.
 //!
-//! The truth is one create-only log of small objects; everything here is the *pure* part of it: no I/O, no clock, no task.
+//! The truth is one create-only log of small objects. Most rooms here are *pure*: no I/O, no clock, no task; [`log`], `lookup`
+//! and `upkeep` are where they meet a store.
 //! A [`change`] says what one writer did, an [`entry`] carries it with every change the newest checkpoint does not cover, and
 //! [`state`] is the fold of changes together with the checks a change must pass at the slot where it lands. [`slot`] and
 //! [`head`] drive the append and the search for the newest entry as state machines that somebody else feeds with answers
@@ -14,11 +15,19 @@ pub mod checkpoint;
 pub mod entry;
 pub mod fold;
 pub mod head;
+pub mod identity;
+pub mod journal;
+pub mod log;
+mod lookup;
 mod rules;
 pub mod slot;
 pub mod state;
+mod upkeep;
 
 pub use change::{Change, ChangeRecord, Writer};
 pub use entry::Entry;
+pub use identity::Identity;
+pub use journal::Journal;
+pub use log::{Catalog, CatalogError, Landed};
 pub use rules::{Rule, Rules};
 pub use state::{Refusal, Remedy, State};

@@ -1,0 +1,106 @@
+//! `datamon.json`: what a store is. Created once by `init`, read first by everybody.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chunk::Sizes;
+use crate::id::StoreId;
+
+/// The store format this program reads and writes. 0 is provisional and promises nothing to later versions.
+pub const FORMAT: u32 = 0;
+/// No honest `datamon.json` is larger, bytes.
+const MAX_LEN: usize = 64 << 10;
+
+/// The content of `datamon.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Version of every layout in the store.
+    pub format: u32,
+    /// Drawn by `init`; a copy or a restored snapshot draws another before its first write (R6).
+    pub store: StoreId,
+    /// Raised by a repair that rebuilds the log (R13).
+    pub epoch: u64,
+    /// Where files are cut.
+    pub chunks: Sizes,
+    /// Properties a client must know to use the store; none is known yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
+}
+
+/// A `datamon.json` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadIdentity {
+    /// Not what was written.
+    #[error("its datamon.json is damaged ({0}); restore the file from a backup of the store")]
+    Damaged(String),
+    /// Written by a later version.
+    #[error("it has format {found}, this git-datamon reads format {FORMAT}: upgrade git-datamon")]
+    Newer {
+        /// The format.
+        found: u64,
+    },
+    /// It needs something this version lacks.
+    #[error("it needs {0:?}, which this git-datamon does not know: upgrade git-datamon")]
+    Requires(String),
+}
+
+impl Identity {
+    /// A new store.
+    pub fn new() -> Self {
+        Identity { format: FORMAT, store: StoreId::new(), epoch: 0, chunks: Sizes::DEFAULT, requires: vec![] }
+    }
+
+    /// The bytes of the object: JSON a person can read.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("plain values always encode");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// The identity in the object's bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadIdentity> {
+        if bytes.len() > MAX_LEN {
+            return Err(BadIdentity::Damaged(format!("it has {} bytes", bytes.len())));
+        }
+        let damaged = |e: serde_json::Error| BadIdentity::Damaged(e.to_string());
+        // The version decides what the rest means, so it is looked at alone first.
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
+        let found = value.get("format").and_then(serde_json::Value::as_u64);
+        let found = found.ok_or_else(|| BadIdentity::Damaged("it has no format".into()))?;
+        if found > u64::from(FORMAT) {
+            return Err(BadIdentity::Newer { found });
+        }
+        let identity: Identity = serde_json::from_value(value).map_err(damaged)?;
+        if let Some(unknown) = identity.requires.first() {
+            return Err(BadIdentity::Requires(unknown.clone()));
+        }
+        if !identity.chunks.valid() {
+            return Err(BadIdentity::Damaged("its chunk sizes are impossible".into()));
+        }
+        Ok(identity)
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Identity::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_store_asks_for_an_upgrade_and_a_damaged_one_for_a_backup() {
+        let identity = Identity::new();
+        assert_eq!(Identity::decode(&identity.encode()).expect("decodes"), identity);
+        let text = |text: &str| Identity::decode(text.as_bytes()).expect_err(text).to_string();
+        assert!(text(r#"{"format": 7, "anything": "else"}"#).contains("upgrade"));
+        assert!(text("{}").contains("damaged"));
+        assert!(text("").contains("damaged"));
+        let requires = Identity { requires: vec!["encryption".into()], ..identity.clone() };
+        assert!(Identity::decode(&requires.encode()).expect_err("needs").to_string().contains("encryption"));
+        let chunks = Sizes { min: 0, average: 3, max: u32::MAX };
+        assert!(Identity::decode(&Identity { chunks, ..identity }.encode()).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! From an oid to its recipe: inline rows of the log first, then segments; every row of an oid is tried before it is missing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::log::{Catalog, CatalogError};
+use super::state::Run;
+use crate::id::{Oid, PackId, PackKind, RepoId};
+use crate::pack::{Footer, Term, decode_exact, read_footer};
+use crate::store::key;
+use crate::table::{BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, read_frame};
+
+impl Catalog {
+    /// The best live row of each oid: of `repo` if it has one, else of any repo (bytes are bytes, and are verified). Rows
+    /// that need a pack which is no longer in the table come last: they may still be readable.
+    pub fn find(&self, repo: RepoId, oids: &[Oid]) -> Result<HashMap<Oid, Row>, CatalogError> {
+        let mut sorted = oids.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut newest: BTreeMap<(Oid, RepoId), Row> = BTreeMap::new();
+        let mut take = |row: Row| {
+            let newer = newest.get(&row.key()).is_none_or(|seen| seen.born < row.born);
+            if newer {
+                newest.insert(row.key(), row);
+            }
+        };
+        for row in self.inline_rows()? {
+            if sorted.binary_search(&row.oid).is_ok() {
+                take(row);
+            }
+        }
+        for segment in self.state.segments().values() {
+            for mut row in find_rows(&self.store, &self.cache, &segment.at.fence, &sorted)? {
+                if row.born == 0 {
+                    row.born = segment.born;
+                }
+                take(row);
+            }
+        }
+        let mut found: HashMap<Oid, Row> = HashMap::new();
+        for row in newest.into_values().filter(|row| self.state.is_live(row.oid, row.repo, row.born)) {
+            let rank = |row: &Row| (self.borrowable(row), row.repo == repo);
+            let better = found.get(&row.oid).is_none_or(|seen| rank(seen) < rank(&row));
+            if better {
+                found.insert(row.oid, row);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every row that lies in the log itself, with its birth.
+    pub fn inline_rows(&self) -> Result<Vec<Row>, CatalogError> {
+        let mut all = Vec::new();
+        for (seq, inline) in self.state.inline() {
+            let bad = |source| self.bad_inline(*seq, source);
+            let bytes = decode_exact(&inline.block.bytes)
+                .map_err(|_| bad(BadBlock::Inconsistent("inline rows cannot be decoded")))?;
+            let mut rows = decode_rows(&bytes).map_err(bad)?;
+            rows.iter_mut().filter(|row| row.born == 0).for_each(|row| row.born = *seq);
+            all.extend(rows);
+        }
+        Ok(all)
+    }
+
+    fn bad_inline(&self, seq: u64, source: BadBlock) -> CatalogError {
+        TableError::Bad { pack: key::log(seq), source }.into()
+    }
+
+    /// Whether every pack the row needs may be named by a new push.
+    pub fn borrowable(&self, row: &Row) -> bool {
+        row.packs().iter().all(|pack| self.state.packs().contains_key(pack))
+    }
+
+    /// Whether a pack may be named by a new push.
+    pub fn in_table(&self, pack: PackId) -> bool {
+        self.state.packs().contains_key(&pack)
+    }
+
+    /// The terms of a row, each led through forwards where its pack has left the table (R4).
+    pub fn terms(&self, row: &Row) -> Result<Vec<Term>, CatalogError> {
+        let mut terms = match &row.recipe {
+            Recipe::Inline(terms) => terms.clone(),
+            Recipe::Out { blob, .. } => {
+                let bytes = read_frame(&self.store, &self.cache, blob)?;
+                let bad = |source| {
+                    let pack = key::pack(PackKind::Meta, blob.pack);
+                    CatalogError::Table(TableError::Bad { pack, source })
+                };
+                let terms = decode_terms(&bytes).map_err(bad)?;
+                if terms.iter().map(Term::len).fold(0, u64::saturating_add) != row.size {
+                    return Err(bad(BadBlock::Inconsistent(
+                        "the terms of a recipe do not add up to its size",
+                    )));
+                }
+                terms
+            }
+        };
+        for term in terms.iter_mut().filter(|term| !self.in_table(term.pack)) {
+            let end = self.state.end(Run { pack: term.pack, offset: term.offset, stored: term.stored });
+            (term.pack, term.offset) = (end.pack, end.offset);
+        }
+        Ok(terms)
+    }
+
+    /// The footer of a pack in the table, from the cache or by one range GET.
+    pub fn footer(&self, pack: PackId) -> Result<Option<Footer>, CatalogError> {
+        let Some(info) = self.state.packs().get(&pack) else { return Ok(None) };
+        let name = format!("footer/{pack}");
+        if let Some(bytes) = self.cache.get(&name)
+            && let Ok(footer) = Footer::parse(info.kind, info.size, &bytes)
+        {
+            return Ok(Some(footer));
+        }
+        let footer = read_footer(&self.store, pack, *info)?;
+        self.keep_footer(pack, &footer);
+        Ok(Some(footer))
+    }
+
+    /// Keep the footer of a pack for later pushes.
+    pub fn keep_footer(&self, pack: PackId, footer: &Footer) {
+        let end = footer.frames.last().map(|frame| frame.offset + u64::from(frame.stored));
+        if let Some(end) = end {
+            self.cache.put(&format!("footer/{pack}"), &footer.encode(end));
+        }
+    }
+
+    /// Packs of the table whose footers this machine has kept, newest first.
+    pub fn kept_footers(&self) -> Vec<PackId> {
+        let mut packs: Vec<PackId> =
+            self.cache.part("footer").names().iter().filter_map(|name| name.parse().ok()).collect();
+        packs.retain(|pack| self.in_table(*pack));
+        packs.sort_unstable_by(|a, b| b.cmp(a));
+        packs
+    }
+}

@@ -1,0 +1,59 @@
+//! Checkpoints: whoever crosses the threshold writes down the fold, so that entries stay small and opening stays O(1).
+
+use super::change::{Change, ChangeRecord, Checkpoint, CheckpointBlob, Parent, SegmentRef, TableKind};
+use super::checkpoint;
+use super::log::{Catalog, CatalogError, now, writer};
+use super::state::Remedy;
+use crate::pack::{Frame, PackKind, PackWriter};
+use crate::store::key;
+use crate::table::write_segment;
+
+/// Changes in the tail above which a checkpoint is due.
+const TAIL_CHANGES: u64 = 64;
+/// Bytes of the tail above which a checkpoint is due.
+const TAIL_BYTES: usize = 256 << 10;
+
+impl Catalog {
+    /// Whether the tail has grown so long that somebody should write a checkpoint.
+    pub fn checkpoint_due(&self) -> bool {
+        let covered = self.state.checkpoint().map_or(0, |(_, newest)| newest.covers);
+        let changes = self.head.seq().saturating_sub(covered);
+        self.state.unknown().is_none() && (changes > TAIL_CHANGES || self.head.tail_len() > TAIL_BYTES)
+    }
+
+    /// Write a checkpoint of everything seen. `false` when another writer was faster, which is as good.
+    pub fn write_checkpoint(&mut self) -> Result<bool, CatalogError> {
+        let covers = self.head.seq();
+        let mut pack = PackWriter::new(PackKind::Meta);
+        let mut rows = self.inline_rows()?;
+        let segment = (!rows.is_empty()).then(|| SegmentRef {
+            pack: pack.id(),
+            rows: rows.len() as u64,
+            fence: write_segment(&mut pack, &mut rows),
+            table: TableKind::Files,
+        });
+        let newest = self.state.checkpoint();
+        let (mut blobs, write) =
+            checkpoint::changed(newest.map(|(_, it)| it), checkpoint::encode(&self.state, segment.as_ref()));
+        let named: Vec<_> = blobs.values().map(|blob| blob.at.pack).collect();
+        for (kind, bytes) in write {
+            let hash = checkpoint::hash(&bytes);
+            blobs.insert(kind, CheckpointBlob { at: pack.add(&Frame::encode(bytes), vec![]), hash });
+        }
+        let parent = newest.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
+        let pack = pack.finish();
+        pack.put(&self.store)?;
+        let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment });
+        let mut record = ChangeRecord::new(covers, change, writer(), now());
+        record.added = vec![(pack.id, pack.info)];
+        record.named = named;
+        match self.commit(&record) {
+            Ok(landed) => {
+                self.store.overwrite(key::HEAD, format!("{:016x}\n", landed.seq).into())?;
+                Ok(true)
+            }
+            Err(CatalogError::Refused(refusal)) if refusal.remedy() != Remedy::Upgrade => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
