@@ -1,0 +1,5 @@
+//! What goes over the pipe, seen from git-lfs's end.
+
+mod hostile;
+mod pipe;
+mod transcripts;
