@@ -1,1 +1,17 @@
-//! What the tests share.
+//! What the tests share: a machine of their own, repositories on it, bytes to put in them.
+//!
+//! A test starts with a [`Hermetic`] environment, which knows nothing of the user's home, configuration or clock, makes
+//! [`TestRepo`]s in it and runs real programs with [`run`]. Everything here panics with a message a reader can act on: that is
+//! how a test fails.
+
+mod bytes;
+mod environment;
+mod git_lfs;
+mod process;
+mod repo;
+
+pub use bytes::seeded_bytes;
+pub use environment::Hermetic;
+pub use git_lfs::{SECOND_GIT_LFS, second_git_lfs};
+pub use process::{Output, run, run_failing};
+pub use repo::TestRepo;
