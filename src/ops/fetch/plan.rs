@@ -56,7 +56,7 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
                 group.close(&mut parts, false);
                 parts.push(Part::Long(slice));
             } else {
-                if alone && group.cost_with(term) > GROUP_COST {
+                if alone && group.is_full_with(term) {
                     group.close(&mut parts, false);
                 }
                 group.add(slice);
@@ -64,7 +64,7 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
         }
         if alone {
             group.close(&mut parts, false);
-        } else if group.cost > GROUP_COST {
+        } else if group.cost > GROUP_COST || group.stored > MAX_READ {
             group.split_last(at, &mut parts);
         }
     }
@@ -80,18 +80,28 @@ fn term_cost(term: &Term) -> u64 {
 struct Group {
     slices: Vec<Slice>,
     frames: HashSet<(PackId, u64)>,
+    /// Bytes it takes once decoded.
     cost: u64,
+    /// Bytes of its requests.
+    stored: u64,
 }
 
 impl Group {
-    /// Small files that follow each other share their first frame, so a frame is counted once.
-    fn cost_with(&self, term: &Term) -> u64 {
-        let frame = if self.frames.contains(&(term.pack, term.offset)) { 0 } else { FRAME_COST };
-        self.cost.saturating_add(term.raw).saturating_add(frame)
+    /// Cost and stored bytes with one more term. Small files that follow each other share their first frame, so a frame is
+    /// counted once.
+    fn with(&self, term: &Term) -> (u64, u64) {
+        let shared = self.frames.contains(&(term.pack, term.offset));
+        let (frame, stored) = if shared { (0, 0) } else { (FRAME_COST, term.stored) };
+        (self.cost.saturating_add(term.raw).saturating_add(frame), self.stored.saturating_add(stored))
+    }
+
+    fn is_full_with(&self, term: &Term) -> bool {
+        let (cost, stored) = self.with(term);
+        cost > GROUP_COST || stored > MAX_READ
     }
 
     fn add(&mut self, slice: Slice) {
-        self.cost = self.cost_with(&slice.term);
+        (self.cost, self.stored) = self.with(&slice.term);
         self.frames.insert((slice.term.pack, slice.term.offset));
         self.slices.push(slice);
     }

@@ -1,0 +1,444 @@
+//! Git configuration, and which store it names.
+//!
+//! The precedence is that of git-lfs, since git-lfs chooses the agent by the same URL: `lfs.pushurl` (for uploads), then
+//! `lfs.url`, then `remote.<name>.lfspushurl` and `.lfsurl`; for each key git's own configuration, of whatever scope, beats
+//! the committed `.lfsconfig`. A URL is for us when it starts with `datamon::`.
+
+use gix::bstr::{BString, ByteSlice};
+
+use crate::git::command::{Git, GitFailed};
+use crate::git::repo::Repo;
+use crate::git::top_file::{Place, TopFileError};
+
+/// What stands before the URL of a store, or the name of a context, wherever git-lfs wants a URL.
+pub const STORE_SCHEME: &str = "datamon::";
+
+/// The file in which a repository may name its store.
+const LFSCONFIG: &str = ".lfsconfig";
+
+/// The longest store URL, bytes.
+const LONGEST_URL: usize = 4096;
+
+/// The remote of a repository that names none.
+const DEFAULT_REMOTE: &str = "origin";
+
+/// Configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Git does not read or write it.
+    #[error(transparent)]
+    Git(#[from] GitFailed),
+    /// `.lfsconfig` cannot be read.
+    #[error(transparent)]
+    Read(#[from] TopFileError),
+    /// `.lfsconfig` is not a git configuration file.
+    #[error("{LFSCONFIG} is not a git configuration file: {0}")]
+    Syntax(String),
+    /// A store URL nobody would write.
+    #[error("{key} in {from} names no usable store: {why}")]
+    Url {
+        /// The key that holds it.
+        key: String,
+        /// Where it stands.
+        from: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// Where git keeps a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// For every user of the machine.
+    System,
+    /// For every repository of the user.
+    Global,
+    /// For this repository.
+    Local,
+    /// For this work tree.
+    Worktree,
+    /// For this run: `-c` or the environment.
+    Command,
+}
+
+impl Scope {
+    fn flag(self) -> Option<&'static str> {
+        match self {
+            Scope::System => Some("--system"),
+            Scope::Global => Some("--global"),
+            Scope::Local => Some("--local"),
+            Scope::Worktree => Some("--worktree"),
+            Scope::Command => None,
+        }
+    }
+
+    fn named(name: &[u8]) -> Scope {
+        match name {
+            b"system" => Scope::System,
+            b"global" => Scope::Global,
+            b"local" => Scope::Local,
+            b"worktree" => Scope::Worktree,
+            _ => Scope::Command,
+        }
+    }
+}
+
+/// One value, in the order in which git reads them.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    scope: Scope,
+    key: BString,
+    /// `None` for a key without `=`, which means true.
+    pub(super) value: Option<BString>,
+}
+
+/// A snapshot of git's configuration: every scope, includes followed, `-c` and environment applied.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    entries: Vec<Entry>,
+}
+
+impl Config {
+    /// What this git sees.
+    pub fn read(git: &Git) -> Result<Config, ConfigError> {
+        let listed = git.run(["config", "--list", "--null", "--show-scope"])?;
+        let mut fields = listed.split(|byte| *byte == 0);
+        let mut entries = Vec::new();
+        while let (Some(scope), Some(pair)) = (fields.next(), fields.next()) {
+            let (key, value) = match pair.split_once_str("\n") {
+                Some((key, value)) => (key, Some(value.into())),
+                None => (pair, None),
+            };
+            entries.push(Entry { scope: Scope::named(scope), key: key.into(), value });
+        }
+        Ok(Config { entries })
+    }
+
+    /// The value that counts for a key, of whatever scope; section and name in lower case, as git prints them.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.entry(key).map(|entry| entry.value.as_ref().map_or(&b"true"[..], |value| value.as_slice()))
+    }
+
+    /// The value that counts for a key among those of one scope.
+    pub fn get_in(&self, scope: Scope, key: &str) -> Option<&[u8]> {
+        let entry = self.entries.iter().rev().find(|entry| entry.scope == scope && entry.key == key)?;
+        Some(entry.value.as_ref().map_or(&b"true"[..], |value| value.as_slice()))
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.key == key)
+    }
+
+    fn scoped(&self, key: &str) -> Option<(Scope, &[u8])> {
+        self.entry(key)
+            .map(|entry| (entry.scope, entry.value.as_deref().map_or(&b""[..], |value| value.as_slice())))
+    }
+}
+
+impl Git {
+    /// Sets a key, replacing every value it had in this scope.
+    pub fn set_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
+        let args = ["config"].into_iter().chain(scope.flag()).chain(["--replace-all", "--", key, value]);
+        self.run(args).map(drop)
+    }
+
+    /// Removes a key from a scope; `false` if it was not there.
+    pub fn unset_config(&self, scope: Scope, key: &str) -> Result<bool, GitFailed> {
+        /// What `git config` exits with for a key that is not set.
+        const NOT_SET: i32 = 5;
+        let args = ["config"].into_iter().chain(scope.flag()).chain(["--unset-all", "--", key]);
+        match self.run(args) {
+            Ok(_) => Ok(true),
+            Err(GitFailed::Exit { status, .. }) if status.code() == Some(NOT_SET) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Which way data goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// To the store.
+    Upload,
+    /// From the store.
+    Download,
+}
+
+/// Where the name of a store stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// In git's own configuration: the user, or the machine's owner, put it there.
+    Config(Scope),
+    /// In the committed `.lfsconfig`: whoever wrote the repository put it there.
+    Lfsconfig(Place),
+    /// It was typed in place of a remote.
+    Typed,
+}
+
+impl Source {
+    fn described(self) -> &'static str {
+        match self {
+            Source::Config(Scope::Local) => ".git/config",
+            Source::Config(_) => "the git configuration",
+            Source::Lfsconfig(_) => LFSCONFIG,
+            Source::Typed => "the command line",
+        }
+    }
+}
+
+/// The store that configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    /// URL of the store or name of a context: what stands behind `datamon::`.
+    pub url: String,
+    /// The key that holds it, as `lfs.url`.
+    pub key: String,
+    /// Who says so.
+    pub from: Source,
+}
+
+impl StoreUrl {
+    /// The store in a value of `lfs.url` and its kin; `None` if the value is a URL of another kind.
+    fn read(value: &[u8], key: &str, from: Source) -> Result<Option<StoreUrl>, ConfigError> {
+        let Some(rest) = value.strip_prefix(STORE_SCHEME.as_bytes()) else { return Ok(None) };
+        let wrong = |why| ConfigError::Url { key: key.to_owned(), from: from.described(), why };
+        let url = std::str::from_utf8(rest).map_err(|_| wrong("it is not UTF-8"))?;
+        let why = if url.is_empty() {
+            "nothing stands behind `datamon::`"
+        } else if url.len() > LONGEST_URL {
+            "it is too long"
+        } else if url.chars().any(char::is_control) {
+            "it has control characters"
+        } else if url.starts_with('-') {
+            "it starts with a dash"
+        } else {
+            return Ok(Some(StoreUrl { url: url.to_owned(), key: key.to_owned(), from }));
+        };
+        Err(wrong(why))
+    }
+}
+
+impl Repo {
+    /// The store for a transfer with `remote` (a name, or the URL the user typed); `None` if git-lfs would use a server.
+    pub fn store_url(&self, remote: &str, operation: Operation) -> Result<Option<StoreUrl>, ConfigError> {
+        let committed = self.lfsconfig()?;
+        let upload = operation == Operation::Upload;
+        let found = |key: String| {
+            let ours = self.config().scoped(&key).map(|(scope, value)| (value.into(), Source::Config(scope)));
+            let value = ours.or_else(|| committed.as_ref()?.get(&key));
+            value.map(|(value, from)| (value, key, from))
+        };
+        let read = |(value, key, from): (BString, String, Source)| StoreUrl::read(&value, &key, from);
+
+        let everywhere =
+            upload.then(|| found("lfs.pushurl".into())).flatten().or_else(|| found("lfs.url".into()));
+        if let Some(value) = everywhere {
+            return read(value);
+        }
+        let remotes = [remote, DEFAULT_REMOTE];
+        for remote in remotes.into_iter().filter(|remote| !remote.is_empty()) {
+            let push = upload.then(|| found(format!("remote.{remote}.lfspushurl"))).flatten();
+            if let Some(value) = push.or_else(|| found(format!("remote.{remote}.lfsurl"))) {
+                return read(value);
+            }
+            // Git-lfs would now talk to the remote itself; only a name that means nothing leads on to the next one.
+            if self.config().get(&format!("remote.{remote}.url")).is_some() {
+                return Ok(None);
+            }
+            if remote.contains([':', '/']) {
+                return StoreUrl::read(remote.as_bytes(), "remote", Source::Typed);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The store that this clone is pinned to: `lfs.url` in `.git/config`.
+    pub fn pinned_store(&self) -> Result<Option<StoreUrl>, ConfigError> {
+        let Some(value) = self.config().get_in(Scope::Local, "lfs.url") else { return Ok(None) };
+        StoreUrl::read(value, "lfs.url", Source::Config(Scope::Local))
+    }
+
+    /// The store that the repository names: `lfs.url` in `.lfsconfig`. Where it differs from the pin, a team has moved.
+    pub fn committed_store(&self) -> Result<Option<StoreUrl>, ConfigError> {
+        let Some((value, from)) = self.lfsconfig()?.and_then(|file| file.get("lfs.url")) else {
+            return Ok(None);
+        };
+        StoreUrl::read(&value, "lfs.url", from)
+    }
+
+    fn lfsconfig(&self) -> Result<Option<Lfsconfig>, ConfigError> {
+        self.top_file(LFSCONFIG)?.map(|file| Lfsconfig::parse(file.place, &file.bytes)).transpose()
+    }
+}
+
+/// The keys of `.lfsconfig` that git-lfs lets a repository set and that name a store.
+struct Lfsconfig {
+    place: Place,
+    values: gix::config::File,
+}
+
+impl Lfsconfig {
+    fn parse(place: Place, bytes: &[u8]) -> Result<Lfsconfig, ConfigError> {
+        let meta = gix::config::file::Metadata::api();
+        // No includes: a repository must not make us read other files.
+        let values = gix::config::File::from_bytes_no_includes(bytes, meta, Default::default())
+            .map_err(|error| ConfigError::Syntax(error.to_string()))?;
+        Ok(Lfsconfig { place, values })
+    }
+
+    fn get(&self, key: &str) -> Option<(BString, Source)> {
+        let (section, rest) = key.split_once('.')?;
+        let (subsection, name) = match rest.rsplit_once('.') {
+            Some((subsection, name)) => (Some(BString::from(subsection)), name),
+            None => (None, rest),
+        };
+        let safe = matches!((section, &subsection, name), ("lfs", None, _) | ("remote", Some(_), "lfsurl"));
+        let value =
+            safe.then(|| self.values.string_by(section, subsection.as_ref().map(|s| s.as_bstr()), name))?;
+        Some((value?, Source::Lfsconfig(self.place)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::scratch::Scratch;
+
+    fn lfsconfig(url: &str) -> String {
+        format!("[lfs]\n\turl = {url}\n")
+    }
+
+    fn store(repo: &Repo, remote: &str, operation: Operation) -> Option<(String, Source)> {
+        repo.store_url(remote, operation).unwrap().map(|store| (store.url, store.from))
+    }
+
+    /// The URL that git-lfs itself would use for a download from origin.
+    fn endpoint(scratch: &Scratch) -> String {
+        let env = scratch.says(&["lfs", "env"]);
+        let line = env.lines().find_map(|line| line.strip_prefix("Endpoint=")).unwrap_or_default();
+        line.split(" (auth=").next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn the_committed_store_is_read_from_work_tree_index_and_head() {
+        let scratch = Scratch::new();
+        scratch.commit(&[(LFSCONFIG, lfsconfig("datamon::s3://head/x").as_bytes())]);
+        let path = scratch.path().join(LFSCONFIG);
+        std::fs::write(&path, lfsconfig("datamon::s3://index/x")).unwrap();
+        scratch.git.run(["add", LFSCONFIG]).unwrap();
+        std::fs::write(&path, lfsconfig("datamon::s3://tree/x")).unwrap();
+
+        let ours = || store(&scratch.repo(), "origin", Operation::Download).unwrap();
+        assert_eq!(ours(), ("s3://tree/x".to_owned(), Source::Lfsconfig(Place::WorkTree)));
+        assert_eq!(endpoint(&scratch), "datamon::s3://tree/x");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(ours(), ("s3://index/x".to_owned(), Source::Lfsconfig(Place::Index)));
+        assert_eq!(endpoint(&scratch), "datamon::s3://index/x");
+        scratch.git.run(["rm", "-q", "--cached", LFSCONFIG]).unwrap();
+        assert_eq!(ours(), ("s3://head/x".to_owned(), Source::Lfsconfig(Place::Head)));
+        assert_eq!(endpoint(&scratch), "datamon::s3://head/x");
+    }
+
+    #[test]
+    fn any_git_configuration_beats_the_committed_one_and_both_are_kept() {
+        let scratch = Scratch::new();
+        scratch.commit(&[(LFSCONFIG, lfsconfig("datamon::new").as_bytes())]);
+        scratch.git.set_config(Scope::Global, "lfs.url", "datamon::global").unwrap();
+        let from = |scope| Source::Config(scope);
+        let ours = || store(&scratch.repo(), "origin", Operation::Download).unwrap();
+        assert_eq!(ours(), ("global".to_owned(), from(Scope::Global)));
+        assert_eq!(scratch.repo().pinned_store().unwrap(), None);
+
+        scratch.git.set_config(Scope::Local, "lfs.url", "datamon::old").unwrap();
+        assert_eq!(ours(), ("old".to_owned(), from(Scope::Local)));
+        assert_eq!(endpoint(&scratch), "datamon::old");
+        let repo = scratch.repo();
+        assert_eq!(repo.pinned_store().unwrap().unwrap().url, "old");
+        assert_eq!(repo.committed_store().unwrap().unwrap().url, "new");
+
+        let once = Repo::found_by(
+            scratch.git.clone().with_env("GIT_CONFIG_PARAMETERS", Some("'lfs.url=datamon::once'")),
+        );
+        assert_eq!(
+            store(&once.unwrap(), "origin", Operation::Download).unwrap(),
+            ("once".to_owned(), from(Scope::Command))
+        );
+        assert!(scratch.git.unset_config(Scope::Local, "lfs.url").unwrap());
+        assert!(!scratch.git.unset_config(Scope::Local, "lfs.url").unwrap());
+    }
+
+    #[test]
+    fn uploads_look_at_the_push_urls_first() {
+        let scratch = Scratch::new();
+        scratch.commit(&[(LFSCONFIG, b"[lfs]\nurl = datamon::read\npushurl = datamon::write\n")]);
+        let ours = |operation| store(&scratch.repo(), "origin", operation).unwrap().0;
+        assert_eq!(ours(Operation::Upload), "write");
+        assert_eq!(ours(Operation::Download), "read");
+        scratch.git.set_config(Scope::Local, "lfs.url", "datamon::mine").unwrap();
+        assert_eq!(ours(Operation::Upload), "write");
+        assert_eq!(ours(Operation::Download), "mine");
+    }
+
+    #[test]
+    fn a_remote_may_have_a_store_of_its_own() {
+        let scratch = Scratch::new();
+        for (key, value) in [
+            ("remote.origin.url", "https://example.org/repo"),
+            ("remote.origin.lfsurl", "datamon::origin"),
+            ("remote.near.lfspushurl", "datamon::near-write"),
+            ("remote.near.lfsurl", "datamon::near"),
+            ("remote.plain.url", "https://example.org/plain"),
+        ] {
+            scratch.git.set_config(Scope::Local, key, value).unwrap();
+        }
+        let repo = scratch.repo();
+        let ours = |remote, operation| store(&repo, remote, operation).map(|(url, _)| url);
+        assert_eq!(ours("origin", Operation::Upload).as_deref(), Some("origin"));
+        assert_eq!(ours("near", Operation::Upload).as_deref(), Some("near-write"));
+        assert_eq!(ours("near", Operation::Download).as_deref(), Some("near"));
+        assert_eq!(ours("plain", Operation::Download), None);
+        assert_eq!(ours("https://example.org/typed", Operation::Download), None);
+        assert_eq!(ours("/srv/typed", Operation::Download), None);
+        assert_eq!(ours("unknown", Operation::Download).as_deref(), Some("origin"));
+        scratch.git.set_config(Scope::Local, "lfs.url", "datamon::all").unwrap();
+        let repo = scratch.repo();
+        assert_eq!(store(&repo, "/srv/typed", Operation::Upload).unwrap().0, "all");
+    }
+
+    #[test]
+    fn a_committed_file_sets_no_unsafe_key_and_includes_nothing() {
+        let scratch = Scratch::new();
+        std::fs::write(scratch.beside("extra"), lfsconfig("datamon::included")).unwrap();
+        let text = "[include]\npath = ../extra\n[remote \"origin\"]\nlfspushurl = datamon::x\n";
+        scratch.commit(&[(LFSCONFIG, text.as_bytes())]);
+        assert_eq!(store(&scratch.repo(), "origin", Operation::Upload), None);
+    }
+
+    #[test]
+    fn urls_nobody_would_write_are_refused() {
+        let scratch = Scratch::new();
+        for (value, why) in [
+            ("datamon::", "nothing stands"),
+            ("datamon::a\u{1b}[2J", "control"),
+            ("datamon::a\nb", "control"),
+            ("datamon::--upload", "dash"),
+            (&format!("datamon::{}", "a".repeat(5000)), "too long"),
+        ] {
+            scratch.git.set_config(Scope::Local, "lfs.url", value).unwrap();
+            let error = scratch.repo().store_url("origin", Operation::Upload).unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("lfs.url in .git/config"), "{error}");
+        }
+        scratch.git.set_config(Scope::Local, "lfs.url", "https://example.org").unwrap();
+        assert_eq!(scratch.repo().store_url("origin", Operation::Upload).unwrap(), None);
+    }
+
+    #[test]
+    fn a_hostile_lfsconfig_is_an_error_and_no_panic() {
+        let scratch = Scratch::new();
+        for bytes in [&b"[lfs"[..], b"[lfs]\nurl = \"unclosed", b"\xff\xfe\0", b"[lfs \"\\"] {
+            scratch.commit(&[(LFSCONFIG, bytes)]);
+            let error = scratch.repo().store_url("origin", Operation::Upload).unwrap_err().to_string();
+            assert!(error.contains(LFSCONFIG), "{error}");
+        }
+    }
+}

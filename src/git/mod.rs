@@ -1,0 +1,44 @@
+//! All contact with git: reading through gix, writing and everything that git must decide through the `git` executable.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `command` | the only place that runs `git` |
+//! | `repo` | where a repository is, and where git-lfs keeps its objects |
+//! | `config` | git configuration, and which store it names |
+//! | `top_file` | a file at the top of the repository: work tree, then index, then HEAD |
+//! | `manifest` | `datamon.toml` |
+//! | `pointer` | LFS pointers |
+//! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
+//! | `sharing` | modes of files that several users share |
+//! | `hooks` | the pre-push hook and the one it replaces |
+//!
+//! A repository is data written by strangers: nothing read here names a command to run or a file to write.
+
+mod command;
+mod config;
+mod hooks;
+mod manifest;
+mod objects;
+mod outgoing;
+mod pointer;
+mod repo;
+mod sharing;
+mod top_file;
+mod tree;
+
+pub use gix::ObjectId;
+pub use gix::bstr::{BStr, BString};
+
+pub use command::{Git, GitFailed};
+pub use config::{Config, ConfigError, Operation, STORE_SCHEME, Scope, Source, StoreUrl};
+pub use hooks::{HookError, Hooks, Install};
+pub use manifest::{MANIFEST_FILE, Manifest, ManifestError};
+pub use objects::{Objects, ObjectsError, Tip};
+pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};
+pub use repo::{Repo, RepoError};
+pub use sharing::Sharing;
+pub use top_file::{Place, TopFile, TopFileError};
+pub use tree::TreePointer;
+
+#[cfg(test)]
+mod scratch;

@@ -1,0 +1,226 @@
+//! Commits, trees and blobs, read through gix: a handle for one thread, with what it has read already.
+//!
+//! The directories come from [`Repo`], where git found and vouched for them; gix reads the repository's own format
+//! configuration and nothing else of the machine.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use gix::ObjectId;
+use gix::bstr::{BStr, BString, ByteSlice};
+use gix::objs::Kind;
+
+use crate::git::command::Git;
+use crate::git::pointer::{MAX_POINTER_BYTES, Pointer};
+use crate::git::repo::Repo;
+
+/// Memory for objects read more than once (trees, above all), bytes.
+const OBJECT_CACHE: usize = 16 << 20;
+
+/// Objects that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectsError {
+    /// The repository has a format that is not understood here.
+    #[error("cannot open the objects of {path}: {source}")]
+    Open {
+        /// The git directory.
+        path: PathBuf,
+        /// What gix said.
+        source: Box<gix::Error>,
+    },
+    /// A name that means no object.
+    #[error("{spec:?} names no object of this repository: {source}")]
+    Unknown {
+        /// The name.
+        spec: String,
+        /// What gix said.
+        source: Box<gix::Error>,
+    },
+    /// An object that others refer to is not there.
+    #[error(
+        "object {id} is missing from the repository; `git fsck` tells more, and `git fetch --refetch` may bring it back"
+    )]
+    Missing {
+        /// The object.
+        id: ObjectId,
+    },
+    /// An object, the index or the refs cannot be read.
+    #[error("cannot read {what}: {source}")]
+    Read {
+        /// What it was.
+        what: String,
+        /// What gix said.
+        source: Box<gix::Error>,
+    },
+    /// A tree that no file system could hold.
+    #[error("tree {id} has directories more than {limit} deep")]
+    TooDeep {
+        /// The tree at the top.
+        id: ObjectId,
+        /// How deep is too deep.
+        limit: usize,
+    },
+}
+
+impl ObjectsError {
+    pub(super) fn read(what: impl Into<String>, source: gix::Error) -> ObjectsError {
+        ObjectsError::Read { what: what.into(), source: Box::new(source) }
+    }
+}
+
+/// A name and the commit it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tip {
+    /// `HEAD`, or the full name of a ref.
+    pub name: BString,
+    /// The commit, tags peeled.
+    pub commit: ObjectId,
+}
+
+/// The objects of one repository.
+pub struct Objects {
+    pub(super) gix: gix::Repository,
+    git: Git,
+    pointers: RefCell<HashMap<ObjectId, Option<Pointer>>>,
+}
+
+impl Objects {
+    pub(super) fn open(repo: &Repo) -> Result<Objects, ObjectsError> {
+        // Git has judged whose repository this is before it told where it lies.
+        let options = gix::open::Options::isolated().open_path_as_is(true).with(gix::sec::Trust::Full);
+        let opened = gix::open_opts(repo.git_dir(), options);
+        let failed =
+            |source| ObjectsError::Open { path: repo.git_dir().to_owned(), source: Box::new(source) };
+        let mut gix = opened.map_err(failed)?;
+        gix.object_cache_size_if_unset(OBJECT_CACHE);
+        Ok(Objects { gix, git: repo.git().clone(), pointers: RefCell::default() })
+    }
+
+    /// The object that a revision (`HEAD~2`, `v1^{tree}`, `main:dir`, a full id) names.
+    pub fn resolve(&self, spec: &str) -> Result<ObjectId, ObjectsError> {
+        let unknown = |source| ObjectsError::Unknown { spec: spec.to_owned(), source: Box::new(source) };
+        self.gix.rev_parse_single(spec).map(gix::Id::detach).map_err(unknown)
+    }
+
+    /// The commit that is checked out; `None` before the first one.
+    pub fn head(&self) -> Result<Option<ObjectId>, ObjectsError> {
+        let head = self.gix.head().map_err(|source| ObjectsError::read("HEAD", source))?;
+        Ok(if head.is_unborn() { None } else { head.id().map(gix::Id::detach) })
+    }
+
+    /// Commits whose trees may hold what is looked for, likeliest first: HEAD, branches, remote-tracking branches, tags.
+    /// Each commit stands once; a ref that leads to no commit is left out.
+    pub fn tips(&self) -> Result<Vec<Tip>, ObjectsError> {
+        let head = self.head()?.map(|commit| Tip { name: "HEAD".into(), commit });
+        let mut tips: Vec<Tip> = head.into_iter().collect();
+        for prefix in ["refs/heads/", "refs/remotes/", "refs/tags/"] {
+            tips.extend(self.tips_below(prefix)?);
+        }
+        let mut seen = HashSet::new();
+        tips.retain(|tip| seen.insert(tip.commit));
+        Ok(tips)
+    }
+
+    /// What the refs say that the remote has: the commits to exclude where git says `--not --remotes=<remote>`.
+    pub fn remote_tips(&self, remote: &str) -> Result<Vec<ObjectId>, ObjectsError> {
+        // A URL, or anything else that can be no part of a ref name, has no remote-tracking branches.
+        let prefix = format!("refs/remotes/{remote}/");
+        if gix::validate::reference::name(BStr::new(&format!("{prefix}x"))).is_err() {
+            return Ok(Vec::new());
+        }
+        Ok(self.tips_below(&prefix)?.into_iter().map(|tip| tip.commit).collect())
+    }
+
+    fn tips_below(&self, prefix: &str) -> Result<Vec<Tip>, ObjectsError> {
+        let wrong = |source| ObjectsError::read(format!("the refs below {prefix}"), source);
+        let refs = self.gix.references().map_err(wrong)?;
+        let found = refs.prefixed(prefix.as_bytes()).and_then(|refs| refs.peeled()).map_err(wrong)?;
+        let mut tips = Vec::new();
+        // A broken ref, or one that leads to an absent object, must not hide the others.
+        for found in found.flatten() {
+            let Some(id) = found.try_id().map(gix::Id::detach) else { continue };
+            if self.kind_and_size(id)?.is_some_and(|(kind, _)| kind == Kind::Commit) {
+                tips.push(Tip { name: found.name().as_bstr().to_owned(), commit: id });
+            }
+        }
+        Ok(tips)
+    }
+
+    /// The first parent of a commit; `None` for a root and for a commit whose parent a shallow clone left behind.
+    pub fn first_parent(&self, commit: ObjectId) -> Result<Option<ObjectId>, ObjectsError> {
+        let failed = |source| ObjectsError::read(format!("commit {commit}"), source);
+        let object = self.gix.find_commit(commit).map_err(failed)?;
+        let Some(parent) = object.parent_ids().next().map(gix::Id::detach) else { return Ok(None) };
+        Ok(self.kind_and_size(parent)?.map(|_| parent))
+    }
+
+    /// The blob at a path of a commit or tree.
+    pub fn blob_at(&self, tree_ish: ObjectId, path: &BStr) -> Result<Option<ObjectId>, ObjectsError> {
+        let tree = self.tree_of(tree_ish)?;
+        let failed = |source| ObjectsError::read(format!("tree {tree}"), source);
+        let tree = self.gix.find_tree(tree).map_err(failed)?;
+        let entry = tree.lookup_entry(path.split_str("/")).map_err(failed)?;
+        Ok(entry.filter(|entry| entry.mode().is_blob()).map(|entry| entry.object_id()))
+    }
+
+    /// The blob staged at a path.
+    pub fn staged(&self, path: &BStr) -> Result<Option<ObjectId>, ObjectsError> {
+        let index = self.gix.try_index().map_err(|source| ObjectsError::read("the index", source))?;
+        Ok(index.and_then(|index| index.entry_by_path(path).map(|entry| entry.id)))
+    }
+
+    /// The pointer at a path of a commit or tree; `None` if nothing, or no pointer, is there.
+    pub fn pointer_at(&self, tree_ish: ObjectId, path: &BStr) -> Result<Option<Pointer>, ObjectsError> {
+        match self.blob_at(tree_ish, path)? {
+            Some(blob) => self.pointer(blob),
+            None => Ok(None),
+        }
+    }
+
+    /// The pointer in a blob; `None` if it is none. The header is read first, and no blob twice.
+    pub fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, ObjectsError> {
+        if let Some(known) = self.pointers.borrow().get(&blob) {
+            return Ok(*known);
+        }
+        let bytes = self.short_blob(blob, MAX_POINTER_BYTES - 1)?;
+        let pointer = bytes.and_then(|bytes| Pointer::parse(&bytes).ok());
+        self.pointers.borrow_mut().insert(blob, pointer);
+        Ok(pointer)
+    }
+
+    /// The bytes of a blob of at most `longest` bytes; `None` if it is longer, or no blob.
+    pub(super) fn short_blob(&self, id: ObjectId, longest: u64) -> Result<Option<Vec<u8>>, ObjectsError> {
+        let (kind, size) = self.header(id)?;
+        if kind != Kind::Blob || size > longest {
+            return Ok(None);
+        }
+        let object = self.gix.find_object(id);
+        let mut object = object.map_err(|source| ObjectsError::read(format!("blob {id}"), source))?;
+        Ok(Some(std::mem::take(&mut object.data)))
+    }
+
+    /// The tree of a commit, of a tag on one, or the tree itself.
+    pub(super) fn tree_of(&self, tree_ish: ObjectId) -> Result<ObjectId, ObjectsError> {
+        let failed = |source| ObjectsError::read(format!("the tree of {tree_ish}"), source);
+        let object = self.gix.find_object(tree_ish).map_err(failed)?;
+        object.peel_to_tree().map(|tree| tree.id).map_err(failed)
+    }
+
+    /// What an object is; an object that is not there is an error.
+    pub(super) fn header(&self, id: ObjectId) -> Result<(Kind, u64), ObjectsError> {
+        if let Some(found) = self.kind_and_size(id)? {
+            return Ok(found);
+        }
+        // In a partial clone git itself fetches what is missing when it is asked for it.
+        let fetched = self.git.run(["cat-file", "-e", &id.to_string()]).is_ok();
+        let found = if fetched { self.kind_and_size(id)? } else { None };
+        found.ok_or(ObjectsError::Missing { id })
+    }
+
+    fn kind_and_size(&self, id: ObjectId) -> Result<Option<(Kind, u64)>, ObjectsError> {
+        let failed = |source| ObjectsError::read(format!("object {id}"), source);
+        let header = self.gix.try_find_header(id).map_err(failed)?;
+        Ok(header.map(|header| (header.kind(), header.size())))
+    }
+}
