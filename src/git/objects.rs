@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::objs::Kind;
+use gix::odb::pack::cache::lru::MemoryCappedHashmap;
 
 use crate::git::command::Git;
 use crate::git::pointer::{MAX_POINTER_BYTES, Pointer};
@@ -17,6 +18,10 @@ use crate::git::repo::Repo;
 
 /// Memory for objects read more than once (trees, above all), bytes.
 const OBJECT_CACHE: usize = 16 << 20;
+
+/// Memory for the bases of deltas, bytes. Pointers are small and alike, so git packs them as long chains of deltas: with
+/// this cache 80,000 of them are read in 0.25 s, without it in 2.2 s.
+const DELTA_BASE_CACHE: usize = 16 << 20;
 
 /// Objects that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +99,7 @@ impl Objects {
             |source| ObjectsError::Open { path: repo.git_dir().to_owned(), source: Box::new(source) };
         let mut gix = opened.map_err(failed)?;
         gix.object_cache_size_if_unset(OBJECT_CACHE);
+        gix.objects.set_pack_cache(|| Box::new(MemoryCappedHashmap::new(DELTA_BASE_CACHE)));
         Ok(Objects { gix, git: repo.git().clone(), pointers: RefCell::default() })
     }
 
