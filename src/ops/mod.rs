@@ -1,7 +1,13 @@
 //! L4 · One use case per file, no terminal.
 
+pub mod download;
 pub mod fetch;
 pub mod ingest;
+pub mod open;
+mod publish;
+pub mod receipt;
+pub mod trust;
+pub mod upload;
 
 #[cfg(test)]
 mod round_trip;

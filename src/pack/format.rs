@@ -163,6 +163,13 @@ impl Frame {
         self.header.raw.get()
     }
 
+    /// The frame alone, header and all: how a block of rows lies inside a log entry.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len());
+        self.write(&mut bytes);
+        bytes
+    }
+
     pub(super) fn write(&self, to: &mut Vec<u8>) {
         to.extend_from_slice(self.header.as_bytes());
         to.extend_from_slice(&self.stored);

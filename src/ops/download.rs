@@ -1,0 +1,68 @@
+//! Download: oids to files. "Missing" is said only after the head was read anew (R18).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::fetch::Wanted;
+use crate::catalog::{Catalog, CatalogError};
+use crate::id::{Oid, RepoId};
+use crate::table::Row;
+
+/// An oid that cannot be downloaded.
+#[derive(Debug, thiserror::Error)]
+pub enum NotHere {
+    /// No row names it.
+    #[error(
+        "the store {url} does not have {oid}: push it from a clone that has it with `git lfs push --all`"
+    )]
+    Missing {
+        /// The oid.
+        oid: Oid,
+        /// The store.
+        url: String,
+    },
+    /// It has another length than the pointer says.
+    #[error(
+        "{oid} has {got} bytes in the store and {wanted} in its pointer: the pointer was edited; restore it with `git restore`"
+    )]
+    Size {
+        /// The oid.
+        oid: Oid,
+        /// Bytes in the store.
+        got: u64,
+        /// Bytes by the pointer.
+        wanted: u64,
+    },
+    /// Its recipe cannot be read.
+    #[error(transparent)]
+    Recipe(#[from] CatalogError),
+}
+
+/// Rows of all `oids` that the store has, asking for news before one is called missing.
+pub fn rows(catalog: &mut Catalog, repo: RepoId, oids: &[Oid]) -> Result<HashMap<Oid, Row>, CatalogError> {
+    let mut found = catalog.find(repo, oids)?;
+    if oids.iter().any(|oid| !found.contains_key(oid)) {
+        let seen = catalog.head().seq();
+        catalog.refresh()?;
+        if catalog.head().seq() != seen {
+            found = catalog.find(repo, oids)?;
+        }
+    }
+    Ok(found)
+}
+
+/// What is to be fetched so that the file of `oid`, `size` bytes by its pointer, lies at `path`.
+pub fn wanted(
+    catalog: &Catalog,
+    row: Option<&Row>,
+    oid: Oid,
+    size: u64,
+    path: PathBuf,
+) -> Result<Wanted, NotHere> {
+    let url = || catalog.store().url().to_string();
+    let row = row.ok_or_else(|| NotHere::Missing { oid, url: url() })?;
+    if row.size != size {
+        return Err(NotHere::Size { oid, got: row.size, wanted: size });
+    }
+    Ok(Wanted { oid, size, terms: catalog.terms(row)?, path })
+}
