@@ -24,3 +24,4 @@ pub mod pack;
 pub mod progress;
 pub mod store;
 pub mod table;
+pub mod transfer;

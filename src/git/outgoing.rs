@@ -57,6 +57,34 @@ impl Objects {
         self.outgoing(tips, &[])
     }
 
+    /// The newest commit reachable from `tips` whose tree holds this blob. Each tree of the history is looked into once.
+    pub fn newest_commit_with(
+        &self,
+        tips: &[ObjectId],
+        blob: ObjectId,
+    ) -> Result<Option<ObjectId>, ObjectsError> {
+        let mut without = HashSet::new();
+        for (commit, _) in self.reachable(self.commits_here(tips)?, vec![])? {
+            let tree = self.tree_of(commit)?;
+            if !without.insert(tree) {
+                continue;
+            }
+            let mut found = false;
+            self.walk_tree(tree, &mut |_, mode, id| {
+                found |= mode.is_blob() && id == blob;
+                Ok(match mode.is_tree() {
+                    _ if found => Step::Stop,
+                    true if !without.insert(id) => Step::Over,
+                    _ => Step::Into,
+                })
+            })?;
+            if found {
+                return Ok(Some(commit));
+            }
+        }
+        Ok(None)
+    }
+
     fn peeled(&self, id: ObjectId) -> Result<(Kind, ObjectId), ObjectsError> {
         self.header(id)?;
         let failed = |source| ObjectsError::read(format!("object {id}"), source);

@@ -61,9 +61,9 @@ impl Receipt {
         self.oids.extend(oids);
     }
 
-    /// Whether this receipt of this store, URL and repo lists the oid.
-    pub fn covers(&self, store: StoreId, url: &str, repo: RepoId, oid: &Oid) -> bool {
-        self.store == store && self.url == url && self.repo == repo && self.oids.contains(oid)
+    /// Whether the receipt is of this store, at this URL, and of this repo.
+    pub fn is_of(&self, store: StoreId, url: &str, repo: RepoId) -> bool {
+        self.store == store && self.url == url && self.repo == repo
     }
 
     /// Write it where the agent of this push will look.

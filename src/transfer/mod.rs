@@ -1,0 +1,100 @@
+//! L5 · The agent's side of a git-lfs push or clone: what git will ask for, planned at once.
+
+mod ahead;
+mod asker;
+mod download;
+mod session;
+mod upload;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lfs_agent::{Failure, Init, Object, Operation, Transfer};
+
+use download::Puller;
+pub use session::{NoSession, Session};
+use upload::Pusher;
+
+use crate::git::Pointer;
+use crate::id::Oid;
+
+/// What git-lfs shows as the code of an object that failed for a reason of ours.
+const FAILED: i32 = 1;
+/// How often a transfer in progress is reported.
+const TICK: Duration = Duration::from_millis(100);
+
+enum Side {
+    Closed,
+    Push(Box<Pusher>),
+    Pull(Box<Puller>),
+}
+
+/// The git-lfs transfer agent over a datamon store.
+pub struct Agent {
+    cwd: PathBuf,
+    remote: String,
+    operation: Operation,
+    side: Side,
+}
+
+impl Agent {
+    /// An agent started by git-lfs in the directory `cwd`.
+    pub fn new(cwd: PathBuf) -> Self {
+        Agent { cwd, remote: String::new(), operation: Operation::Download, side: Side::Closed }
+    }
+
+    fn pusher(&mut self) -> Result<&mut Pusher, String> {
+        if !matches!(self.side, Side::Push(_)) {
+            let pusher = upload::open(&self.cwd, &self.remote).map_err(|e| e.to_string())?;
+            self.side = Side::Push(Box::new(pusher));
+        }
+        match &mut self.side {
+            Side::Push(pusher) => Ok(pusher),
+            _ => unreachable!("just opened"),
+        }
+    }
+
+    fn puller(&mut self) -> Result<&mut Puller, String> {
+        if !matches!(self.side, Side::Pull(_)) {
+            let puller = Puller::open(&self.cwd, &self.remote).map_err(|e| e.to_string())?;
+            self.side = Side::Pull(Box::new(puller));
+        }
+        match &mut self.side {
+            Side::Pull(puller) => Ok(puller),
+            _ => unreachable!("just opened"),
+        }
+    }
+}
+
+fn pointer(object: &Object) -> Result<Pointer, Failure> {
+    let oid: Oid = object.oid.as_str().parse().map_err(|e| Failure::new(FAILED, format!("{e}")))?;
+    Ok(Pointer { oid, size: object.size })
+}
+
+impl Transfer for Agent {
+    fn init(&mut self, init: &Init) -> Result<(), Failure> {
+        self.remote = init.remote.clone();
+        self.operation = init.operation;
+        Ok(())
+    }
+
+    fn upload(&mut self, object: &Object, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+        let asked = pointer(object)?;
+        let pusher = self.pusher().map_err(|e| Failure::new(FAILED, e))?;
+        if let Some(outcome) = pusher.outcome(&asked.oid) {
+            return outcome.map_err(|e| Failure::new(FAILED, e));
+        }
+        pusher.push(asked, path, progress).map_err(|e| Failure::new(FAILED, e))
+    }
+
+    fn download(&mut self, object: &Object, progress: &mut dyn FnMut(u64)) -> Result<PathBuf, Failure> {
+        let asked = pointer(object)?;
+        let puller = self.puller().map_err(|e| Failure::new(FAILED, e))?;
+        puller.pull(asked, progress).map_err(|e| Failure::new(FAILED, e))
+    }
+
+    fn finish(&mut self) {
+        // Drops the read-ahead and its directory; everything acknowledged is durable since it was acknowledged.
+        self.side = Side::Closed;
+    }
+}

@@ -1,0 +1,126 @@
+//! One transfer's view of the repository and the store, opened at the first request: the agent's `init` opens nothing.
+
+use std::path::Path;
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::git::{
+    ConfigError, ManifestError, Objects, ObjectsError, Operation, Repo, RepoError, Scope, Source,
+};
+use crate::id::RepoId;
+use crate::ops;
+use crate::ops::trust::TrustList;
+use crate::store::{BadUrl, LOCAL, StoreUrl};
+
+/// Why nothing can be transferred at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSession {
+    /// No repository.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its `datamon.toml`.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Its objects.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
+    /// The URL of the store.
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    /// The store.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// No URL.
+    #[error(
+        "no datamon store is set for this repository: run `git datamon init --store URL`, or `git config lfs.url datamon::URL`"
+    )]
+    NoStore,
+    /// The pin and the committed URL differ: the team moved, or somebody tries to move the data.
+    #[error(
+        "this clone is pinned to {pinned}, but .lfsconfig names {committed}: nothing was uploaded. To follow, run `git config lfs.url datamon::{committed}`; to stay, set the URL in .lfsconfig back"
+    )]
+    Moved {
+        /// `lfs.url` in `.git/config`.
+        pinned: String,
+        /// `lfs.url` in `.lfsconfig`.
+        committed: String,
+    },
+    /// Nobody said that data may go there.
+    #[error(
+        "{url} is named only by the repository, and you have not trusted it: nothing was uploaded. If your data may go there, run `git datamon trust`, then push again"
+    )]
+    Untrusted {
+        /// The store.
+        url: String,
+    },
+    /// `local` is this machine's.
+    #[error(
+        "the repository keeps its data in `local`, the store of the user who made it, and there is none here: ask its author for a shared store (`git datamon init --store URL`), or copy that directory here. ({0})"
+    )]
+    NotLocal(CatalogError),
+}
+
+/// An open repository with its store.
+pub struct Session {
+    /// The repository.
+    pub repo: Repo,
+    /// Its commits, trees and blobs.
+    pub objects: Objects,
+    /// The dataset.
+    pub repo_id: RepoId,
+    /// Its name, for a store that does not know it yet.
+    pub repo_name: Option<String>,
+    /// The store.
+    pub catalog: Catalog,
+}
+
+impl Session {
+    /// Open what a transfer with `remote` needs, from the directory git-lfs started us in.
+    pub fn open(cwd: &Path, remote: &str, operation: Operation) -> Result<Session, NoSession> {
+        let repo = Repo::discover(cwd)?;
+        let named = repo.store_url(remote, operation)?.ok_or(NoSession::NoStore)?;
+        if operation == Operation::Upload {
+            check_pin(&repo)?;
+        }
+        let url = StoreUrl::parse(&named.url)?;
+        let opened = ops::open::open(&url);
+        let catalog = match opened {
+            // The store of the user's own machine is made when the user first needs it, and never for a stranger's data.
+            Err(error) if url.as_str() == LOCAL && operation == Operation::Download => {
+                return Err(NoSession::NotLocal(error));
+            }
+            Err(CatalogError::Store(crate::store::StoreError::Absent { .. })) if url.as_str() == LOCAL => {
+                ops::open::create(&url)?
+            }
+            other => other?,
+        };
+        let trusted = url.as_str() == LOCAL || TrustList::of_user().has(catalog.identity().store);
+        if operation == Operation::Upload && !trusted {
+            return Err(NoSession::Untrusted { url: url.to_string() });
+        }
+        pin(&repo, &named);
+        let manifest = repo.manifest()?;
+        let objects = repo.objects()?;
+        Ok(Session { repo, objects, repo_id: manifest.repo, repo_name: manifest.name, catalog })
+    }
+}
+
+/// A clone that was pinned to one store must not follow the repository to another without its user's word.
+fn check_pin(repo: &Repo) -> Result<(), NoSession> {
+    if let (Some(pinned), Some(committed)) = (repo.pinned_store()?, repo.committed_store()?)
+        && pinned.url != committed.url
+    {
+        return Err(NoSession::Moved { pinned: pinned.url, committed: committed.url });
+    }
+    Ok(())
+}
+
+/// On a commit without `.lfsconfig` git-lfs would fall back to the remote's URL, so first use pins the store. It is a
+/// convenience: a configuration that cannot be written now is written next time.
+fn pin(repo: &Repo, named: &crate::git::StoreUrl) {
+    if matches!(named.from, Source::Lfsconfig(_)) && named.key == "lfs.url" {
+        let _ = repo.git().set_config(Scope::Local, "lfs.url", &format!("datamon::{}", named.url));
+    }
+}
