@@ -6,8 +6,10 @@ pub mod ingest;
 pub mod open;
 mod publish;
 pub mod receipt;
+pub mod survey;
 pub mod trust;
 pub mod upload;
+pub mod verify;
 
 #[cfg(test)]
 mod round_trip;

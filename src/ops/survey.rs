@@ -1,0 +1,130 @@
+//! Survey: what a store holds, counted.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::receipt::UploadStats;
+use crate::catalog::{Catalog, CatalogError};
+use crate::id::{Oid, PackKind};
+use crate::store::{Counts, key};
+use crate::table::{Row, all_rows};
+
+/// Objects of one kind.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Objects {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Survey {
+    /// Where it lies.
+    pub url: String,
+    /// Its identity.
+    pub store: String,
+    /// Files of all repos, each content once.
+    pub files: u64,
+    /// Their bytes.
+    pub logical_bytes: u64,
+    /// Distinct chunks in data packs.
+    pub chunks: u64,
+    /// Their raw bytes.
+    pub unique_raw_bytes: u64,
+    /// Bytes of all objects.
+    pub stored_bytes: u64,
+    /// Objects by kind: `data`, `meta`, `log`, `other`.
+    pub objects: BTreeMap<&'static str, Objects>,
+    /// The newest log entry.
+    pub log_head: u64,
+    /// The last transfer of this machine with the store.
+    pub last_transfer: Option<LastTransfer>,
+}
+
+/// What the last transfer of this machine with a store cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastTransfer {
+    /// Whether data went up.
+    pub upload: bool,
+    /// Its requests and bytes.
+    pub requests: Counts,
+    /// What was uploaded.
+    pub uploaded: Option<UploadStats>,
+}
+
+const LAST: &str = "last-transfer";
+
+impl LastTransfer {
+    /// Keep it for the next survey.
+    pub fn keep(&self, catalog: &Catalog) {
+        catalog.cache().put(LAST, &serde_json::to_vec(self).expect("plain values always encode"));
+    }
+
+    fn of(catalog: &Catalog) -> Option<Self> {
+        serde_json::from_slice(&catalog.cache().get(LAST)?).ok()
+    }
+}
+
+/// Every live row of the store, the newest of each key.
+pub fn live_rows(catalog: &Catalog) -> Result<Vec<Row>, CatalogError> {
+    let mut newest: BTreeMap<_, Row> = BTreeMap::new();
+    let mut take = |row: Row| {
+        if newest.get(&row.key()).is_none_or(|seen| seen.born < row.born) {
+            newest.insert(row.key(), row);
+        }
+    };
+    catalog.inline_rows()?.into_iter().for_each(&mut take);
+    for segment in catalog.state().segments().values() {
+        for mut row in all_rows(catalog.store(), catalog.cache(), &segment.at.fence, segment.at.rows)? {
+            if row.born == 0 {
+                row.born = segment.born;
+            }
+            take(row);
+        }
+    }
+    Ok(newest.into_values().filter(|row| catalog.state().is_live(row.oid, row.repo, row.born)).collect())
+}
+
+/// Count what the store holds: one LIST, its tables, and the footer of every data pack.
+pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
+    let mut objects: BTreeMap<&'static str, Objects> = BTreeMap::new();
+    for listed in catalog.store().list("", "")? {
+        let kind = match &listed.key {
+            name if name.starts_with(key::DATA) => "data",
+            name if name.starts_with(key::META) => "meta",
+            name if name.starts_with(key::LOG) => "log",
+            _ => "other",
+        };
+        let kind = objects.entry(kind).or_default();
+        kind.count += 1;
+        kind.bytes += listed.size;
+    }
+    let files: BTreeMap<Oid, u64> = live_rows(catalog)?.into_iter().map(|row| (row.oid, row.size)).collect();
+    let (mut seen, mut unique) = (HashSet::new(), 0);
+    for (pack, info) in catalog.state().packs() {
+        if info.kind == PackKind::Data
+            && let Some(footer) = catalog.footer(*pack)?
+        {
+            for (id, raw) in footer.frames.iter().flat_map(|frame| &frame.chunks) {
+                if seen.insert(*id) {
+                    unique += u64::from(*raw);
+                }
+            }
+        }
+    }
+    Ok(Survey {
+        url: catalog.store().url().to_string(),
+        store: catalog.identity().store.to_string(),
+        files: files.len() as u64,
+        logical_bytes: files.values().sum(),
+        chunks: seen.len() as u64,
+        unique_raw_bytes: unique,
+        stored_bytes: objects.values().map(|it| it.bytes).sum(),
+        objects,
+        log_head: catalog.head().seq(),
+        last_transfer: LastTransfer::of(catalog),
+    })
+}
