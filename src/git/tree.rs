@@ -136,7 +136,7 @@ mod tests {
     use crate::git::scratch::Scratch;
     use crate::id::Oid;
 
-    pub fn pointer(n: u8) -> Pointer {
+    fn pointer(n: u8) -> Pointer {
         Pointer { oid: Oid::from_bytes([n; 32]), size: u64::from(n) }
     }
 
@@ -213,18 +213,9 @@ mod tests {
     #[test]
     fn a_tree_too_deep_for_any_file_system_is_refused() {
         let scratch = Scratch::new();
-        let blob =
-            String::from_utf8(scratch.git.run_with_stdin(["hash-object", "-w", "--stdin"], b"x").unwrap());
-        let mut line = format!("100644 blob {}\tf\n", blob.unwrap().trim());
-        // One fast-import of nested trees would need git to flatten them: write the tree objects by hand instead.
-        let mut tree = String::new();
-        for _ in 0..3 {
-            tree =
-                String::from_utf8(scratch.git.run_with_stdin(["mktree"], line.as_bytes()).unwrap()).unwrap();
-            line = format!("040000 tree {}\td\n", tree.trim());
-        }
         let objects = scratch.objects();
-        let mut id = objects.resolve(tree.trim()).unwrap();
+        let empty = gix::objs::TreeRef::from_bytes(b"", gix::hash::Kind::Sha1).unwrap();
+        let mut id = objects.gix.write_object(empty).unwrap().detach();
         for _ in 0..DEEPEST {
             let mut bytes = b"40000 d\0".to_vec();
             bytes.extend_from_slice(id.as_slice());
@@ -233,6 +224,21 @@ mod tests {
         }
         let error = objects.pointers_in_tree(id).unwrap_err();
         assert!(matches!(error, ObjectsError::TooDeep { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_partial_clone_fetches_the_pointers_it_lacks() {
+        let scratch = Scratch::new();
+        scratch.commit(&[("a", &pointer(1).canonical())]);
+        for key in ["uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"] {
+            scratch.git.run(["config", key, "true"]).unwrap();
+        }
+        let (clone, url) = (scratch.beside("partial"), format!("file://{}", scratch.path().display()));
+        let args = ["clone", "-q", "--no-checkout", "--filter=blob:none", &url, clone.to_str().unwrap()];
+        scratch.git.run(args).unwrap();
+        let objects = crate::git::Repo::found_by(scratch.git_at(&clone)).unwrap().objects().unwrap();
+        let found = objects.pointers_in_tree(objects.head().unwrap().unwrap()).unwrap();
+        assert_eq!(found[0].pointer, pointer(1));
     }
 
     #[test]
