@@ -42,6 +42,16 @@ pub enum GitFailed {
     },
 }
 
+impl GitFailed {
+    /// What git said, without the command that made it say so.
+    pub fn said(&self) -> String {
+        match self {
+            GitFailed::Exit { stderr, .. } if !stderr.is_empty() => stderr.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// The git executable, in one directory and environment.
 #[derive(Debug, Clone)]
 pub struct Git {
@@ -59,6 +69,12 @@ impl Git {
     /// The same with one more environment variable set, or removed.
     pub fn with_env(mut self, key: impl Into<OsString>, value: Option<impl Into<OsString>>) -> Git {
         self.env.push((key.into(), value.map(Into::into)));
+        self
+    }
+
+    /// The same in another directory.
+    pub fn moved_to(mut self, dir: impl Into<PathBuf>) -> Git {
+        self.dir = dir.into();
         self
     }
 

@@ -4,6 +4,9 @@
 //! `lfs.url`, then `remote.<name>.lfspushurl` and `.lfsurl`; for each key git's own configuration, of whatever scope, beats
 //! the committed `.lfsconfig`. A URL is for us when it starts with `datamon::`.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use gix::bstr::{BString, ByteSlice};
 
 use crate::git::command::{Git, GitFailed};
@@ -13,8 +16,8 @@ use crate::git::top_file::{Place, TopFileError};
 /// What stands before the URL of a store, or the name of a context, wherever git-lfs wants a URL.
 pub const STORE_SCHEME: &str = "datamon::";
 
-/// The file in which a repository may name its store.
-const LFSCONFIG: &str = ".lfsconfig";
+/// The file in which a repository may name its store, at its top.
+pub const LFSCONFIG_FILE: &str = ".lfsconfig";
 
 /// The longest store URL, bytes.
 const LONGEST_URL: usize = 4096;
@@ -32,7 +35,7 @@ pub enum ConfigError {
     #[error(transparent)]
     Read(#[from] TopFileError),
     /// `.lfsconfig` is not a git configuration file.
-    #[error("{LFSCONFIG} is not a git configuration file: {0}")]
+    #[error("{LFSCONFIG_FILE} is not a git configuration file: {0}")]
     Syntax(String),
     /// A store URL nobody would write.
     #[error("{key} in {from} names no usable store: {why}")]
@@ -125,6 +128,12 @@ impl Config {
         Some(entry.value.as_ref().map_or(&b"true"[..], |value| value.as_slice()))
     }
 
+    /// Every value of a key in one scope, in order.
+    pub fn get_all<'c>(&'c self, scope: Scope, key: &'c str) -> impl Iterator<Item = &'c [u8]> {
+        let wanted = self.entries.iter().filter(move |entry| entry.scope == scope && entry.key == key);
+        wanted.filter_map(|entry| entry.value.as_ref().map(|value| value.as_slice()))
+    }
+
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.key == key)
     }
@@ -139,6 +148,18 @@ impl Git {
     /// Sets a key, replacing every value it had in this scope.
     pub fn set_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
         let args = ["config"].into_iter().chain(scope.flag()).chain(["--replace-all", "--", key, value]);
+        self.run(args).map(drop)
+    }
+
+    /// Sets a key in a file of its own, as `.lfsconfig`. The file must not be a symlink: git would write through it.
+    pub fn set_file_config(&self, file: &Path, key: &str, value: &str) -> Result<(), GitFailed> {
+        let args = ["config", "--file"].into_iter().map(OsStr::new).chain([file.as_os_str()]);
+        self.run(args.chain(["--replace-all", "--", key, value].map(OsStr::new))).map(drop)
+    }
+
+    /// Adds a value to a key that may have several.
+    pub fn add_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
+        let args = ["config"].into_iter().chain(scope.flag()).chain(["--add", "--", key, value]);
         self.run(args).map(drop)
     }
 
@@ -180,7 +201,7 @@ impl Source {
         match self {
             Source::Config(Scope::Local) => ".git/config",
             Source::Config(_) => "the git configuration",
-            Source::Lfsconfig(_) => LFSCONFIG,
+            Source::Lfsconfig(_) => LFSCONFIG_FILE,
             Source::Typed => "the command line",
         }
     }
@@ -266,8 +287,14 @@ impl Repo {
         StoreUrl::read(&value, "lfs.url", from)
     }
 
+    /// `lfs.url` in `.lfsconfig`, of whatever kind.
+    pub fn lfsconfig_url(&self) -> Result<Option<Vec<u8>>, ConfigError> {
+        let found = self.lfsconfig()?.and_then(|file| file.get("lfs.url"));
+        Ok(found.map(|(value, _)| value.into()))
+    }
+
     fn lfsconfig(&self) -> Result<Option<Lfsconfig>, ConfigError> {
-        self.top_file(LFSCONFIG)?.map(|file| Lfsconfig::parse(file.place, &file.bytes)).transpose()
+        self.top_file(LFSCONFIG_FILE)?.map(|file| Lfsconfig::parse(file.place, &file.bytes)).transpose()
     }
 }
 
@@ -322,10 +349,10 @@ mod tests {
     #[test]
     fn the_committed_store_is_read_from_work_tree_index_and_head() {
         let scratch = Scratch::new();
-        scratch.commit(&[(LFSCONFIG, lfsconfig("datamon::s3://head/x").as_bytes())]);
-        let path = scratch.path().join(LFSCONFIG);
+        scratch.commit(&[(LFSCONFIG_FILE, lfsconfig("datamon::s3://head/x").as_bytes())]);
+        let path = scratch.path().join(LFSCONFIG_FILE);
         std::fs::write(&path, lfsconfig("datamon::s3://index/x")).unwrap();
-        scratch.git.run(["add", LFSCONFIG]).unwrap();
+        scratch.git.run(["add", LFSCONFIG_FILE]).unwrap();
         std::fs::write(&path, lfsconfig("datamon::s3://tree/x")).unwrap();
 
         let ours = || store(&scratch.repo(), "origin", Operation::Download).unwrap();
@@ -334,7 +361,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(ours(), ("s3://index/x".to_owned(), Source::Lfsconfig(Place::Index)));
         assert_eq!(endpoint(&scratch), "datamon::s3://index/x");
-        scratch.git.run(["rm", "-q", "--cached", LFSCONFIG]).unwrap();
+        scratch.git.run(["rm", "-q", "--cached", LFSCONFIG_FILE]).unwrap();
         assert_eq!(ours(), ("s3://head/x".to_owned(), Source::Lfsconfig(Place::Head)));
         assert_eq!(endpoint(&scratch), "datamon::s3://head/x");
     }
@@ -342,7 +369,7 @@ mod tests {
     #[test]
     fn any_git_configuration_beats_the_committed_one_and_both_are_kept() {
         let scratch = Scratch::new();
-        scratch.commit(&[(LFSCONFIG, lfsconfig("datamon::new").as_bytes())]);
+        scratch.commit(&[(LFSCONFIG_FILE, lfsconfig("datamon::new").as_bytes())]);
         scratch.git.set_config(Scope::Global, "lfs.url", "datamon::global").unwrap();
         let from = |scope| Source::Config(scope);
         let ours = || store(&scratch.repo(), "origin", Operation::Download).unwrap();
@@ -370,7 +397,7 @@ mod tests {
     #[test]
     fn uploads_look_at_the_push_urls_first() {
         let scratch = Scratch::new();
-        scratch.commit(&[(LFSCONFIG, b"[lfs]\nurl = datamon::read\npushurl = datamon::write\n")]);
+        scratch.commit(&[(LFSCONFIG_FILE, b"[lfs]\nurl = datamon::read\npushurl = datamon::write\n")]);
         let ours = |operation| store(&scratch.repo(), "origin", operation).unwrap().0;
         assert_eq!(ours(Operation::Upload), "write");
         assert_eq!(ours(Operation::Download), "read");
@@ -410,7 +437,7 @@ mod tests {
         let scratch = Scratch::new();
         std::fs::write(scratch.beside("extra"), lfsconfig("datamon::included")).unwrap();
         let text = "[include]\npath = ../extra\n[remote \"origin\"]\nlfspushurl = datamon::x\n";
-        scratch.commit(&[(LFSCONFIG, text.as_bytes())]);
+        scratch.commit(&[(LFSCONFIG_FILE, text.as_bytes())]);
         assert_eq!(store(&scratch.repo(), "origin", Operation::Upload), None);
     }
 
@@ -436,9 +463,9 @@ mod tests {
     fn a_hostile_lfsconfig_is_an_error_and_no_panic() {
         let scratch = Scratch::new();
         for bytes in [&b"[lfs"[..], b"[lfs]\nurl = \"unclosed", b"\xff\xfe\0", b"[lfs \"\\"] {
-            scratch.commit(&[(LFSCONFIG, bytes)]);
+            scratch.commit(&[(LFSCONFIG_FILE, bytes)]);
             let error = scratch.repo().store_url("origin", Operation::Upload).unwrap_err().to_string();
-            assert!(error.contains(LFSCONFIG), "{error}");
+            assert!(error.contains(LFSCONFIG_FILE), "{error}");
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `manifest` | `datamon.toml` |
 //! | `pointer` | LFS pointers |
 //! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
+//! | `push` | what a push brings |
 //! | `sharing` | modes of files that several users share |
 //! | `hooks` | the pre-push hook and the one it replaces |
 //!
@@ -21,6 +22,7 @@ mod manifest;
 mod objects;
 mod outgoing;
 mod pointer;
+mod push;
 mod repo;
 mod sharing;
 mod top_file;
@@ -30,11 +32,12 @@ pub use gix::ObjectId;
 pub use gix::bstr::{BStr, BString};
 
 pub use command::{Git, GitFailed};
-pub use config::{Config, ConfigError, Operation, STORE_SCHEME, Scope, Source, StoreUrl};
+pub use config::{Config, ConfigError, LFSCONFIG_FILE, Operation, STORE_SCHEME, Scope, Source, StoreUrl};
 pub use hooks::{HookError, Hooks, Install};
 pub use manifest::{MANIFEST_FILE, Manifest, ManifestError};
 pub use objects::{Objects, ObjectsError, Tip};
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};
+pub use push::{BadPush, PushedRef};
 pub use repo::{Repo, RepoError};
 pub use sharing::Sharing;
 pub use top_file::{Place, TopFile, TopFileError};

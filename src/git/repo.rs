@@ -17,7 +17,7 @@ use crate::id::Oid;
 #[derive(Debug, thiserror::Error)]
 pub enum RepoError {
     /// Git finds none from here, or refuses it.
-    #[error("no usable git repository at {path}: {source}")]
+    #[error("no usable git repository at {path}: {}", .source.said())]
     NotFound {
         /// Where the search began.
         path: PathBuf,
