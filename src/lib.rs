@@ -12,11 +12,12 @@
 //! | L3 | `catalog` what exists, agreed by everyone · [`git`] all contact with git |
 //! | L4 | `ops` one use case per file, no terminal |
 //! | L5 | `transfer` what git-lfs will ask for, planned at once |
-//! | L6 | `cli` the terminal |
+//! | L6 | [`cli`] the terminal |
 
 pub mod cache;
 pub mod catalog;
 pub mod chunk;
+pub mod cli;
 pub mod git;
 pub mod id;
 pub mod ops;

@@ -1,2 +1,7 @@
-//! The command line of git-datamon.
-fn main() {}
+//! The `git-datamon` executable, which git runs for `git datamon`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    datamon::cli::main(std::env::args_os())
+}

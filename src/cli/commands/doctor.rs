@@ -1,0 +1,261 @@
+//! `git datamon doctor`: what is set up, what is not, and what to type.
+//!
+//! It explains what git-lfs does silently: which agent it takes, which hook is in the way, what `prune` does not check.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::commands::install;
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::{Context, stores};
+use crate::git::{Config, Git, Hooks, Operation, Repo, STORE_SCHEME};
+use crate::id::RepoId;
+
+/// Check the set-up of this machine and this repository
+///
+/// Changes nothing. The exit code is 1 if something must be repaired.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  git datamon doctor\n  git datamon doctor --json")]
+pub struct DoctorArgs {
+    /// A JSON array of findings: check, state (ok, note, broken), text, hints.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// As it should be.
+    Ok,
+    /// Worth knowing.
+    Note,
+    /// To be repaired.
+    Broken,
+}
+
+/// One check and its outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    check: &'static str,
+    state: State,
+    text: String,
+    hints: Vec<String>,
+}
+
+impl Finding {
+    fn new(check: &'static str, state: State, text: impl Into<String>) -> Finding {
+        Finding { check, state, text: text.into(), hints: Vec::new() }
+    }
+
+    fn ok(check: &'static str, text: impl Into<String>) -> Finding {
+        Finding::new(check, State::Ok, text)
+    }
+
+    fn note(check: &'static str, text: impl Into<String>) -> Finding {
+        Finding::new(check, State::Note, text)
+    }
+
+    fn broken(check: &'static str, text: impl Into<String>) -> Finding {
+        Finding::new(check, State::Broken, text)
+    }
+
+    fn failed(check: &'static str, error: impl Into<CommandError>) -> Finding {
+        let error = error.into();
+        Finding { check, state: State::Broken, text: error.message, hints: error.hints }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Finding {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// Checks everything and says so.
+pub fn run(args: &DoctorArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let git = Git::at(&context.dir);
+    let mut findings =
+        vec![version(&git, "git", &["version"]), version(&git, "git-lfs", &["lfs", "version"])];
+    match Repo::found_by(git.clone()) {
+        Ok(repo) => {
+            findings.extend(machine(repo.config()));
+            findings.extend(repository(&repo));
+        }
+        Err(error) => {
+            findings
+                .extend(Config::read(&git).map_or_else(|e| vec![Finding::failed("git", e)], |c| machine(&c)));
+            findings.push(Finding::note("repository", error.to_string()));
+        }
+    }
+    report(&findings, args.json, context);
+    let broken = findings.iter().any(|finding| finding.state == State::Broken);
+    Ok(if broken { ExitCode::from(Kind::Difference.exit_code()) } else { ExitCode::SUCCESS })
+}
+
+fn report(findings: &[Finding], json: bool, context: &Context) {
+    if json {
+        context.ui.fact(&serde_json::to_string_pretty(findings).expect("plain values always encode"));
+        return;
+    }
+    for finding in findings {
+        let mark = match finding.state {
+            State::Ok => "ok    ",
+            State::Note => "note  ",
+            State::Broken => "BROKEN",
+        };
+        context.ui.fact(&format!("{mark}  {:<10}  {}", finding.check, finding.text));
+        for hint in &finding.hints {
+            context.ui.fact(&format!("{:22}{hint}", ""));
+        }
+    }
+}
+
+fn version(git: &Git, check: &'static str, args: &[&str]) -> Finding {
+    match git.run(args) {
+        Ok(said) => Finding::ok(check, String::from_utf8_lossy(&said).trim()),
+        Err(error) => Finding::failed(check, error).hint("install it with your package manager"),
+    }
+}
+
+fn machine(config: &Config) -> Vec<Finding> {
+    vec![agent(config), filters(config)]
+}
+
+fn agent(config: &Config) -> Finding {
+    let install = "git datamon install";
+    let Some(path) = config.get(install::PATH_KEY) else {
+        let text = "git-lfs does not know git-datamon: a clone of a datamon:: repository fails at checkout";
+        return Finding::broken("agent", text)
+            .hint(install)
+            .hint("then, in such a clone: git restore --source=HEAD :/");
+    };
+    let shown = String::from_utf8_lossy(path).into_owned();
+    if !Path::new(&shown).is_file() {
+        return Finding::broken("agent", format!("git-lfs is told to run {shown}, which is not there"))
+            .hint(install);
+    }
+    for (key, value) in install::KEYS {
+        if config.get(key) != Some(value.as_bytes()) {
+            return Finding::broken("agent", format!("{key} is not {value}")).hint(install);
+        }
+    }
+    let this = install::executable().ok().and_then(|path| path.canonicalize().ok());
+    if this.is_some() && Path::new(&shown).canonicalize().ok() != this {
+        let text = format!("git-lfs runs {shown}, which is another git-datamon than this one");
+        return Finding::note("agent", text).hint(format!("to use this one: {install}"));
+    }
+    Finding::ok("agent", shown)
+}
+
+fn filters(config: &Config) -> Finding {
+    match config.get("filter.lfs.process") {
+        Some(b"git-lfs filter-process") => Finding::ok("filters", "git-lfs filters are installed"),
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            Finding::note("filters", format!("filter.lfs.process is `{other}`, not that of git-lfs"))
+        }
+        None => Finding::broken("filters", "git-lfs filters are not installed: files stay pointers")
+            .hint("git lfs install --skip-repo"),
+    }
+}
+
+fn repository(repo: &Repo) -> Vec<Finding> {
+    let mut findings = match repo.store_url("", Operation::Upload) {
+        Err(error) => vec![Finding::failed("store", error)],
+        Ok(None) => vec![no_store(repo)],
+        Ok(Some(store)) => store_findings(repo, &store.url),
+    };
+    findings.push(manifest(repo));
+    findings.push(hook(repo));
+    findings.extend(prune(repo.config()));
+    findings
+}
+
+fn no_store(repo: &Repo) -> Finding {
+    let remote = repo.config().get("remote.origin.url").map(String::from_utf8_lossy).unwrap_or_default();
+    let finding = if remote.starts_with("file://") || remote.starts_with('/') || remote.starts_with('.') {
+        // git-lfs falls back to its builtin agent without a word.
+        Finding::note("store", format!("no {STORE_SCHEME} store: git-lfs copies whole files into {remote}"))
+    } else {
+        Finding::note("store", format!("no {STORE_SCHEME} store: git-lfs uses the server of the remote"))
+    };
+    finding.hint("git datamon init --store <directory or URL>")
+}
+
+fn store_findings(repo: &Repo, url: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match (repo.pinned_store(), repo.committed_store()) {
+        (Err(error), _) | (_, Err(error)) => findings.push(Finding::failed("pin", error)),
+        (Ok(Some(pin)), Ok(Some(committed))) if pin.url != committed.url => findings.push(
+            Finding::broken(
+                "pin",
+                format!("pinned to {}, but the repository names {}", pin.url, committed.url),
+            )
+            .hint(format!("if the data has moved: git config lfs.url {STORE_SCHEME}{}", committed.url)),
+        ),
+        (Ok(None), Ok(_)) => findings.push(
+            Finding::note("pin", "not pinned: commits without .lfsconfig would use the remote's server")
+                .hint(format!("git config lfs.url {STORE_SCHEME}{url}")),
+        ),
+        (Ok(Some(_)), Ok(committed)) => findings.push(match committed {
+            Some(_) => Finding::ok("pin", "this clone is pinned to the store the repository names"),
+            None => Finding::note("pin", "only this clone names the store: other clones will not find it")
+                .hint("git datamon init"),
+        }),
+    }
+    findings.push(match stores::find(url) {
+        Err(error) => Finding::failed("store", error),
+        Ok(found) if stores::is_trusted(repo.config(), &found) => {
+            Finding::ok("store", format!("{} ({}), trusted", found.place, found.id))
+        }
+        Ok(found) => {
+            Finding::note("store", format!("{} ({}), not trusted with uploads", found.place, found.id))
+                .hint("if you know it: git datamon trust")
+        }
+    });
+    findings
+}
+
+fn manifest(repo: &Repo) -> Finding {
+    match repo.manifest() {
+        Err(error) => Finding::failed("repo", error),
+        Ok(manifest) if manifest.repo == RepoId::NIL => {
+            Finding::note("repo", "no datamon.toml: data goes to the nameless repo of the store")
+                .hint("git datamon init")
+        }
+        Ok(manifest) => {
+            Finding::ok("repo", format!("{} ({})", manifest.name.unwrap_or_default(), manifest.repo))
+        }
+    }
+}
+
+fn hook(repo: &Repo) -> Finding {
+    let state = Hooks::of(repo).and_then(|hooks| Ok((hooks.installed()?, hooks)));
+    match state {
+        Err(error) => Finding::failed("hook", error),
+        Ok((true, hooks)) => {
+            let first = hooks.chained().map(|path| format!(", which runs {} first", path.display()));
+            // Git-lfs knows its own hook only, byte for byte.
+            Finding::ok("hook", format!("pre-push is git-datamon's{}", first.unwrap_or_default())).hint(
+                "`git lfs install` and `git lfs update` now exit 2 here: use `git lfs install --skip-repo`",
+            )
+        }
+        Ok((false, hooks)) => {
+            let text = format!(
+                "no pre-push hook of ours in {}: pushes are slower, not less safe",
+                hooks.dir().display()
+            );
+            Finding::note("hook", text).hint("git datamon init")
+        }
+    }
+}
+
+fn prune(config: &Config) -> Option<Finding> {
+    let always = config.get("lfs.pruneverifyremotealways")?;
+    let text = "lfs.pruneverifyremotealways protects nothing here: git-lfs asks no agent before it deletes";
+    (always != b"false")
+        .then(|| Finding::note("prune", text).hint("do not run `git lfs prune` before a push"))
+}

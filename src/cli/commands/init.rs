@@ -1,0 +1,216 @@
+//! `git datamon init`: once per repository.
+//!
+//! Everything it writes is written once: a file that already says what is needed stays as it is, and a file that says
+//! something else is never overwritten. Each step is of use alone, so an interrupted run is finished by the next one.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::commands::install;
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::{Context, stores};
+use crate::git::{
+    Hooks, Install, LFSCONFIG_FILE, MANIFEST_FILE, Manifest, Repo, STORE_SCHEME, Scope, StoreUrl, TopFile,
+};
+use crate::id::RepoId;
+use crate::store::LOCAL;
+
+/// The file that tells git which files are big.
+const ATTRIBUTES_FILE: &str = ".gitattributes";
+
+/// The longest name of a repo made from a directory's, bytes.
+const LONGEST_NAME: usize = 255;
+
+/// Keep the big files of this repository in a store
+///
+/// Writes and stages `.lfsconfig` (which store), `datamon.toml` (which repo in it) and, with --track, `.gitattributes` (which
+/// files); pins the store in `.git/config`; puts a pre-push hook in place that keeps the one you have. Makes the store if it
+/// is not there. Doing it again changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon init --track '*.bin'                          a store in your data directory\n  \
+    git datamon init --store /srv/data --track '*.bin' --track 'models/**'\n\n\
+    Then: git commit -m 'Keep big files in datamon'")]
+pub struct InitArgs {
+    /// The store: a directory, a URL, or `local` for a directory of your own. By default what the repository names, else
+    /// `local`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+
+    /// Keep files of this pattern in the store, as `git lfs track` does.
+    #[arg(long, value_name = "PATTERN")]
+    track: Vec<String>,
+}
+
+/// Sets the repository up.
+pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
+    let repo = Repo::discover(&context.dir)?;
+    let top = repo.work_tree().ok_or_else(|| {
+        CommandError::new(Kind::Failed, format!("{} has no work tree to write to", repo.git_dir().display()))
+            .hint("run it in a clone with a work tree, then push")
+    })?;
+    for name in [LFSCONFIG_FILE, MANIFEST_FILE, ATTRIBUTES_FILE] {
+        refuse_symlink(&top.join(name))?;
+    }
+    let wanted = args.store.as_deref().map(|typed| stores::spelled(typed, &context.dir)).transpose()?;
+    let committed = repo.committed_store()?;
+    let url = agreed(wanted.as_deref(), committed.as_ref(), &repo)?;
+    // A store that only the repository names may be a stranger's: opening it is safe, trusting it is for the user to say.
+    let named_by_user = wanted.is_some() || committed.is_none();
+
+    let found = if named_by_user { stores::prepare(&url)? } else { stores::find(&url)? };
+    context.ui.done(&format!("store   {} ({})", found.place, found.id));
+    if named_by_user {
+        stores::trust(repo.git(), repo.config(), &found)?;
+    } else if !stores::is_trusted(repo.config(), &found) {
+        context.ui.hint("this repository names the store; before you upload to it: git datamon trust");
+    }
+
+    let mut staged = vec![name_store(&repo, top, &url, committed.is_some())?, name_repo(&repo, top)?];
+    staged.extend(track(&repo, top, &args.track)?);
+    stage(&repo, top, &staged, context)?;
+    if repo.pinned_store()?.is_none() {
+        repo.git().set_config(Scope::Local, "lfs.url", &format!("{STORE_SCHEME}{url}"))?;
+    }
+    install_hook(&repo, context)?;
+    if repo.config().get(install::PATH_KEY).is_none() {
+        context.ui.hint("once on this machine: git datamon install");
+    }
+    Ok(())
+}
+
+/// The store to use: what the user says, the repository says and the clone is pinned to must not contradict each other.
+fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Result<String, CommandError> {
+    let pinned = repo.pinned_store()?;
+    let url =
+        wanted.or(committed.map(|store| store.url.as_str())).or(pinned.as_ref().map(|pin| pin.url.as_str()));
+    let url = url.unwrap_or(LOCAL).to_owned();
+    if let Some(other) = committed.filter(|store| store.url != url) {
+        return Err(CommandError::new(
+            Kind::Conflict,
+            format!("this repository keeps its data in {}, not in {url}", other.url),
+        )
+        .hint(format!("to go on with {}: git datamon init", other.url))
+        .hint(format!(
+            "to move: git lfs fetch --all, git config -f {LFSCONFIG_FILE} lfs.url {STORE_SCHEME}{url}, \
+             git config lfs.url {STORE_SCHEME}{url}, then git datamon init and git lfs push --all <remote>"
+        )));
+    }
+    if let Some(pin) = pinned.filter(|pin| pin.url != url) {
+        return Err(CommandError::new(
+            Kind::Conflict,
+            format!("this clone is pinned to {}, the store would be {url}", pin.url),
+        )
+        .hint(format!("if the data has moved: git config lfs.url {STORE_SCHEME}{url}")));
+    }
+    if let Some(server) = other_server(repo)? {
+        return Err(CommandError::new(Kind::Conflict, format!("this repository keeps its data on {server}"))
+            .hint("fetch all of it first: git lfs fetch --all")
+            .hint(format!("then forget the server: git config -f {LFSCONFIG_FILE} --unset lfs.url"))
+            .hint("and, if it is pinned: git config --unset lfs.url"));
+    }
+    Ok(url)
+}
+
+/// A server of another kind that `.lfsconfig` or the clone names.
+fn other_server(repo: &Repo) -> Result<Option<String>, CommandError> {
+    let pinned = repo.config().get_in(Scope::Local, "lfs.url").map(<[u8]>::to_vec);
+    let named = repo.lfsconfig_url()?.or(pinned);
+    let other = named.filter(|url| !url.starts_with(STORE_SCHEME.as_bytes()));
+    Ok(other.map(|url| String::from_utf8_lossy(&url).into_owned()))
+}
+
+/// Git and git-lfs would write through a symlink, and whoever made the repository chose where it leads.
+fn refuse_symlink(path: &Path) -> Result<(), CommandError> {
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => {
+            Err(CommandError::new(Kind::Failed, format!("{} is not a regular file", path.display()))
+                .hint("put a regular file in its place, or remove it, and repeat the command"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn name_store(repo: &Repo, top: &Path, url: &str, there: bool) -> Result<PathBuf, CommandError> {
+    let path = top.join(LFSCONFIG_FILE);
+    if !there {
+        repo.git().set_file_config(&path, "lfs.url", &format!("{STORE_SCHEME}{url}"))?;
+    }
+    Ok(path)
+}
+
+fn name_repo(repo: &Repo, top: &Path) -> Result<PathBuf, CommandError> {
+    let path = top.join(MANIFEST_FILE);
+    let there = repo.top_file(MANIFEST_FILE)?;
+    if repo.manifest()? != Manifest::NONE {
+        return Ok(path);
+    }
+    let name = top.file_name().map(|name| name.to_string_lossy().replace(char::is_control, "_"));
+    let name = name.filter(|name| name.len() <= LONGEST_NAME);
+    let before = there.map_or_else(Vec::new, |TopFile { bytes, .. }| bytes);
+    let text = Manifest { repo: RepoId::new(), name }.write_into(&before)?;
+    write(&path, text.as_bytes()).map_err(|error| {
+        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
+    })?;
+    Ok(path)
+}
+
+/// Whole or not at all, and never through a symlink that appeared meanwhile.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(path.parent().unwrap_or(path))?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn track(repo: &Repo, top: &Path, patterns: &[String]) -> Result<Option<PathBuf>, CommandError> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    let here = repo.git().clone().moved_to(top);
+    here.run(["lfs", "track", "--"].into_iter().chain(patterns.iter().map(String::as_str)))?;
+    Ok(Some(top.join(ATTRIBUTES_FILE)))
+}
+
+fn stage(repo: &Repo, top: &Path, files: &[PathBuf], context: &Context) -> Result<(), CommandError> {
+    // Only what is there: a file that is staged or committed and not checked out says enough where it is.
+    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).filter(|path| path.exists()).collect();
+    let here = repo.git().clone().moved_to(top);
+    let on_files = |args: &[&'static str]| {
+        here.run(args.iter().map(Path::new).chain([Path::new("--")]).chain(files.iter().copied()))
+    };
+    on_files(&["add"])?;
+    let staged = on_files(&["diff", "--cached", "--name-only"])?;
+    let staged = String::from_utf8_lossy(&staged).lines().collect::<Vec<_>>().join(", ");
+    if staged.is_empty() {
+        context.ui.done("files   committed already");
+    } else {
+        context.ui.done(&format!("staged  {staged}"));
+        context.ui.hint("git commit -m 'Keep big files in datamon'");
+    }
+    Ok(())
+}
+
+fn install_hook(repo: &Repo, context: &Context) -> Result<(), CommandError> {
+    let hooks = Hooks::of(repo)?;
+    match hooks.install() {
+        Ok(Install::Present | Install::Installed) => context.ui.done("hook    pre-push"),
+        Ok(Install::Chained(kept)) => {
+            context.ui.done(&format!("hook    pre-push; it runs yours first, now {}", kept.display()));
+        }
+        Ok(Install::Shared(dir)) => {
+            context.ui.warning(&format!("core.hooksPath sends all your repositories to {}", dir.display()));
+            context.ui.hint(
+                "let its pre-push run `git datamon hook pre-push \"$@\"`; without it a push is only slower",
+            );
+        }
+        // A push without the hook is slower, not less safe: no reason to leave a repository half set up.
+        Err(error) => context.ui.warning(&format!("no pre-push hook: {error}")),
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! `git datamon install`: once per machine, so that git-lfs finds the agent by the URL of the store.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::{Context, man};
+use crate::git::{Git, Scope};
+
+/// The agent's configuration. One process: git-lfs would start eight, one after the other, for a single file.
+pub const KEYS: [(&str, &str); 3] = [
+    ("lfs.customtransfer.datamon.args", "lfs-agent"),
+    ("lfs.customtransfer.datamon.concurrent", "false"),
+    ("lfs.datamon::.standalonetransferagent", "datamon"),
+];
+
+/// Where git-lfs finds the agent.
+pub const PATH_KEY: &str = "lfs.customtransfer.datamon.path";
+
+/// Make git-lfs use git-datamon for every store whose URL starts with `datamon::`
+///
+/// Writes a few lines to your git configuration, lets git-lfs install its filters, and writes the manual pages. Repositories
+/// that do not name a `datamon::` store are not touched. Doing it again repairs what changed, as after a move of the program.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon install\n  \
+    sudo git datamon install --system    for every user of this machine\n  \
+    git datamon install --uninstall")]
+pub struct InstallArgs {
+    /// For every user of this machine.
+    #[arg(long)]
+    system: bool,
+
+    /// Take it back. Data and repositories stay as they are; git-lfs keeps its filters.
+    #[arg(long)]
+    uninstall: bool,
+}
+
+/// Installs, or takes back.
+pub fn run(args: &InstallArgs, context: &Context) -> Result<(), CommandError> {
+    let git = Git::at(&context.dir);
+    let scope = if args.system { Scope::System } else { Scope::Global };
+    let executable = executable()?;
+    let manual = man::directory(args.system, &executable, std::env::home_dir().as_deref());
+    if args.uninstall {
+        return uninstall(&git, scope, manual.as_deref(), context);
+    }
+
+    let path = executable.to_str().filter(|path| !path.contains(char::is_control)).ok_or_else(|| {
+        let message = format!("git configuration cannot hold the path of this program, {executable:?}");
+        CommandError::new(Kind::Failed, message).hint("move it to a path of plain text")
+    })?;
+    install_filters(&git, args.system)?;
+    git.set_config(scope, PATH_KEY, path)?;
+    for (key, value) in KEYS {
+        git.set_config(scope, key, value)?;
+    }
+    context.ui.done(&format!("git-lfs now runs {path} for datamon:: stores"));
+    if on_path("git-datamon").is_none() {
+        context.ui.warning("git-datamon is not on PATH: `git datamon` will not be found");
+        if let Some(dir) = executable.parent() {
+            context.ui.hint(&format!("add {} to PATH", dir.display()));
+        }
+    }
+    if let Some(manual) = manual {
+        write_manual(&manual, context);
+    }
+    context.ui.hint("next, in a repository: git datamon init --track '*.bin'");
+    Ok(())
+}
+
+fn uninstall(git: &Git, scope: Scope, manual: Option<&Path>, context: &Context) -> Result<(), CommandError> {
+    let mut found = git.unset_config(scope, PATH_KEY)?;
+    for (key, _) in KEYS {
+        found |= git.unset_config(scope, key)?;
+    }
+    if let Some(manual) = manual
+        && let Err(error) = man::remove(manual)
+    {
+        context.ui.warning(&format!("cannot remove the manual pages in {}: {error}", manual.display()));
+    }
+    context.ui.done(if found {
+        "git-lfs no longer runs git-datamon"
+    } else {
+        "git-datamon was not installed"
+    });
+    Ok(())
+}
+
+/// The clean and smudge filters. Hooks are left to `init`: here git-lfs would refuse where a repository has its own.
+fn install_filters(git: &Git, system: bool) -> Result<(), CommandError> {
+    let mut args = vec!["lfs", "install", "--skip-repo"];
+    if system {
+        args.push("--system");
+    }
+    git.run(args).map(drop).map_err(|error| {
+        CommandError::from(error)
+            .hint("git-datamon needs git-lfs 3.0 or later: see https://git-lfs.com, or your package manager")
+            .hint("if the filters are set to something else on purpose: git lfs install --skip-repo --force")
+    })
+}
+
+fn write_manual(directory: &Path, context: &Context) {
+    let shown = directory.display();
+    match man::write(directory) {
+        // Nothing else depends on the pages.
+        Err(error) => context.ui.warning(&format!("cannot write the manual pages to {shown}: {error}")),
+        Ok(()) => context.ui.detail(&format!("manual pages: {shown}")),
+    }
+    let (path, manpath) = (std::env::var_os("PATH"), std::env::var_os("MANPATH"));
+    if !man::is_searched(directory, path.as_deref(), manpath.as_deref()) {
+        context
+            .ui
+            .hint(&format!("for `git datamon --help`, let man look in {shown}: export MANPATH={shown}:"));
+    }
+}
+
+/// This program by a path that outlives an upgrade: the one on PATH, if that is this program.
+pub fn executable() -> Result<PathBuf, CommandError> {
+    let this = std::env::current_exe().and_then(|path| path.canonicalize()).map_err(|error| {
+        CommandError::new(Kind::Failed, format!("cannot tell where this program lies: {error}"))
+    })?;
+    let same = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == this);
+    Ok(on_path("git-datamon").filter(same).unwrap_or(this))
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    std::env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(&file))
+        .find(|path| path.is_file())
+}

@@ -1,0 +1,39 @@
+//! The commands, one file each.
+
+mod doctor;
+mod hook;
+mod init;
+mod install;
+mod trust;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::cli::Context;
+use crate::cli::errors::CommandError;
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Install(install::InstallArgs),
+    Init(init::InitArgs),
+    Trust(trust::TrustArgs),
+    Doctor(doctor::DoctorArgs),
+    #[command(hide = true)]
+    Hook(hook::HookArgs),
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(&self, context: &Context) -> Result<ExitCode, CommandError> {
+        let done = |()| ExitCode::SUCCESS;
+        match self {
+            Command::Install(args) => install::run(args, context).map(done),
+            Command::Init(args) => init::run(args, context).map(done),
+            Command::Trust(args) => trust::run(args, context).map(done),
+            Command::Doctor(args) => doctor::run(args, context),
+            Command::Hook(args) => hook::run(args, context),
+        }
+    }
+}

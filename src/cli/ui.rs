@@ -1,0 +1,102 @@
+//! Where words go: facts to stdout, remarks to stderr.
+//!
+//! Text that comes from a repository or a store may hold escape sequences; what is not printable is shown escaped.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use crate::cli::errors::CommandError;
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Loudness {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// The user at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Ui {
+    loudness: Loudness,
+}
+
+impl Ui {
+    /// As `-v` and `-q` ask for.
+    pub fn new(verbose: u8, quiet: bool) -> Ui {
+        let loudness = match (quiet, verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, 0) => Loudness::Normal,
+            (false, _) => Loudness::Verbose,
+        };
+        Ui { loudness }
+    }
+
+    /// A line the user asked for, on stdout.
+    pub fn fact(&self, line: &str) {
+        write_line(&mut io::stdout().lock(), "", line);
+    }
+
+    /// What was done; silent with `-q`.
+    pub fn done(&self, line: &str) {
+        if self.loudness >= Loudness::Normal {
+            write_line(&mut io::stdout().lock(), "", line);
+        }
+    }
+
+    /// How it was done; only with `-v`.
+    pub fn detail(&self, line: &str) {
+        if self.loudness >= Loudness::Verbose {
+            write_line(&mut io::stderr().lock(), "", line);
+        }
+    }
+
+    /// Something that needs no action now but may surprise later.
+    pub fn warning(&self, line: &str) {
+        write_line(&mut io::stderr().lock(), "warning: ", line);
+    }
+
+    /// What to type next; silent with `-q`.
+    pub fn hint(&self, line: &str) {
+        if self.loudness >= Loudness::Normal {
+            write_line(&mut io::stderr().lock(), "hint: ", line);
+        }
+    }
+
+    /// Why the command ends.
+    pub fn error(&self, error: &CommandError) {
+        let mut stderr = io::stderr().lock();
+        write_line(&mut stderr, "error: ", &error.message);
+        for hint in &error.hints {
+            write_line(&mut stderr, "hint: ", hint);
+        }
+    }
+}
+
+/// Nobody is left to tell when this fails.
+fn write_line(to: &mut impl Write, label: &str, line: &str) {
+    let _ = writeln!(to, "{label}{}", printable(line));
+}
+
+/// The text with its control characters escaped, line breaks kept.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && char != '\n' && char != '\t' {
+            let _ = write!(shown, "{}", char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\r\nä\u{9b}1m"), "a\\u{1b}[31mb\\r\nä\\u{9b}1m");
+    }
+}
