@@ -1,27 +1,12 @@
-//! The seam between the set-up commands and the stores: all they ask of one.
+//! How commands find the store they work on.
 
 use std::path::Path;
 
-use crate::cache::Cache;
-use crate::catalog::{Catalog, Journal};
-use crate::cli::errors::CommandError;
-use crate::git::{Config, Git, Scope};
-use crate::id::StoreId;
-use crate::store::{LOCAL, Store, StoreUrl};
-
-/// Stores that the user trusts with uploads: `<store id> <place>`, one value each.
-///
-/// Both, since an id is no secret: a hostile store could show the id of a trusted one.
-const TRUST: &str = "datamon.trust";
-
-/// A store that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Its identity.
-    pub id: StoreId,
-    /// Where it lies: one spelling for each place.
-    pub place: String,
-}
+use crate::catalog::Catalog;
+use crate::cli::errors::{CommandError, Kind};
+use crate::git::{Operation, Repo};
+use crate::ops::open;
+use crate::store::{LOCAL, StoreUrl};
 
 /// What the user typed for a store as it is committed: `local`, or a URL that does not depend on the current directory.
 pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
@@ -36,34 +21,29 @@ pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
 }
 
 /// Makes the store, or opens it where it is there already.
-pub fn prepare(url: &str) -> Result<Found, CommandError> {
-    let url = StoreUrl::parse(url)?;
-    let store = Store::create_place(&url)?;
-    let place = url.canonical();
-    let catalog = Catalog::create(store, Cache::of_url(&place), Journal::of_url(&place))?;
-    Ok(Found { id: catalog.identity().store, place })
+pub fn prepare(url: &str) -> Result<Catalog, CommandError> {
+    Ok(open::create(&StoreUrl::parse(url)?)?)
 }
 
 /// Opens the store.
-pub fn find(url: &str) -> Result<Found, CommandError> {
-    let url = StoreUrl::parse(url)?;
-    let store = Store::open(&url)?;
-    let place = url.canonical();
-    let catalog = Catalog::open(store, Cache::of_url(&place), Journal::of_url(&place))?;
-    Ok(Found { id: catalog.identity().store, place })
+pub fn find(url: &str) -> Result<Catalog, CommandError> {
+    Ok(open::open(&StoreUrl::parse(url)?)?)
 }
 
-/// Whether the user lets uploads go there.
-pub fn is_trusted(config: &Config, store: &Found) -> bool {
-    let wanted = format!("{} {}", store.id, store.place);
-    config.get_all(Scope::Global, TRUST).any(|value| value == wanted.as_bytes())
+/// A store as users read it: where it lies and which one it is.
+pub fn shown(catalog: &Catalog) -> String {
+    format!("{} ({})", catalog.store().url().canonical(), catalog.identity().store)
 }
 
-/// Lets uploads go there, for every repository of the user; `false` if they could already.
-pub fn trust(git: &Git, config: &Config, store: &Found) -> Result<bool, CommandError> {
-    if is_trusted(config, store) {
-        return Ok(false);
+/// Opens the store that the user named, or else the one of the repository in `dir`.
+pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> {
+    if let Some(typed) = store {
+        return find(&spelled(typed, dir)?);
     }
-    git.add_config(Scope::Global, TRUST, &format!("{} {}", store.id, store.place))?;
-    Ok(true)
+    let named = Repo::discover(dir)?.store_url("", Operation::Download)?;
+    let named = named.ok_or_else(|| {
+        CommandError::new(Kind::NotFound, "this repository names no datamon:: store")
+            .hint("git datamon init --store <directory or URL>")
+    })?;
+    find(&named.url)
 }

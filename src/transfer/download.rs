@@ -5,28 +5,28 @@
 //! All its missing objects are planned by pack and read ahead.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::ahead::ReadAhead;
+use super::hydrate::Folder;
 use super::session::{NoSession, Session};
 use crate::git::{ObjectsError, Operation, Pointer};
 use crate::id::Oid;
 use crate::ops::download::{rows, wanted};
+use crate::ops::survey::LastTransfer;
 
 /// What the agent has to download.
 pub struct Puller {
     session: Session,
     ahead: ReadAhead,
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Puller {
     /// Open what a download from `remote` needs.
     pub fn open(cwd: &Path, remote: &str) -> Result<Puller, NoSession> {
         let session = Session::open(cwd, remote, Operation::Download)?;
-        // On the file system of git-lfs's own objects, for its rename; git-lfs sweeps what a dead agent leaves here.
-        let folder = session.repo.lfs_dir().join("tmp").join(format!("datamon-{}", std::process::id()));
+        let folder = Folder::make(&session.repo)?;
         let ahead = ReadAhead::new(session.catalog.store());
         Ok(Puller { session, ahead, folder })
     }
@@ -66,11 +66,9 @@ impl Puller {
         let oids: Vec<Oid> = all.iter().map(|pointer| pointer.oid).collect();
         let Session { catalog, repo_id, .. } = &mut self.session;
         let rows = rows(catalog, *repo_id, &oids).map_err(|e| e.to_string())?;
-        fs::create_dir_all(&self.folder)
-            .map_err(|e| format!("cannot make {}: {e}", self.folder.display()))?;
         let mut files = Vec::with_capacity(all.len());
         for pointer in &all {
-            let path = self.folder.join(pointer.oid.to_string());
+            let path = self.folder.0.join(pointer.oid.to_string());
             match wanted(catalog, rows.get(&pointer.oid), pointer.oid, pointer.size, path) {
                 Ok(file) => files.push(file),
                 Err(error) if pointer.oid == asked.oid => return Err(error.to_string()),
@@ -87,9 +85,7 @@ impl Puller {
     fn fetch_alone(&mut self, asked: Pointer) -> Result<(), String> {
         let Session { catalog, repo_id, .. } = &mut self.session;
         let rows = rows(catalog, *repo_id, &[asked.oid]).map_err(|e| e.to_string())?;
-        fs::create_dir_all(&self.folder)
-            .map_err(|e| format!("cannot make {}: {e}", self.folder.display()))?;
-        let path = self.folder.join(asked.oid.to_string());
+        let path = self.folder.0.join(asked.oid.to_string());
         let file =
             wanted(catalog, rows.get(&asked.oid), asked.oid, asked.size, path).map_err(|e| e.to_string())?;
         self.ahead.add(vec![file]);
@@ -120,6 +116,7 @@ impl Puller {
 
 impl Drop for Puller {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        let requests = self.session.catalog.store().requests();
+        LastTransfer { upload: false, requests, uploaded: None }.keep(&self.session.catalog);
     }
 }

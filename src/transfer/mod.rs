@@ -2,7 +2,9 @@
 
 mod ahead;
 mod asker;
+mod batch;
 mod download;
+mod hydrate;
 mod session;
 mod upload;
 
@@ -12,8 +14,9 @@ use std::time::Duration;
 use lfs_agent::{Failure, Init, Object, Operation, Transfer};
 
 use download::Puller;
+pub use hydrate::{Hydrated, Hydration};
 pub use session::{NoSession, Session};
-use upload::Pusher;
+pub use upload::Pusher;
 
 use crate::git::Pointer;
 use crate::id::Oid;
@@ -45,7 +48,7 @@ impl Agent {
 
     fn pusher(&mut self) -> Result<&mut Pusher, String> {
         if !matches!(self.side, Side::Push(_)) {
-            let pusher = upload::open(&self.cwd, &self.remote).map_err(|e| e.to_string())?;
+            let pusher = Pusher::open(&self.cwd, &self.remote).map_err(|e| e.to_string())?;
             self.side = Side::Push(Box::new(pusher));
         }
         match &mut self.side {

@@ -8,7 +8,7 @@ use crate::git::{
 };
 use crate::id::RepoId;
 use crate::ops;
-use crate::ops::trust::TrustList;
+use crate::ops::trust;
 use crate::store::{BadUrl, LOCAL, StoreUrl};
 
 /// Why nothing can be transferred at all.
@@ -46,6 +46,14 @@ pub enum NoSession {
         pinned: String,
         /// `lfs.url` in `.lfsconfig`.
         committed: String,
+    },
+    /// No room for files on their way.
+    #[error("cannot make the directory {path}: {source}; check its permissions and free space")]
+    Folder {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// Nobody said that data may go there.
     #[error(
@@ -96,8 +104,7 @@ impl Session {
             }
             other => other?,
         };
-        let trusted = url.as_str() == LOCAL || TrustList::of_user().has(catalog.identity().store);
-        if operation == Operation::Upload && !trusted {
+        if operation == Operation::Upload && !trust::is_trusted(repo.config(), &catalog) {
             return Err(NoSession::Untrusted { url: url.to_string() });
         }
         pin(&repo, &named);

@@ -6,20 +6,22 @@
 //! for, whichever of them is pushed. `git lfs push --all` is recognised by its command line. Any other object goes alone, and
 //! what the store has already is touched together with it. Nothing is uploaded that nobody asked for.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use super::session::{NoSession, Session};
-use super::{TICK, asker};
+use super::{TICK, asker, batch};
+use crate::catalog::CatalogError;
 use crate::git::{ObjectsError, Operation, Pointer, TreePointer};
 use crate::id::Oid;
 use crate::ops::receipt::{RECEIPT_ENV, Receipt};
-use crate::ops::upload::{Upload, name_repo, upload};
+use crate::ops::survey::LastTransfer;
+use crate::ops::upload::{Upload, Uploaded, name_repo, upload};
 use crate::progress::Progress;
 
-/// What the agent has to upload, and what became of it.
+/// A push, and what became of its objects.
 pub struct Pusher {
     session: Session,
     remote: String,
@@ -28,8 +30,9 @@ pub struct Pusher {
 }
 
 impl Pusher {
-    /// Nothing was asked for yet.
-    pub fn new(session: Session, remote: &str) -> Self {
+    /// Open what an upload to `remote` needs.
+    pub fn open(cwd: &Path, remote: &str) -> Result<Pusher, NoSession> {
+        let session = Session::open(cwd, remote, Operation::Upload)?;
         let mut results = HashMap::new();
         // What the hook of this very push made durable, in this store and for this repo, is done (R12).
         if let Some(receipt) = std::env::var_os(RECEIPT_ENV).and_then(|path| Receipt::read(Path::new(&path)))
@@ -39,7 +42,12 @@ impl Pusher {
                 results.extend(receipt.oids.into_iter().map(|oid| (oid, Ok(()))));
             }
         }
-        Pusher { session, remote: remote.to_owned(), results, touched_all: false }
+        Ok(Pusher { session, remote: remote.to_owned(), results, touched_all: false })
+    }
+
+    /// The repository and the store.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// The outcome for an object that was part of an earlier batch. It is told once: asked again, it is done again.
@@ -50,77 +58,83 @@ impl Pusher {
     /// Upload the object, and with it what will be asked for next.
     pub fn push(&mut self, asked: Pointer, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
         let (batch, touch) = self.plan(asked, path).map_err(|e| e.to_string())?;
-        let all: Vec<Oid> = batch.iter().map(|file| file.oid).chain(touch.iter().copied()).collect();
         let Session { catalog, repo_id, repo_name, .. } = &mut self.session;
-        name_repo(catalog, *repo_id, repo_name.as_deref().unwrap_or("data")).map_err(|e| e.to_string())?;
         // The batch is reported as if it were the object asked for: git-lfs's meter moves, and never past its size.
-        let outcome = watched(
-            |meter| upload(catalog, *repo_id, &batch, &touch, meter),
+        let uploaded = watched(
+            |meter| {
+                name_repo(catalog, *repo_id, repo_name.as_deref().unwrap_or("data"))?;
+                upload(catalog, *repo_id, &batch, &touch, meter)
+            },
             |done| progress(done.min(asked.size.saturating_sub(1))),
         )
         .map_err(|e| e.to_string())?;
-        for oid in all.iter().filter(|oid| outcome.receipt.oids.contains(oid)) {
-            self.results.insert(*oid, Ok(()));
-        }
-        for (oid, error) in &outcome.failed {
-            self.results.insert(*oid, Err(error.to_string()));
-        }
-        if catalog.checkpoint_due() {
-            // Everything asked for is durable; a checkpoint that fails now is written by the next push.
-            let _ = catalog.write_checkpoint();
-        }
+        self.results.extend(uploaded.receipt.oids.iter().map(|oid| (*oid, Ok(()))));
+        self.results.extend(uploaded.failed.iter().map(|(oid, error)| (*oid, Err(error.to_string()))));
+        self.keep_house(&uploaded);
         self.outcome(&asked.oid).unwrap_or_else(|| Err(format!("{} was not uploaded; push again", asked.oid)))
+    }
+
+    /// Upload what is on this machine of `pointers`: the push whose refs are known beforehand.
+    pub fn push_all(
+        &mut self,
+        pointers: Vec<TreePointer>,
+        progress: &dyn Progress,
+    ) -> Result<Uploaded, NoSession> {
+        let uploads = batch::uploads(&self.session, &self.remote, pointers)?;
+        let Session { catalog, repo_id, repo_name, .. } = &mut self.session;
+        name_repo(catalog, *repo_id, repo_name.as_deref().unwrap_or("data"))?;
+        let uploaded = upload(catalog, *repo_id, &uploads, &[], progress)?;
+        self.keep_house(&uploaded);
+        Ok(uploaded)
+    }
+
+    /// What `push_all` would send: files, and how many of them the store has.
+    pub fn preview(&self, pointers: Vec<TreePointer>) -> Result<(Vec<Upload>, usize), NoSession> {
+        let uploads = batch::uploads(&self.session, &self.remote, pointers)?;
+        let oids: Vec<Oid> = uploads.iter().map(|file| file.oid).collect();
+        let known = self.session.catalog.find(self.session.repo_id, &oids)?.len();
+        Ok((uploads, known))
+    }
+
+    /// Everything asked for is durable by now: what fails here is done by the next push.
+    fn keep_house(&mut self, uploaded: &Uploaded) {
+        let catalog = &mut self.session.catalog;
+        let last =
+            LastTransfer { upload: true, requests: uploaded.stats.requests, uploaded: Some(uploaded.stats) };
+        last.keep(catalog);
+        if catalog.checkpoint_due() {
+            let _: Result<bool, CatalogError> = catalog.write_checkpoint();
+        }
+        catalog.cache().trim();
     }
 
     /// What to upload now, and what else to touch if the store has it.
     fn plan(&mut self, asked: Pointer, path: &Path) -> Result<(Vec<Upload>, Vec<Oid>), ObjectsError> {
-        let certain = self.certain(asked.oid)?;
-        let batch: Vec<TreePointer> = match certain {
-            Some(pointers) => pointers,
-            None => {
-                let alone =
-                    Upload { oid: asked.oid, size: asked.size, path: path.to_owned(), previous: None };
-                return Ok((vec![alone], self.everything()?));
-            }
+        let alone = Upload { oid: asked.oid, size: asked.size, path: path.to_owned(), previous: None };
+        let Some(pointers) = self.certain(asked.oid)? else {
+            return Ok((vec![alone], self.everything()?));
         };
-        let mut previous = HashMap::new();
-        if let Some(head) = self.session.objects.head()?
-            && let Some(parent) = self.session.objects.first_parent(head)?
-        {
-            for found in &batch {
-                if let Some(pointer) = self.session.objects.pointer_at(parent, found.path.as_ref())? {
-                    previous.insert(found.pointer.oid, pointer.oid);
-                }
-            }
+        let mut uploads = batch::uploads(&self.session, &self.remote, pointers)?;
+        match uploads.iter_mut().find(|file| file.oid == asked.oid) {
+            Some(file) => path.clone_into(&mut file.path),
+            None => uploads.push(alone),
         }
-        let mut seen = BTreeSet::new();
-        let mut files = Vec::with_capacity(batch.len());
-        for TreePointer { pointer, .. } in batch {
-            let path = match pointer.oid == asked.oid {
-                true => path.to_owned(),
-                false => self.session.repo.lfs_object_path(&pointer.oid),
-            };
-            // What is not here is asked for and refused one by one: git-lfs decides whether that fails the push.
-            if seen.insert(pointer.oid) && (pointer.oid == asked.oid || path.is_file()) {
-                let previous = previous.remove(&pointer.oid);
-                files.push(Upload { oid: pointer.oid, size: pointer.size, path, previous });
-            }
-        }
-        Ok((files, vec![]))
+        Ok((uploads, vec![]))
     }
 
     /// The pointers that are certain to be asked for, given that this one was; `None` if no outgoing range holds it.
     fn certain(&self, asked: Oid) -> Result<Option<Vec<TreePointer>>, ObjectsError> {
         let objects = &self.session.objects;
+        let holds = |range: &[TreePointer]| range.iter().any(|found| found.pointer.oid == asked);
         if asker::pushes_all() {
             let tips: Vec<_> = objects.tips()?.iter().map(|tip| tip.commit).collect();
-            return Ok(Some(objects.pointers_in_history(&tips)?).filter(|range| holds(range, asked)));
+            return Ok(Some(objects.pointers_in_history(&tips)?).filter(|range| holds(range)));
         }
         let known = objects.remote_tips(&self.remote)?;
         let mut common: Option<Vec<TreePointer>> = None;
         for tip in objects.tips()?.iter().filter(|tip| !tip.name.starts_with(b"refs/remotes/")) {
             let range = objects.outgoing(&[tip.commit], &known)?;
-            if !holds(&range, asked) {
+            if !holds(&range) {
                 continue;
             }
             if tip.name == "HEAD" {
@@ -137,7 +151,7 @@ impl Pusher {
         Ok(common)
     }
 
-    /// Every object of the history, once: what `push --all` and a push by URL go through. To touch is not to upload.
+    /// Every object of the history, once: what a push by URL goes through. To touch is not to upload.
     fn everything(&mut self) -> Result<Vec<Oid>, ObjectsError> {
         if std::mem::replace(&mut self.touched_all, true) {
             return Ok(vec![]);
@@ -176,13 +190,4 @@ fn watched<T: Send>(work: impl FnOnce(&Meter) -> T + Send, mut tell: impl FnMut(
         }
         work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
-}
-
-fn holds(range: &[TreePointer], oid: Oid) -> bool {
-    range.iter().any(|found| found.pointer.oid == oid)
-}
-
-/// Open what an upload to `remote` needs.
-pub fn open(cwd: &Path, remote: &str) -> Result<Pusher, NoSession> {
-    Ok(Pusher::new(Session::open(cwd, remote, Operation::Upload)?, remote))
 }

@@ -13,6 +13,7 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::{Config, Git, Hooks, Operation, Repo, STORE_SCHEME};
 use crate::id::RepoId;
+use crate::ops::trust;
 
 /// Check the set-up of this machine and this repository
 ///
@@ -208,13 +209,11 @@ fn store_findings(repo: &Repo, url: &str) -> Vec<Finding> {
     }
     findings.push(match stores::find(url) {
         Err(error) => Finding::failed("store", error),
-        Ok(found) if stores::is_trusted(repo.config(), &found) => {
-            Finding::ok("store", format!("{} ({}), trusted", found.place, found.id))
+        Ok(found) if trust::is_trusted(repo.config(), &found) => {
+            Finding::ok("store", format!("{}, trusted", stores::shown(&found)))
         }
-        Ok(found) => {
-            Finding::note("store", format!("{} ({}), not trusted with uploads", found.place, found.id))
-                .hint("if you know it: git datamon trust")
-        }
+        Ok(found) => Finding::note("store", format!("{}, not trusted with uploads", stores::shown(&found)))
+            .hint("if you know it: git datamon trust"),
     });
     findings
 }

@@ -15,6 +15,7 @@ use crate::git::{
     Hooks, Install, LFSCONFIG_FILE, MANIFEST_FILE, Manifest, Repo, STORE_SCHEME, Scope, StoreUrl, TopFile,
 };
 use crate::id::RepoId;
+use crate::ops::trust;
 use crate::store::LOCAL;
 
 /// The file that tells git which files are big.
@@ -61,10 +62,10 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
     let named_by_user = wanted.is_some() || committed.is_none();
 
     let found = if named_by_user { stores::prepare(&url)? } else { stores::find(&url)? };
-    context.ui.done(&format!("store   {} ({})", found.place, found.id));
+    context.ui.done(&format!("store   {}", stores::shown(&found)));
     if named_by_user {
-        stores::trust(repo.git(), repo.config(), &found)?;
-    } else if !stores::is_trusted(repo.config(), &found) {
+        trust::trust(repo.git(), repo.config(), &found)?;
+    } else if !trust::is_trusted(repo.config(), &found) {
         context.ui.hint("this repository names the store; before you upload to it: git datamon trust");
     }
 

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::{Operation, Repo};
+use crate::ops::trust;
 
 /// Let uploads go to the store that this repository names
 ///
@@ -35,8 +36,8 @@ pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
         }
     };
     let found = stores::find(&url)?;
-    let news = stores::trust(repo.git(), repo.config(), &found)?;
+    let news = trust::trust(repo.git(), repo.config(), &found)?;
     let said = if news { "is trusted now" } else { "was trusted already" };
-    context.ui.done(&format!("the store {} at {} {said}", found.id, found.place));
+    context.ui.done(&format!("the store {} {said}", stores::shown(&found)));
     Ok(())
 }

@@ -1,0 +1,65 @@
+//! From pointers to uploads: where each object lies here, and which version of the same path came before it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::session::Session;
+use crate::git::{BString, ObjectId, ObjectsError, TreePointer};
+use crate::id::Oid;
+use crate::ops::upload::Upload;
+
+/// Trees looked into for previous versions.
+const CANDIDATES: usize = 4;
+
+/// The uploads for `pointers`, in path order so that neighbours share frames. Objects that are not on this machine are left
+/// out: git-lfs asks for each by itself and decides whether that fails the push.
+pub fn uploads(
+    session: &Session,
+    remote: &str,
+    pointers: Vec<TreePointer>,
+) -> Result<Vec<Upload>, ObjectsError> {
+    let mut pointers = pointers;
+    pointers.sort_by(|a, b| a.path.cmp(&b.path));
+    let previous = previous_versions(session, remote, &pointers)?;
+    let mut seen = BTreeSet::new();
+    let mut uploads = Vec::with_capacity(pointers.len());
+    for TreePointer { pointer, .. } in pointers {
+        let path = session.repo.lfs_object_path(&pointer.oid);
+        if pointer.size > 0 && seen.insert(pointer.oid) && path.is_file() {
+            let previous = previous.get(&pointer.oid).copied();
+            uploads.push(Upload { oid: pointer.oid, size: pointer.size, path, previous });
+        }
+    }
+    Ok(uploads)
+}
+
+/// For each new oid another oid of the same path: in the parent of HEAD, else in what the remote has.
+fn previous_versions(
+    session: &Session,
+    remote: &str,
+    pointers: &[TreePointer],
+) -> Result<HashMap<Oid, Oid>, ObjectsError> {
+    let objects = &session.objects;
+    let mut trees: Vec<ObjectId> = Vec::new();
+    if let Some(head) = objects.head()? {
+        trees.extend(objects.first_parent(head)?);
+    }
+    trees.extend(objects.remote_tips(remote)?.into_iter().take(CANDIDATES));
+    let mut previous: HashMap<Oid, Oid> = HashMap::new();
+    for tree in trees {
+        let missing = pointers.iter().filter(|found| !previous.contains_key(&found.pointer.oid)).count();
+        if missing == 0 {
+            break;
+        }
+        let there: HashMap<BString, Oid> = objects
+            .pointers_in_tree(tree)?
+            .into_iter()
+            .map(|found| (found.path, found.pointer.oid))
+            .collect();
+        for found in pointers {
+            if let Some(oid) = there.get(&found.path).filter(|oid| **oid != found.pointer.oid) {
+                previous.entry(found.pointer.oid).or_insert(*oid);
+            }
+        }
+    }
+    Ok(previous)
+}
