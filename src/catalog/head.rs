@@ -4,8 +4,6 @@
 //! probe. It trusts that the log is dense, which a lost object breaks: a reader may then stop short of the hole, but a
 //! writer that has not followed the log up to its head lists what lies beyond before it creates anything ([`refuse_beyond`]).
 
-use super::rules::{Rule, Rules};
-
 /// No head was found.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoHead<E> {
@@ -36,12 +34,7 @@ pub enum Holed {
 /// before trusting it, and a 404 there is damage.
 ///
 /// Without `known` the search begins by asking for log/0.
-pub fn find<E>(
-    rules: Rules,
-    known: Option<u64>,
-    mut probe: impl FnMut(u64) -> Result<bool, E>,
-) -> Result<u64, NoHead<E>> {
-    let known = known.filter(|_| rules.on(Rule::KnownHead));
+pub fn find<E>(known: Option<u64>, mut probe: impl FnMut(u64) -> Result<bool, E>) -> Result<u64, NoHead<E>> {
     let mut there = match known {
         Some(known) => known,
         None if probe(0)? => 0,

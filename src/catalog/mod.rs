@@ -5,7 +5,7 @@
 //! A [`change`] says what one writer did, an [`entry`] carries it with every change the newest checkpoint does not cover, and
 //! [`state`] is the fold of changes together with the checks a change must pass at the slot where it lands. [`slot`] and
 //! [`head`] drive the append and the search for the newest entry as state machines that somebody else feeds with answers
-//! of the store.
+//! of the store; [`plan`] computes what merges and collections may do.
 //!
 //! The rules that carry the safety are numbered R1…R18. Each one that is code can be switched off through [`Rules`], which
 //! the models in `tests/models` do one at a time to see the loss it prevents.
@@ -19,6 +19,7 @@ pub mod identity;
 pub mod journal;
 pub mod log;
 mod lookup;
+pub mod plan;
 mod rules;
 pub mod slot;
 pub mod state;

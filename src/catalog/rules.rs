@@ -23,10 +23,12 @@ pub enum Rule {
     SameBytes,
     /// R5: a create that says "exists" is believed only after the slot was read; off: it belongs to somebody else.
     ReadSlot,
-    /// R6: nothing may be missing at or below a known entry; off: a hint is forgotten and the search starts from 0.
-    KnownHead,
     /// R7: the tail holds every change after what the checkpoint covers; off: after the checkpoint's own slot.
     Covers,
+    /// R8: a change is checked again at every slot it comes to.
+    Recheck,
+    /// R8: a resumed or partly redone session keeps its first base.
+    KeepBase,
     /// R8: a session whose base lies below the floor starts again.
     Floor,
     /// R8: no own pack is condemned and every named pack is in the table.

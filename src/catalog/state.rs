@@ -17,6 +17,7 @@ use super::change::{Checkpoint, Forward, RowBlock, SegmentRef};
 use super::rules::Rules;
 use crate::id::{BundleId, EntryHash, Oid, PackId, RepoId};
 use crate::pack::{Blob, PackInfo};
+use crate::table::Row;
 
 /// A repo the log knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,13 @@ pub struct Segment {
     pub oldest: u64,
     /// No row in it was already dead at this seq: every Drop up to it was applied when the segment was merged.
     pub clean: u64,
+}
+
+impl Segment {
+    /// A row of this segment with its birth written out.
+    pub fn resolve(&self, row: Row) -> Row {
+        Row { born: if row.born == 0 { self.born } else { row.born }, ..row }
+    }
 }
 
 /// Rows carried by the entry of a push, until a checkpoint writes them to a segment.

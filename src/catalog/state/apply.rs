@@ -21,7 +21,8 @@ pub struct Gap {
 impl State {
     /// Takes in the change of entry `seq`, which must be the next.
     pub fn apply(&mut self, seq: u64, record: &ChangeRecord) -> Result<(), Gap> {
-        let after = seq.checked_add(1).filter(|_| seq == self.next);
+        let gaps = !self.rules.on(Rule::Covers);
+        let after = seq.checked_add(1).filter(|_| seq == self.next || (gaps && seq > self.next));
         self.next = after.ok_or(Gap { wanted: self.next, found: seq })?;
         self.hash = None;
         if record.is_unknown() {
