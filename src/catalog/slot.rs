@@ -116,6 +116,11 @@ impl Append {
         Append { patience, ..self }
     }
 
+    /// The rules in force.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// What to do next; asking twice gives the same answer.
     pub fn action(&self) -> Action {
         match &self.step {

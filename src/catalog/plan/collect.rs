@@ -71,12 +71,7 @@ impl Mark {
 
     /// Every pack that must stay: what is named, live segments, root pages, the two newest checkpoints whole (R7).
     pub fn live(state: &State, named: &BTreeSet<Named>) -> BTreeSet<PackId> {
-        let mut live: BTreeSet<PackId> =
-            state.segments().values().flat_map(|it| [it.at.pack, it.at.fence.pack]).collect();
-        if let Some((_, newest)) = state.checkpoint() {
-            let parent = newest.parent.iter().flat_map(|parent| parent.blobs.values());
-            live.extend(newest.blobs.values().chain(parent).map(|blob| blob.at.pack));
-        }
+        let mut live = fixed(state);
         let roots = state.bundles().values().map(|it| Named::Run(Run::from(&it.root)));
         for name in named.iter().copied().chain(roots) {
             match name {
@@ -88,13 +83,19 @@ impl Mark {
         live
     }
 
-    /// Plans to empty a live pack by copying what is named in it.
-    pub fn repack(&mut self, pack: PackId, named: &BTreeSet<Named>) {
-        let runs = named.iter().filter_map(|name| match name {
-            Named::Run(run) if run.pack == pack => Some(*run),
-            _ => None,
+    /// Plans to empty a live pack by copying what is named in it. False, and nothing is planned, when it holds a segment or a
+    /// checkpoint, or when it is named as a whole: then nobody knows what to copy.
+    pub fn repack(&mut self, state: &State, pack: PackId, named: &BTreeSet<Named>) -> bool {
+        if named.contains(&Named::Pack(pack)) || fixed(state).contains(&pack) {
+            return false;
+        }
+        let roots = state.bundles().values().map(|it| Named::Run(Run::from(&it.root)));
+        let runs = named.iter().copied().chain(roots).filter_map(|name| match name {
+            Named::Run(run) => Some(state.end(run)).filter(|run| run.pack == pack),
+            Named::Pack(_) => None,
         });
         self.repacked.insert(pack, runs.collect());
+        true
     }
 
     /// What may be condemned in the next slot: victims that no entry since the mark mentions (R3).
@@ -130,6 +131,15 @@ impl Mark {
         gone.retain(|pack| state.forwards().contains_key(pack));
         Forget { packs: condemned.iter().copied().collect(), floor, forwards: gone.into_iter().collect() }
     }
+}
+
+/// Packs that stay whatever is named: live segments and the two newest checkpoints, none of which follows forwards.
+fn fixed(state: &State) -> BTreeSet<PackId> {
+    let segments = state.segments().values().flat_map(|it| [it.at.pack, it.at.fence.pack]);
+    let newest = state.checkpoint().into_iter().map(|(_, newest)| newest);
+    let blobs = newest
+        .flat_map(|it| it.blobs.values().chain(it.parent.iter().flat_map(|parent| parent.blobs.values())));
+    segments.chain(blobs.map(|blob| blob.at.pack)).collect()
 }
 
 /// R3: takes from the victims whatever these records mention.

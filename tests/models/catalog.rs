@@ -1,0 +1,337 @@
+//! Touches, shared pages, merges, forwards, checkpoints, resumed sessions (ported from `catalog_model.py`).
+//!
+//! Every actor is `plan → put own packs → commit`. A commit is one step "check against the head, then create the next slot":
+//! the log and slot models show that the append loop gives exactly that.
+//!
+//! Start: pack X holds the bytes of oid `a`; segments S0 (row a/r0 → X) and S1 (row z/r0 → Z); bundle `base` = page M0 and data X
+//! (scenarios that start with `-` have no bundle). Invariants, in every reachable state:
+//!
+//! - lost: a pushed, not dropped bundle or (oid, repo) row can be read from the folded state and the packs that exist
+//! - dangling: no live segment or checkpoint is gone, no live row names bytes that are gone
+//! - resurrected: no row comes back after its Drop
+
+#[path = "catalog_actors.rs"]
+mod actors;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use datamon::catalog::change::{BundleRef, Push, SegmentRef, TableKind};
+use datamon::catalog::plan::{Mark, Merged, Named};
+use datamon::catalog::state::Run;
+use datamon::catalog::{Change, ChangeRecord, Remedy, Rule, Rules};
+use datamon::id::{BundleId, Oid, RepoId};
+use datamon::pack::Blob;
+use datamon::table::{Recipe, Row};
+
+use super::explore::{Model, Outcome, explore};
+use super::world::{LogId, World, adding, frame, number, oid, repo, row};
+
+pub const X: u8 = 0;
+pub const Z: u8 = 1;
+pub const M0: u8 = 2;
+pub const S0: u8 = 3;
+pub const S1: u8 = 4;
+/// No pack.
+pub const NONE: u8 = 63;
+
+/// The bundle that is there from the beginning.
+pub const BASE: BundleId = BundleId::from_bytes([1; 16]);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pc {
+    Plan,
+    Put,
+    Copied,
+    Commit,
+    Condemn,
+    Delete,
+    Forget,
+    Done,
+}
+
+/// One session. What it remembers is small: plans lie in the model and are named by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Actor {
+    pub kind: char,
+    pub pc: Pc,
+    pub base: u64,
+    /// How often it began anew.
+    pub round: u8,
+    /// The pack it borrows, or NONE.
+    pub borrowed: u8,
+    /// Number of its merge or mark.
+    pub plan: usize,
+    pub condemned: u64,
+    pub floor: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Schedule {
+    pub log: LogId,
+    pub packs: u64,
+    pub actors: Vec<Actor>,
+}
+
+/// A plan of a merge: the segments that go, the rows that stay.
+pub type MergePlan = (Vec<Blob>, Merged);
+
+/// What must hold in a log: nothing, or one of the packs of each word must exist.
+struct Needs {
+    broken: Option<String>,
+    words: Vec<(u64, String)>,
+}
+
+/// What was acknowledged and not dropped: the specification, kept beside the log.
+#[derive(Clone, Default)]
+struct Promised {
+    rows: BTreeMap<(Oid, RepoId), u64>,
+    bundles: BTreeMap<BundleId, BTreeSet<u8>>,
+}
+
+pub struct Catalog {
+    pub world: World,
+    pub merges: Vec<MergePlan>,
+    pub marks: Vec<Mark>,
+    /// What a commit of an actor gave, by log and actor: the answer depends on nothing else.
+    commits: HashMap<(LogId, usize, Actor), Result<LogId, Remedy>>,
+    promised: HashMap<LogId, Promised>,
+    needs: HashMap<LogId, Needs>,
+}
+
+/// A pack that only actor `i` writes, in its round `round`.
+pub fn own(i: usize, round: u8, what: char) -> u8 {
+    let what = "sdmcy".find(what).expect("a kind of pack") as u8;
+    5 + i as u8 * 10 + round * 5 + what
+}
+
+/// The segment in a pack.
+pub fn segment(n: u8) -> SegmentRef {
+    SegmentRef { pack: frame(n).pack, fence: frame(n), rows: 1, table: TableKind::Files }
+}
+
+pub fn push(repo: RepoId, segments: Vec<SegmentRef>, bundles: Vec<BundleRef>) -> Change {
+    Change::Push(Push { repo, rows: None, segments, bundles })
+}
+
+pub fn run_of(n: u8) -> Run {
+    Run::from(&frame(n))
+}
+
+impl Catalog {
+    fn new(rules: Rules, with_bundle: bool) -> (Catalog, LogId) {
+        let world = World::new(rules);
+        let (merges, marks, commits) = Default::default();
+        let promised = HashMap::from([(0, Promised::default())]);
+        let mut model = Catalog { world, merges, marks, commits, promised, needs: HashMap::new() };
+        let base = BundleRef { id: BASE, repo: repo(0), base: None, root: frame(M0) };
+        let bundles: Vec<_> = with_bundle.then_some(base).into_iter().collect();
+        let needs = BTreeMap::from_iter(with_bundle.then_some((BASE, BTreeSet::from([M0, X]))));
+        let first = adding(0, &[X, M0, S0], push(repo(0), vec![segment(S0)], bundles));
+        let log = model.commit(0, first, vec![(frame(S0), vec![row(b'a', 0, X)])], needs, None).expect("lands");
+        let second = adding(1, &[Z, S1], push(repo(0), vec![segment(S1)], vec![]));
+        let rows = vec![(frame(S1), vec![row(b'z', 0, Z)])];
+        let log = model.commit(log, second, rows, BTreeMap::new(), None).expect("lands");
+        (model, log)
+    }
+
+    /// Lets a change land and notes what it promises.
+    pub fn commit(
+        &mut self,
+        log: LogId,
+        record: ChangeRecord,
+        rows: Vec<(Blob, Vec<Row>)>,
+        bundles: BTreeMap<BundleId, BTreeSet<u8>>,
+        blobs: Option<datamon::catalog::checkpoint::Blobs>,
+    ) -> Result<LogId, Remedy> {
+        let mut promised = self.promised[&log].clone();
+        let seq = self.world.log(log).state.next();
+        match &record.change {
+            Change::Push(_) => {
+                promised.rows.extend(rows.iter().flat_map(|(_, rows)| rows).map(|row| (row.key(), seq)));
+                promised.bundles.extend(bundles);
+            }
+            Change::Drop(drop) => {
+                let killed = |key: &_, born: u64| drop.keys.contains(key) && born <= drop.planned_on;
+                promised.rows.retain(|key, born| !killed(key, *born));
+                promised.bundles.retain(|bundle, _| !drop.bundles.contains(bundle));
+            }
+            _ => {}
+        }
+        let after = self.world.append(log, record, rows, blobs).map_err(|refusal| refusal.remedy())?;
+        self.promised.entry(after).or_insert(promised);
+        Ok(after)
+    }
+
+    /// What a commit gave before, or gives now.
+    pub fn once(
+        &mut self,
+        log: LogId,
+        i: usize,
+        actor: Actor,
+        commit: impl FnOnce(&mut Catalog) -> Result<LogId, Remedy>,
+    ) -> Result<LogId, Remedy> {
+        if let Some(known) = self.commits.get(&(log, i, actor)) {
+            return known.clone();
+        }
+        let result = commit(self);
+        self.commits.insert((log, i, actor), result.clone());
+        result
+    }
+
+    /// Live rows of a log, by the segment that holds them.
+    pub fn rows(&self, log: LogId) -> Vec<(Blob, Row)> {
+        let node = self.world.log(log);
+        let mut live = Vec::new();
+        for (fence, segment) in node.state.segments() {
+            let rows = node.written[fence].iter().map(|row| segment.resolve(row.clone()));
+            live.extend(rows.filter(|row| node.state.is_live(row.oid, row.repo, row.born)).map(|row| (*fence, row)));
+        }
+        live
+    }
+
+    /// All that live rows and the pages of live bundles name.
+    pub fn named(&self, log: LogId) -> BTreeSet<Named> {
+        let rows = self.rows(log).into_iter().map(|(_, row)| pack_of(&row));
+        let live = self.world.log(log).state.bundles().keys();
+        let pages = live.flat_map(|bundle| self.pages(log, *bundle));
+        rows.chain(pages).map(|n| Named::Run(run_of(n))).collect()
+    }
+
+    /// Packs that the pages of a bundle name, whether or not it was dropped.
+    fn pages(&self, log: LogId, bundle: BundleId) -> BTreeSet<u8> {
+        let mut at = log;
+        loop {
+            if let Some(pages) = self.promised[&at].bundles.get(&bundle) {
+                return pages.clone();
+            }
+            at = self.world.at(at, self.world.head(at) - 1);
+        }
+    }
+
+    fn needs(&self, log: LogId) -> Needs {
+        let state = &self.world.log(log).state;
+        let promised = &self.promised[&log];
+        let mut needs = Needs { broken: None, words: Vec::new() };
+        let word = |n: u8| state.places(run_of(n)).iter().fold(0u64, |word, place| word | 1 << number(place.pack));
+        for (bundle, pages) in &promised.bundles {
+            if !state.bundles().contains_key(bundle) {
+                needs.broken = Some(format!("lost: bundle {bundle} is not in the state"));
+            }
+            needs.words.extend(pages.iter().map(|n| (word(*n), format!("lost: bundle {bundle} needs pack {n}"))));
+        }
+        let rows = self.rows(log);
+        for (fence, row) in &rows {
+            if !promised.rows.contains_key(&row.key()) {
+                needs.broken = Some(format!("resurrected: {:?} in segment {}", row.key(), number(fence.pack)));
+            }
+            let n = pack_of(row);
+            needs.words.push((word(n), format!("dangling: {:?} names pack {n}", row.key())));
+        }
+        if let Some(key) = promised.rows.keys().find(|key| !rows.iter().any(|(_, row)| row.key() == **key)) {
+            needs.broken = Some(format!("lost: row {key:?}"));
+        }
+        let segments = state.segments().keys().map(|fence| number(fence.pack));
+        needs.words.extend(segments.map(|n| (1 << n, format!("dangling: segment {n} is gone"))));
+        let blobs = state.checkpoint().into_iter().flat_map(|(_, newest)| newest.blobs.values());
+        let blobs = blobs.map(|blob| number(blob.at.pack));
+        needs.words.extend(blobs.map(|n| (1 << n, format!("dangling: checkpoint {n} is gone"))));
+        needs
+    }
+}
+
+/// The pack that the only term of a row names.
+pub fn pack_of(row: &Row) -> u8 {
+    let Recipe::Inline(terms) = &row.recipe else { panic!("rows of the model are inline") };
+    number(terms[0].pack)
+}
+
+impl Model for Catalog {
+    type State = Schedule;
+
+    fn violation(&mut self, at: &Schedule) -> Option<String> {
+        if !self.needs.contains_key(&at.log) {
+            let needs = self.needs(at.log);
+            self.needs.insert(at.log, needs);
+        }
+        let needs = &self.needs[&at.log];
+        let gone = || needs.words.iter().find(|(word, _)| word & at.packs == 0).map(|(_, what)| what.clone());
+        needs.broken.clone().or_else(gone)
+    }
+
+    fn steps(&mut self, at: &Schedule, report: &mut dyn FnMut(Schedule, fmt::Arguments<'_>)) {
+        for i in 0..at.actors.len() {
+            self.step(at, i, report);
+        }
+    }
+}
+
+fn run(actors: &str, rules: Rules) -> Outcome {
+    let (mut model, log) = Catalog::new(rules, !actors.starts_with('-'));
+    let actor = |kind| Actor {
+        kind,
+        pc: Pc::Plan,
+        base: 0,
+        round: 0,
+        borrowed: NONE,
+        plan: 0,
+        condemned: 0,
+        floor: 0,
+    };
+    let actors = actors.trim_start_matches('-').chars().map(actor).collect();
+    let packs = [X, Z, M0, S0, S1].iter().fold(0, |word, n| word | 1 << n);
+    explore(&mut model, Schedule { log, packs, actors })
+}
+
+fn safe(scenarios: &[&str]) {
+    for scenario in scenarios {
+        run(scenario, Rules::ALL).assert_safe(&format!("catalog: all rules on, {scenario}"));
+    }
+}
+
+#[test]
+fn every_schedule_of_few_actors_is_safe() {
+    safe(&["RGB", "RRB", "RLD", "RCT", "RGT", "TDG", "BDG", "TD", "LD", "TLD", "UL", "RG", "RB", "BC", "BCT", "TG", "CC"]);
+}
+
+#[test]
+fn every_rule_switched_off_alone_loses_something() {
+    let targets = [
+        (Rule::TouchNames, "TDG"),
+        (Rule::BaseBundle, "BDG"),
+        (Rule::DropUpto, "TD"),
+        (Rule::Births, "LD"),
+        (Rule::Newest, "TLD"),
+        (Rule::Key, "UL"),
+        (Rule::OutsLive, "-RWLG"),
+        (Rule::RewriteNames, "RRWG"),
+        (Rule::MarkResolves, "RG"),
+        (Rule::ForwardKept, "RB"),
+        (Rule::GapRead, "TDGC"),
+        (Rule::Covers, "BCT"),
+        (Rule::KeepBase, "TG"),
+        (Rule::CompactOwn, "RG"),
+    ];
+    for (rule, scenario) in targets {
+        run(scenario, Rules::without(rule)).assert_violated(&format!("catalog: without {rule:?}, {scenario}"));
+    }
+}
+
+#[test]
+fn every_schedule_of_four_actors_is_safe() {
+    safe(&["TDGG", "BDGC", "BDGG", "TULD", "TDGL", "BDRG", "LCDG", "TUDG", "TDGC"]);
+}
+
+#[test]
+#[ignore = "nightly"]
+fn every_schedule_of_rewriting_merges_is_safe() {
+    safe(&["-RWLG", "-RGGT", "RRWG", "TCCG", "TBDGC", "TLDGC", "-TWRG"]);
+}
+
+#[test]
+fn the_state_of_the_model_is_what_it_says() {
+    let (model, log) = Catalog::new(Rules::ALL, true);
+    assert_eq!(model.world.log(log).state.bundles().len(), 1);
+    let rows: Vec<_> = model.rows(log).into_iter().map(|(_, row)| (row.key(), row.born, pack_of(&row))).collect();
+    assert_eq!(rows, [((oid(b'a'), repo(0)), 1, X), ((oid(b'z'), repo(0)), 2, Z)]);
+}

@@ -1,0 +1,317 @@
+//! The actors of the catalog model.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use datamon::catalog::change::{BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Parent};
+use datamon::catalog::plan::{self, Mark, merge, names};
+use datamon::catalog::{Change, Remedy, checkpoint};
+use datamon::id::BundleId;
+
+use super::{Actor, BASE, Catalog, M0, NONE, Pc, Schedule, X, own, pack_of, push, run_of, segment};
+use crate::models::world::{LogId, adding, frame, number, oid, pack, packs, record, repo, row, word};
+
+type Report<'a> = dyn FnMut(Schedule, fmt::Arguments<'_>) + 'a;
+
+/// What an actor's step changes.
+struct Turn<'a, 'r> {
+    at: &'a Schedule,
+    i: usize,
+    report: &'a mut Report<'r>,
+}
+
+impl Turn<'_, '_> {
+    fn to(&mut self, actor: Actor, what: fmt::Arguments<'_>) {
+        self.go(self.at.log, self.at.packs, actor, what);
+    }
+
+    fn put(&mut self, actor: Actor, put: &[u8]) {
+        let packs = put.iter().fold(self.at.packs, |word, n| word | 1 << n);
+        self.go(self.at.log, packs, actor, format_args!("put {put:?}"));
+    }
+
+    fn go(&mut self, log: LogId, packs: u64, actor: Actor, what: fmt::Arguments<'_>) {
+        let mut actors = self.at.actors.clone();
+        actors[self.i] = actor;
+        (self.report)(Schedule { log, packs, actors }, format_args!("{}{} {what}", actor.kind, self.i));
+    }
+}
+
+/// The place of a plan among those made before.
+fn number_of<T: PartialEq>(plans: &mut Vec<T>, plan: T) -> usize {
+    plans.iter().position(|known| *known == plan).unwrap_or_else(|| {
+        plans.push(plan);
+        plans.len() - 1
+    })
+}
+
+impl Catalog {
+    /// Every step that actor number `i` can take.
+    pub fn step(&mut self, at: &Schedule, i: usize, report: &mut Report<'_>) {
+        let actor = at.actors[i];
+        let turn = &mut Turn { at, i, report };
+        match actor.kind {
+            _ if actor.pc == Pc::Done => {}
+            'T' | 'U' => self.touch(actor, turn),
+            'B' => self.bundle(actor, turn),
+            'L' | 'W' => self.merge(actor, turn),
+            'D' => self.drop(actor, turn),
+            'C' => self.checkpoint(actor, turn),
+            'G' | 'R' => self.collect(actor, turn),
+            other => panic!("no actor is called {other}"),
+        }
+    }
+
+    /// Pushes oid `a` again, already known: a touch (U: by another repo).
+    fn touch(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
+        let state = &self.world.log(log).state;
+        let known = |n: u8| if state.packs().contains_key(&pack(n)) { n } else { NONE };
+        let end = |n: u8| number(state.end(run_of(n)).pack);
+        let (segment_pack, data_pack) = (own(i, actor.round, 's'), own(i, actor.round, 'd'));
+        let added = if actor.borrowed == NONE { vec![segment_pack, data_pack] } else { vec![segment_pack] };
+        match actor.pc {
+            Pc::Plan => {
+                let rows = self.rows(log);
+                let found = rows.iter().find(|(_, row)| row.oid == oid(b'a')).map_or(X, |(_, row)| end(pack_of(row)));
+                let borrowed = known(found);
+                turn.to(Actor { pc: Pc::Put, base: head, borrowed, ..actor }, format_args!("plans a touch of {borrowed}"));
+            }
+            Pc::Put => turn.put(Actor { pc: Pc::Commit, ..actor }, &added),
+            Pc::Commit => {
+                let base = plan::base(self.world.rules(), Some(actor.base), head);
+                if base != actor.base {
+                    turn.to(Actor { base, ..actor }, format_args!("resumes at {base}"));
+                }
+                let landed = self.once(log, i, actor, |model| model.commit_touch(actor, &added, log));
+                let anew = Actor { pc: Pc::Put, round: 1, borrowed: NONE, ..actor };
+                match landed {
+                    Ok(log) => turn.go(log, turn.at.packs, Actor { pc: Pc::Done, ..actor }, format_args!("pushes row a")),
+                    Err(_) if actor.round == 1 => {}
+                    Err(Remedy::Restart) => turn.to(Actor { base: head, ..anew }, format_args!("restarts")),
+                    Err(Remedy::RedoWithout(gone)) => {
+                        assert_eq!(gone, [pack(actor.borrowed)]);
+                        let state = &self.world.log(log).state;
+                        let end = state.end(run_of(actor.borrowed)).pack;
+                        let borrowed = if state.packs().contains_key(&end) { number(end) } else { NONE };
+                        turn.to(Actor { borrowed, ..anew }, format_args!("redoes, borrowing {borrowed}"));
+                    }
+                    Err(other) => panic!("a touch cannot answer {other:?}"),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn commit_touch(&mut self, actor: Actor, added: &[u8], log: LogId) -> Result<LogId, Remedy> {
+        let of = u8::from(actor.kind == 'U');
+        let data = if actor.borrowed == NONE { added[1] } else { actor.borrowed };
+        let rows = vec![row(b'a', of, data)];
+        let mut record = adding(actor.base, added, push(repo(of), vec![segment(added[0])], vec![]));
+        let foreign = names(self.world.rules(), &rows).into_iter().filter(|named| !added.contains(&number(*named)));
+        record.named = foreign.collect();
+        self.commit(log, record, vec![(frame(added[0]), rows)], BTreeMap::new(), None)
+    }
+
+    /// Writes a bundle that changes one page of `base` and shares the other.
+    fn bundle(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
+        let share = actor.borrowed == M0;
+        let (page, data) = (own(i, actor.round, 'm'), own(i, actor.round, 'd'));
+        let added = if share { vec![page] } else { vec![page, data] };
+        match actor.pc {
+            Pc::Plan => {
+                let borrowed = if self.world.log(log).state.bundles().contains_key(&BASE) { M0 } else { NONE };
+                turn.to(Actor { pc: Pc::Put, base: head, borrowed, ..actor }, format_args!("plans a bundle on {borrowed}"));
+            }
+            Pc::Put => turn.put(Actor { pc: Pc::Commit, ..actor }, &added),
+            Pc::Commit => {
+                let landed = self.once(log, i, actor, |model| {
+                    let id = BundleId::from_bytes([2 + i as u8; 16]);
+                    let bundle = BundleRef { id, repo: repo(0), base: share.then_some(BASE), root: frame(page) };
+                    let record = adding(actor.base, &added, push(repo(0), vec![], vec![bundle]));
+                    let shared: &[u8] = if share { &[M0, X] } else { &[] };
+                    let needs = BTreeSet::from_iter(added.iter().chain(shared).copied());
+                    model.commit(log, record, vec![], BTreeMap::from([(id, needs)]), None)
+                });
+                let anew = Actor { pc: Pc::Put, base: head, round: 1, borrowed: NONE, ..actor };
+                match landed {
+                    Ok(log) => turn.go(log, turn.at.packs, Actor { pc: Pc::Done, ..actor }, format_args!("pushes a bundle")),
+                    Err(Remedy::Restart | Remedy::BuildAlone) if actor.round == 0 => {
+                        turn.to(anew, format_args!("restarts alone"));
+                    }
+                    Err(_) => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Merges all segments; W also rewrites rows through forwards.
+    fn merge(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
+        let out = own(i, 0, 's');
+        match actor.pc {
+            Pc::Plan => {
+                let state = &self.world.log(log).state;
+                let rewrite = actor.kind == 'W';
+                if state.segments().len() > 1 || rewrite && !state.forwards().is_empty() {
+                    let outs = state.segments().keys().copied().collect();
+                    let merged = merge(state, self.rows(log).into_iter().map(|(_, row)| row), rewrite);
+                    let plan = number_of(&mut self.merges, (outs, merged));
+                    turn.to(Actor { pc: Pc::Put, base: head, plan, ..actor }, format_args!("plans a merge"));
+                }
+            }
+            Pc::Put => turn.put(Actor { pc: Pc::Commit, ..actor }, &[out]),
+            Pc::Commit => {
+                let landed = self.once(log, i, actor, |model| {
+                    let (outs, merged) = model.merges[actor.plan].clone();
+                    let compact = Compact { outs, segments: vec![segment(out)], forwards: vec![] };
+                    let mut record = adding(actor.base, &[out], Change::Compact(compact));
+                    record.named = merged.named.into_iter().collect();
+                    model.commit(log, record, vec![(frame(out), merged.rows)], BTreeMap::new(), None)
+                });
+                let done = Actor { pc: Pc::Done, ..actor };
+                match landed {
+                    Ok(log) => turn.go(log, turn.at.packs, done, format_args!("merges")),
+                    Err(_) => turn.to(done, format_args!("gives up the merge")),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn drop(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
+        match actor.pc {
+            Pc::Plan => turn.to(Actor { pc: Pc::Commit, base: head, ..actor }, format_args!("plans a drop")),
+            Pc::Commit => {
+                let landed = self.once(log, i, actor, |model| {
+                    let keys = vec![(oid(b'a'), repo(0))];
+                    let drop = Drop { planned_on: actor.base, keys, bundles: vec![BASE] };
+                    model.commit(log, record(actor.base, Change::Drop(drop)), vec![], BTreeMap::new(), None)
+                });
+                let done = Actor { pc: Pc::Done, ..actor };
+                match landed {
+                    Ok(log) => turn.go(log, turn.at.packs, done, format_args!("drops row a/r0 and base")),
+                    Err(_) => turn.to(Actor { pc: Pc::Plan, base: 0, ..actor }, format_args!("plans the drop anew")),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn checkpoint(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
+        let own = own(i, 0, 'c');
+        match actor.pc {
+            Pc::Plan => turn.to(Actor { pc: Pc::Put, base: head, ..actor }, format_args!("folds up to {head}")),
+            Pc::Put => turn.put(Actor { pc: Pc::Commit, ..actor }, &[own]),
+            Pc::Commit => {
+                let landed = self.once(log, i, actor, |model| model.commit_checkpoint(actor, own, log));
+                let done = Actor { pc: Pc::Done, ..actor };
+                match landed {
+                    Ok(log) => turn.go(log, turn.at.packs, done, format_args!("checkpoint covering {}", actor.base)),
+                    Err(_) => turn.to(done, format_args!("gives up the checkpoint")),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn commit_checkpoint(&mut self, actor: Actor, own: u8, log: LogId) -> Result<LogId, Remedy> {
+        let state = &self.world.log(self.world.at(log, actor.base)).state;
+        let all = checkpoint::encode(state, None);
+        let parent = state.checkpoint();
+        let (mut blobs, write) = checkpoint::changed(parent.map(|(_, newest)| newest), all.clone());
+        let reused: BTreeSet<_> = blobs.values().map(|blob| blob.at.pack).collect();
+        for (kind, bytes) in &write {
+            blobs.insert(kind.clone(), CheckpointBlob { at: frame(own), hash: checkpoint::hash(bytes) });
+        }
+        let parent = parent.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
+        let checkpoint = Checkpoint { covers: actor.base, parent, blobs, segment: None };
+        let mut record = adding(actor.base, &[own], Change::Checkpoint(checkpoint));
+        record.named = reused.into_iter().collect();
+        self.commit(log, record, vec![], BTreeMap::new(), Some(all))
+    }
+
+    /// Collects; R first repacks X into a new pack.
+    fn collect(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
+        match actor.pc {
+            Pc::Plan => self.mark(actor, turn),
+            Pc::Put => turn.put(Actor { pc: Pc::Copied, ..actor }, &[own(i, 0, 'y')]),
+            Pc::Copied => {
+                let landed = self.once(log, i, actor, |model| model.commit_forward(actor, own(i, 0, 'y'), log));
+                match landed {
+                    Ok(log) => turn.go(log, turn.at.packs, Actor { pc: Pc::Condemn, ..actor }, format_args!("forwards X")),
+                    Err(_) => turn.to(Actor { pc: Pc::Done, ..actor }, format_args!("gives up the repack")),
+                }
+            }
+            Pc::Condemn => self.condemn(actor, turn),
+            Pc::Delete => {
+                let left = turn.at.packs & !actor.condemned;
+                turn.go(log, left, Actor { pc: Pc::Forget, ..actor }, format_args!("deletes"));
+            }
+            Pc::Forget => {
+                let landed = self.once(log, i, actor, |model| {
+                    let state = &model.world.log(log).state;
+                    let condemned = packs(actor.condemned).collect();
+                    let forget = model.marks[actor.plan].forget(state, &condemned, actor.floor);
+                    model.commit(log, record(actor.base, Change::Forget(forget)), vec![], BTreeMap::new(), None)
+                });
+                if let Ok(log) = landed {
+                    turn.go(log, turn.at.packs, Actor { pc: Pc::Done, ..actor }, format_args!("forgets after {head}"));
+                }
+            }
+            Pc::Commit | Pc::Done => {}
+        }
+    }
+
+    fn mark(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let log = turn.at.log;
+        let named = self.named(log);
+        let state = &self.world.log(log).state;
+        let mut mark = Mark::take(state, &named, &packs(turn.at.packs).collect());
+        let live = Mark::live(state, &named).contains(&pack(X)) && state.packs().contains_key(&pack(X));
+        let repacks = actor.kind == 'R' && live && mark.repack(state, pack(X), &named);
+        if repacks || !mark.victims.is_empty() || !mark.unnamed.is_empty() {
+            let (base, victims) = (mark.seq, word(&mark.victims));
+            let plan = number_of(&mut self.marks, mark);
+            let pc = if repacks { Pc::Put } else { Pc::Condemn };
+            turn.to(Actor { pc, base, plan, ..actor }, format_args!("marks at {base}, victims {victims:#b}"));
+        }
+    }
+
+    fn commit_forward(&mut self, actor: Actor, to: u8, log: LogId) -> Result<LogId, Remedy> {
+        let run = run_of(X);
+        let forward = Forward { from: run.pack, offset: run.offset, stored: run.stored, to: pack(to), at: run.offset };
+        let compact = Compact { forwards: vec![forward], ..Compact::default() };
+        self.commit(log, adding(actor.base, &[to], Change::Compact(compact)), vec![], BTreeMap::new(), None)
+    }
+
+    fn condemn(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let (log, i) = (turn.at.log, turn.i);
+        let state = &self.world.log(log).state;
+        let mark = &self.marks[actor.plan];
+        let victims = mark.condemn(state, &self.world.since(log, mark.seq)).expect("every entry was read");
+        let condemned = word(&victims);
+        let unnamed = !mark.unnamed.is_empty();
+        let floor = state.next();
+        if condemned == 0 {
+            let pc = if unnamed { Pc::Forget } else { Pc::Done };
+            return turn.to(Actor { pc, condemned, floor: 0, ..actor }, format_args!("has nothing to condemn"));
+        }
+        let landed = self.once(log, i, actor, |model| {
+            let change = Change::Condemn(Condemn { mark: actor.base, packs: victims.into_iter().collect() });
+            model.commit(log, record(actor.base, change), vec![], BTreeMap::new(), None)
+        });
+        match landed {
+            Ok(log) => {
+                let next = Actor { pc: Pc::Delete, condemned, floor, ..actor };
+                turn.go(log, turn.at.packs, next, format_args!("condemns {condemned:#b}"));
+            }
+            Err(_) => turn.to(Actor { pc: Pc::Done, ..actor }, format_args!("gives up the collection")),
+        }
+    }
+}
