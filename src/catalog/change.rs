@@ -211,7 +211,7 @@ pub struct Parent {
 /// The fold of the log up to a seq, as blobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The newest change in it; tails hold everything after (R7).
+    /// The newest change in it, not before the parent's entry; tails hold everything after (R7).
     pub covers: u64,
     /// The newest checkpoint when this one was made, which it still must be where this one lands.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -96,7 +96,9 @@ fn bytes(wire: &impl Serialize) -> Vec<u8> {
 ///
 /// `segment` holds the inline rows, which have no blob: [`State::check`] refuses a checkpoint that leaves some out.
 pub fn encode(state: &State, segment: Option<&SegmentRef>) -> Blobs {
-    let mut folded = State { packs: BTreeMap::new(), ..state.clone() };
+    let mut folded = State::new(state.rules());
+    folded.segments.clone_from(&state.segments);
+    folded.inline.clone_from(&state.inline);
     folded.fold_inline(state.head().unwrap_or(0), segment);
     let kind = |wanted| {
         let of = state.packs.iter().filter(move |(_, info)| info.kind == wanted);

@@ -25,6 +25,9 @@ pub mod slot;
 pub mod state;
 mod upkeep;
 
+#[cfg(test)]
+mod tests;
+
 pub use change::{Change, ChangeRecord, Writer};
 pub use entry::Entry;
 pub use identity::Identity;

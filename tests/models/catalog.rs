@@ -128,7 +128,8 @@ impl Catalog {
         let bundles: Vec<_> = with_bundle.then_some(base).into_iter().collect();
         let needs = BTreeMap::from_iter(with_bundle.then_some((BASE, BTreeSet::from([M0, X]))));
         let first = adding(0, &[X, M0, S0], push(repo(0), vec![segment(S0)], bundles));
-        let log = model.commit(0, first, vec![(frame(S0), vec![row(b'a', 0, X)])], needs, None).expect("lands");
+        let log =
+            model.commit(0, first, vec![(frame(S0), vec![row(b'a', 0, X)])], needs, None).expect("lands");
         let second = adding(1, &[Z, S1], push(repo(0), vec![segment(S1)], vec![]));
         let rows = vec![(frame(S1), vec![row(b'z', 0, Z)])];
         let log = model.commit(log, second, rows, BTreeMap::new(), None).expect("lands");
@@ -185,7 +186,9 @@ impl Catalog {
         let mut live = Vec::new();
         for (fence, segment) in node.state.segments() {
             let rows = node.written[fence].iter().map(|row| segment.resolve(row.clone()));
-            live.extend(rows.filter(|row| node.state.is_live(row.oid, row.repo, row.born)).map(|row| (*fence, row)));
+            live.extend(
+                rows.filter(|row| node.state.is_live(row.oid, row.repo, row.born)).map(|row| (*fence, row)),
+            );
         }
         live
     }
@@ -213,17 +216,21 @@ impl Catalog {
         let state = &self.world.log(log).state;
         let promised = &self.promised[&log];
         let mut needs = Needs { broken: None, words: Vec::new() };
-        let word = |n: u8| state.places(run_of(n)).iter().fold(0u64, |word, place| word | 1 << number(place.pack));
+        let word =
+            |n: u8| state.places(run_of(n)).iter().fold(0u64, |word, place| word | 1 << number(place.pack));
         for (bundle, pages) in &promised.bundles {
             if !state.bundles().contains_key(bundle) {
                 needs.broken = Some(format!("lost: bundle {bundle} is not in the state"));
             }
-            needs.words.extend(pages.iter().map(|n| (word(*n), format!("lost: bundle {bundle} needs pack {n}"))));
+            needs
+                .words
+                .extend(pages.iter().map(|n| (word(*n), format!("lost: bundle {bundle} needs pack {n}"))));
         }
         let rows = self.rows(log);
         for (fence, row) in &rows {
             if !promised.rows.contains_key(&row.key()) {
-                needs.broken = Some(format!("resurrected: {:?} in segment {}", row.key(), number(fence.pack)));
+                needs.broken =
+                    Some(format!("resurrected: {:?} in segment {}", row.key(), number(fence.pack)));
             }
             let n = pack_of(row);
             needs.words.push((word(n), format!("dangling: {:?} names pack {n}", row.key())));
@@ -291,7 +298,10 @@ fn safe(scenarios: &[&str]) {
 
 #[test]
 fn every_schedule_of_few_actors_is_safe() {
-    safe(&["RGB", "RRB", "RLD", "RCT", "RGT", "TDG", "BDG", "TD", "LD", "TLD", "UL", "RG", "RB", "BC", "BCT", "TG", "CC"]);
+    safe(&[
+        "RGB", "RRB", "RLD", "RCT", "RGT", "TDG", "BDG", "TD", "LD", "TLD", "UL", "RG", "RB", "BC", "BCT",
+        "TG", "CC",
+    ]);
 }
 
 #[test]
@@ -313,7 +323,8 @@ fn every_rule_switched_off_alone_loses_something() {
         (Rule::CompactOwn, "RG"),
     ];
     for (rule, scenario) in targets {
-        run(scenario, Rules::without(rule)).assert_violated(&format!("catalog: without {rule:?}, {scenario}"));
+        run(scenario, Rules::without(rule))
+            .assert_violated(&format!("catalog: without {rule:?}, {scenario}"));
     }
 }
 
@@ -332,6 +343,7 @@ fn every_schedule_of_rewriting_merges_is_safe() {
 fn the_state_of_the_model_is_what_it_says() {
     let (model, log) = Catalog::new(Rules::ALL, true);
     assert_eq!(model.world.log(log).state.bundles().len(), 1);
-    let rows: Vec<_> = model.rows(log).into_iter().map(|(_, row)| (row.key(), row.born, pack_of(&row))).collect();
+    let rows: Vec<_> =
+        model.rows(log).into_iter().map(|(_, row)| (row.key(), row.born, pack_of(&row))).collect();
     assert_eq!(rows, [((oid(b'a'), repo(0)), 1, X), ((oid(b'z'), repo(0)), 2, Z)]);
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use datamon::catalog::change::{BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Parent};
+use datamon::catalog::change::{
+    BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Parent,
+};
 use datamon::catalog::plan::{self, Mark, merge, names};
 use datamon::catalog::{Change, Remedy, checkpoint};
 use datamon::id::BundleId;
@@ -73,9 +75,13 @@ impl Catalog {
         match actor.pc {
             Pc::Plan => {
                 let rows = self.rows(log);
-                let found = rows.iter().find(|(_, row)| row.oid == oid(b'a')).map_or(X, |(_, row)| end(pack_of(row)));
+                let found =
+                    rows.iter().find(|(_, row)| row.oid == oid(b'a')).map_or(X, |(_, row)| end(pack_of(row)));
                 let borrowed = known(found);
-                turn.to(Actor { pc: Pc::Put, base: head, borrowed, ..actor }, format_args!("plans a touch of {borrowed}"));
+                turn.to(
+                    Actor { pc: Pc::Put, base: head, borrowed, ..actor },
+                    format_args!("plans a touch of {borrowed}"),
+                );
             }
             Pc::Put => turn.put(Actor { pc: Pc::Commit, ..actor }, &added),
             Pc::Commit => {
@@ -86,7 +92,12 @@ impl Catalog {
                 let landed = self.once(log, i, actor, |model| model.commit_touch(actor, &added, log));
                 let anew = Actor { pc: Pc::Put, round: 1, borrowed: NONE, ..actor };
                 match landed {
-                    Ok(log) => turn.go(log, turn.at.packs, Actor { pc: Pc::Done, ..actor }, format_args!("pushes row a")),
+                    Ok(log) => turn.go(
+                        log,
+                        turn.at.packs,
+                        Actor { pc: Pc::Done, ..actor },
+                        format_args!("pushes row a"),
+                    ),
                     Err(_) if actor.round == 1 => {}
                     Err(Remedy::Restart) => turn.to(Actor { base: head, ..anew }, format_args!("restarts")),
                     Err(Remedy::RedoWithout(gone)) => {
@@ -108,7 +119,8 @@ impl Catalog {
         let data = if actor.borrowed == NONE { added[1] } else { actor.borrowed };
         let rows = vec![row(b'a', of, data)];
         let mut record = adding(actor.base, added, push(repo(of), vec![segment(added[0])], vec![]));
-        let foreign = names(self.world.rules(), &rows).into_iter().filter(|named| !added.contains(&number(*named)));
+        let foreign =
+            names(self.world.rules(), &rows).into_iter().filter(|named| !added.contains(&number(*named)));
         record.named = foreign.collect();
         self.commit(log, record, vec![(frame(added[0]), rows)], BTreeMap::new(), None)
     }
@@ -121,14 +133,19 @@ impl Catalog {
         let added = if share { vec![page] } else { vec![page, data] };
         match actor.pc {
             Pc::Plan => {
-                let borrowed = if self.world.log(log).state.bundles().contains_key(&BASE) { M0 } else { NONE };
-                turn.to(Actor { pc: Pc::Put, base: head, borrowed, ..actor }, format_args!("plans a bundle on {borrowed}"));
+                let borrowed =
+                    if self.world.log(log).state.bundles().contains_key(&BASE) { M0 } else { NONE };
+                turn.to(
+                    Actor { pc: Pc::Put, base: head, borrowed, ..actor },
+                    format_args!("plans a bundle on {borrowed}"),
+                );
             }
             Pc::Put => turn.put(Actor { pc: Pc::Commit, ..actor }, &added),
             Pc::Commit => {
                 let landed = self.once(log, i, actor, |model| {
                     let id = BundleId::from_bytes([2 + i as u8; 16]);
-                    let bundle = BundleRef { id, repo: repo(0), base: share.then_some(BASE), root: frame(page) };
+                    let bundle =
+                        BundleRef { id, repo: repo(0), base: share.then_some(BASE), root: frame(page) };
                     let record = adding(actor.base, &added, push(repo(0), vec![], vec![bundle]));
                     let shared: &[u8] = if share { &[M0, X] } else { &[] };
                     let needs = BTreeSet::from_iter(added.iter().chain(shared).copied());
@@ -136,7 +153,12 @@ impl Catalog {
                 });
                 let anew = Actor { pc: Pc::Put, base: head, round: 1, borrowed: NONE, ..actor };
                 match landed {
-                    Ok(log) => turn.go(log, turn.at.packs, Actor { pc: Pc::Done, ..actor }, format_args!("pushes a bundle")),
+                    Ok(log) => turn.go(
+                        log,
+                        turn.at.packs,
+                        Actor { pc: Pc::Done, ..actor },
+                        format_args!("pushes a bundle"),
+                    ),
                     Err(Remedy::Restart | Remedy::BuildAlone) if actor.round == 0 => {
                         turn.to(anew, format_args!("restarts alone"));
                     }
@@ -194,7 +216,9 @@ impl Catalog {
                 let done = Actor { pc: Pc::Done, ..actor };
                 match landed {
                     Ok(log) => turn.go(log, turn.at.packs, done, format_args!("drops row a/r0 and base")),
-                    Err(_) => turn.to(Actor { pc: Pc::Plan, base: 0, ..actor }, format_args!("plans the drop anew")),
+                    Err(_) => {
+                        turn.to(Actor { pc: Pc::Plan, base: 0, ..actor }, format_args!("plans the drop anew"))
+                    }
                 }
             }
             _ => {}
@@ -205,13 +229,17 @@ impl Catalog {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
         let own = own(i, 0, 'c');
         match actor.pc {
-            Pc::Plan => turn.to(Actor { pc: Pc::Put, base: head, ..actor }, format_args!("folds up to {head}")),
+            Pc::Plan => {
+                turn.to(Actor { pc: Pc::Put, base: head, ..actor }, format_args!("folds up to {head}"))
+            }
             Pc::Put => turn.put(Actor { pc: Pc::Commit, ..actor }, &[own]),
             Pc::Commit => {
                 let landed = self.once(log, i, actor, |model| model.commit_checkpoint(actor, own, log));
                 let done = Actor { pc: Pc::Done, ..actor };
                 match landed {
-                    Ok(log) => turn.go(log, turn.at.packs, done, format_args!("checkpoint covering {}", actor.base)),
+                    Ok(log) => {
+                        turn.go(log, turn.at.packs, done, format_args!("checkpoint covering {}", actor.base))
+                    }
                     Err(_) => turn.to(done, format_args!("gives up the checkpoint")),
                 }
             }
@@ -242,9 +270,15 @@ impl Catalog {
             Pc::Plan => self.mark(actor, turn),
             Pc::Put => turn.put(Actor { pc: Pc::Copied, ..actor }, &[own(i, 0, 'y')]),
             Pc::Copied => {
-                let landed = self.once(log, i, actor, |model| model.commit_forward(actor, own(i, 0, 'y'), log));
+                let landed =
+                    self.once(log, i, actor, |model| model.commit_forward(actor, own(i, 0, 'y'), log));
                 match landed {
-                    Ok(log) => turn.go(log, turn.at.packs, Actor { pc: Pc::Condemn, ..actor }, format_args!("forwards X")),
+                    Ok(log) => turn.go(
+                        log,
+                        turn.at.packs,
+                        Actor { pc: Pc::Condemn, ..actor },
+                        format_args!("forwards X"),
+                    ),
                     Err(_) => turn.to(Actor { pc: Pc::Done, ..actor }, format_args!("gives up the repack")),
                 }
             }
@@ -258,10 +292,21 @@ impl Catalog {
                     let state = &model.world.log(log).state;
                     let condemned = packs(actor.condemned).collect();
                     let forget = model.marks[actor.plan].forget(state, &condemned, actor.floor);
-                    model.commit(log, record(actor.base, Change::Forget(forget)), vec![], BTreeMap::new(), None)
+                    model.commit(
+                        log,
+                        record(actor.base, Change::Forget(forget)),
+                        vec![],
+                        BTreeMap::new(),
+                        None,
+                    )
                 });
                 if let Ok(log) = landed {
-                    turn.go(log, turn.at.packs, Actor { pc: Pc::Done, ..actor }, format_args!("forgets after {head}"));
+                    turn.go(
+                        log,
+                        turn.at.packs,
+                        Actor { pc: Pc::Done, ..actor },
+                        format_args!("forgets after {head}"),
+                    );
                 }
             }
             Pc::Commit | Pc::Done => {}
@@ -285,7 +330,8 @@ impl Catalog {
 
     fn commit_forward(&mut self, actor: Actor, to: u8, log: LogId) -> Result<LogId, Remedy> {
         let run = run_of(X);
-        let forward = Forward { from: run.pack, offset: run.offset, stored: run.stored, to: pack(to), at: run.offset };
+        let forward =
+            Forward { from: run.pack, offset: run.offset, stored: run.stored, to: pack(to), at: run.offset };
         let compact = Compact { forwards: vec![forward], ..Compact::default() };
         self.commit(log, adding(actor.base, &[to], Change::Compact(compact)), vec![], BTreeMap::new(), None)
     }
@@ -300,7 +346,8 @@ impl Catalog {
         let floor = state.next();
         if condemned == 0 {
             let pc = if unnamed { Pc::Forget } else { Pc::Done };
-            return turn.to(Actor { pc, condemned, floor: 0, ..actor }, format_args!("has nothing to condemn"));
+            return turn
+                .to(Actor { pc, condemned, floor: 0, ..actor }, format_args!("has nothing to condemn"));
         }
         let landed = self.once(log, i, actor, |model| {
             let change = Change::Condemn(Condemn { mark: actor.base, packs: victims.into_iter().collect() });

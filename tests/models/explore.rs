@@ -15,7 +15,11 @@ pub struct Outcome {
 impl Outcome {
     /// Asserts that every schedule was safe.
     pub fn assert_safe(self, name: &str) {
-        println!("{name:40} {:8} states  {}", self.states, if self.violation.is_none() { "SAFE" } else { "VIOLATION" });
+        println!(
+            "{name:40} {:8} states  {}",
+            self.states,
+            if self.violation.is_none() { "SAFE" } else { "VIOLATION" }
+        );
         if let Some((violation, schedule)) = self.violation {
             panic!("{name}: {violation}\n  {}", schedule.join("\n  "));
         }

@@ -34,7 +34,8 @@ fn forks(lost: u64, hint: Option<u64>, lists: bool) -> bool {
 #[test]
 fn a_lost_entry_forks_the_log_unless_a_hint_or_a_list_refuses() {
     let positions = |hint, lists| (0..SIZE).filter(|lost| forks(*lost, hint, lists)).count();
-    let (none, hint, list) = (positions(None, false), positions(Some(SIZE - 1), false), positions(None, true));
+    let (none, hint, list) =
+        (positions(None, false), positions(Some(SIZE - 1), false), positions(None, true));
     println!("forks in {none} of {SIZE} positions without R6, {hint} with a hint, {list} with a list");
     assert_eq!((none > 0, hint, list), (true, 0, 0));
 }

@@ -43,7 +43,8 @@ struct Slots {
 fn record(writer: usize, session: u8, version: u8, change: Change) -> Vec<u8> {
     let by = Writer { contributor: Some(session.to_string()), ..Writer::default() };
     let mut record = ChangeRecord::new(0, change, by, 0);
-    record.nonce = Nonce::from_bytes([[writer as u8, version].repeat(8)].concat().try_into().expect("16 bytes"));
+    record.nonce =
+        Nonce::from_bytes([[writer as u8, version].repeat(8)].concat().try_into().expect("16 bytes"));
     record.encode()
 }
 
@@ -103,7 +104,8 @@ impl Model for Slots {
     type State = State;
 
     fn violation(&mut self, state: &State) -> Option<String> {
-        let of: Vec<u8> = state.log.iter().enumerate().skip(1).map(|(seq, it)| Self::writer_of(it, seq)).collect();
+        let of: Vec<u8> =
+            state.log.iter().enumerate().skip(1).map(|(seq, it)| Self::writer_of(it, seq)).collect();
         for (writer, Session { append, built, .. }) in state.writers.iter().enumerate() {
             let entries = of.iter().filter(|it| **it == writer as u8).count();
             if entries > 1 {
@@ -112,7 +114,9 @@ impl Model for Slots {
             if let Action::Done(slot) = append.action()
                 && state.log.get(slot as usize).map(|bytes| EntryHash::of(bytes)) != *built
             {
-                return Some(format!("writer {writer} was acknowledged for an entry that is not in slot {slot}"));
+                return Some(format!(
+                    "writer {writer} was acknowledged for an entry that is not in slot {slot}"
+                ));
             }
         }
         None
@@ -122,39 +126,59 @@ impl Model for Slots {
         for sent in &state.net {
             let net: BTreeSet<_> = state.net.iter().filter(|it| *it != sent).cloned().collect();
             if let Some(log) = land(&state.log, sent.0, &sent.1) {
-                report(State { log, net: net.clone(), ..state.clone() }, format_args!("a delayed create of {} lands", sent.0));
+                report(
+                    State { log, net: net.clone(), ..state.clone() },
+                    format_args!("a delayed create of {} lands", sent.0),
+                );
             }
-            report(State { net, ..state.clone() }, format_args!("a delayed create of {} is lost or refused", sent.0));
+            report(
+                State { net, ..state.clone() },
+                format_args!("a delayed create of {} is lost or refused", sent.0),
+            );
         }
         for writer in 0..state.writers.len() {
-            let mut after = |log: Option<Vec<Vec<u8>>>, late: Option<(u64, Vec<u8>)>, event, what: fmt::Arguments<'_>| {
-                let mut next = state.clone();
-                next.log = log.unwrap_or(next.log);
-                next.net.extend(late);
-                next.writers[writer].append.step(event).expect("an answer to the question");
-                self.settle(&mut next, writer);
-                report(next, format_args!("writer {writer}: {what}"));
-            };
+            let mut after =
+                |log: Option<Vec<Vec<u8>>>, late: Option<(u64, Vec<u8>)>, event, what: fmt::Arguments<'_>| {
+                    let mut next = state.clone();
+                    next.log = log.unwrap_or(next.log);
+                    next.net.extend(late);
+                    next.writers[writer].append.step(event).expect("an answer to the question");
+                    self.settle(&mut next, writer);
+                    report(next, format_args!("writer {writer}: {what}"));
+                };
             match state.writers[writer].append.action() {
                 Action::Create { slot, .. } if slot > LAST => {}
                 Action::Create { slot, bytes } => {
                     match land(&state.log, slot, &bytes) {
                         Some(log) => {
                             after(Some(log.clone()), None, Event::Created, format_args!("creates {slot}"));
-                            after(Some(log), None, Event::Unclear, format_args!("creates {slot}, answer lost"));
+                            after(
+                                Some(log),
+                                None,
+                                Event::Unclear,
+                                format_args!("creates {slot}, answer lost"),
+                            );
                         }
                         None => after(None, None, Event::Exists, format_args!("creates {slot}: exists")),
                     }
                     if self.delays {
                         if state.net.len() < 2 {
                             let late = Some((slot, bytes.clone()));
-                            after(None, late, Event::Unclear, format_args!("creates {slot}, delayed, times out"));
+                            after(
+                                None,
+                                late,
+                                Event::Unclear,
+                                format_args!("creates {slot}, delayed, times out"),
+                            );
                         }
                         after(None, None, Event::Exists, format_args!("creates {slot}: exists, wrongly"));
                     }
                     let mut next = state.clone();
                     let journalled = Append::resume(Rules::ALL, slot, bytes).with_patience(3);
-                    if state.writers[writer].append != journalled && self.delays && all_on(&state.writers[writer].append) {
+                    if state.writers[writer].append != journalled
+                        && self.delays
+                        && all_on(&state.writers[writer].append)
+                    {
                         next.writers[writer].append = journalled;
                         report(next, format_args!("writer {writer} stops and resumes"));
                     }

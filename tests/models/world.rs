@@ -119,7 +119,14 @@ impl World {
         new
     }
 
-    fn extend(&self, id: LogId, record: ChangeRecord, rows: Vec<(Blob, Vec<Row>)>, blobs: Option<Blobs>, change: Vec<u8>) -> Node {
+    fn extend(
+        &self,
+        id: LogId,
+        record: ChangeRecord,
+        rows: Vec<(Blob, Vec<Row>)>,
+        blobs: Option<Blobs>,
+        change: Vec<u8>,
+    ) -> Node {
         let before = self.log(id);
         let entry = before.entry.next(before.hash, change, self.rules).expect("the changes decode");
         let (bytes, hash) = entry.encode().expect("short");
@@ -154,7 +161,10 @@ pub fn record(base: u64, change: Change) -> ChangeRecord {
 /// A change that adds packs.
 pub fn adding(base: u64, added: &[u8], change: Change) -> ChangeRecord {
     let mut record = record(base, change);
-    record.added = added.iter().map(|n| (pack(*n), PackInfo { kind: PackKind::Meta, size: 1000, footer: 100 })).collect();
+    record.added = added
+        .iter()
+        .map(|n| (pack(*n), PackInfo { kind: PackKind::Meta, size: 1000, footer: 100 }))
+        .collect();
     record
 }
 

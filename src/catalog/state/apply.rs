@@ -5,6 +5,7 @@ use crate::catalog::change::{
     Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Push, RepoChange, SegmentRef,
 };
 use crate::catalog::rules::Rule;
+use crate::id::RepoId;
 
 /// A change that is not the next one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -140,7 +141,7 @@ impl State {
         }
     }
 
-    fn note_dropped(&mut self, repo: crate::id::RepoId) {
+    fn note_dropped(&mut self, repo: RepoId) {
         if let Some(repo) = self.repos.get_mut(&repo).filter(|repo| repo.deleted) {
             repo.dropped = true;
         }

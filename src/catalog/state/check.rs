@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::State;
 use crate::catalog::change::{
-    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Push, RepoChange,
+    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Forward, Parent, Push, RepoChange,
 };
 use crate::catalog::rules::Rule;
 use crate::id::{BundleId, PackId, RepoId};
@@ -257,7 +257,7 @@ impl State {
         if compact.outs.is_empty() && !compact.segments.is_empty() {
             return Err(Refusal::Malformed("it merges nothing into a segment"));
         }
-        let sane = |run: &crate::catalog::change::Forward| {
+        let sane = |run: &Forward| {
             own.contains(&run.to)
                 && !own.contains(&run.from)
                 && run.stored > 0
@@ -330,7 +330,8 @@ impl State {
         if checkpoint.covers > record.base {
             return Err(Refusal::Malformed("it covers entries after its base"));
         }
-        let older = |parent: &crate::catalog::change::Parent| checkpoint.covers <= parent.covers;
+        // What covers less than its parent's entry would fold inline rows again that the parent has folded.
+        let older = |parent: &Parent| checkpoint.covers < parent.seq;
         if !self.is_parent(checkpoint) || checkpoint.parent.as_ref().is_some_and(older) {
             return Err(Refusal::NotNewestCheckpoint);
         }

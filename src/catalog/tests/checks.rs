@@ -1,0 +1,201 @@
+//! Checks that the models do not reach: repos, flags, contradictions, the bounds of the loop.
+
+use super::*;
+use crate::catalog::change::*;
+use crate::catalog::slot::{Action, Append, Event, NotAnAnswer, PATIENCE};
+use crate::catalog::state::Run;
+use crate::catalog::{Change, Refusal, Remedy, Rules, State};
+use crate::id::StoreId;
+
+/// A log that only began.
+fn begun() -> State {
+    let mut state = State::default();
+    lands(&mut state, &[], Change::Init { store: StoreId::from_bytes([9; 16]) });
+    state
+}
+
+fn lands(state: &mut State, added: &[u8], change: Change) {
+    let record = record(state.head().unwrap_or(0), added, change);
+    assert_eq!(state.check(&record), Ok(()));
+    state.apply(state.next(), &record).expect("it is the next");
+}
+
+fn refused(state: &State, change: Change) -> Refusal {
+    state.check(&record(state.head().unwrap_or(0), &[], change)).expect_err("is refused")
+}
+
+fn create(n: u8, name: &str) -> Change {
+    Change::Repo(RepoChange::Create { repo: repo(n), name: name.into() })
+}
+
+fn delete(n: u8) -> Change {
+    Change::Repo(RepoChange::Delete { repo: repo(n) })
+}
+
+fn undelete(n: u8) -> Change {
+    Change::Repo(RepoChange::Undelete { repo: repo(n) })
+}
+
+fn drop_of(planned_on: u64, n: u8) -> Change {
+    Change::Drop(Drop { planned_on, keys: vec![(oid(1), repo(n))], bundles: vec![] })
+}
+
+#[test]
+fn a_log_begins_once_and_with_init() {
+    let init = Change::Init { store: StoreId::from_bytes([9; 16]) };
+    assert!(matches!(refused(&begun(), init), Refusal::Malformed(_)));
+    assert!(matches!(refused(&State::default(), Change::Push(push(RepoId::NIL))), Refusal::Malformed(_)));
+}
+
+#[test]
+fn names_of_live_repos_are_unique() {
+    let mut state = begun();
+    lands(&mut state, &[], create(1, "weather"));
+    assert_eq!(refused(&state, create(2, "weather")), Refusal::NameTaken { name: "weather".into() });
+    assert!(matches!(refused(&state, create(1, "other")), Refusal::RepoMoved { .. }));
+    lands(&mut state, &[], delete(1));
+    lands(&mut state, &[], create(2, "weather"));
+    assert_eq!(refused(&state, undelete(1)), Refusal::NameTaken { name: "weather".into() });
+    lands(&mut state, &[], Change::Repo(RepoChange::Rename { repo: repo(2), name: "climate".into() }));
+    lands(&mut state, &[], undelete(1));
+    assert_eq!((state.repo_named("weather"), state.repo_named("climate")), (Some(repo(1)), Some(repo(2))));
+}
+
+#[test]
+fn a_deleted_repo_takes_no_push_and_comes_back_unless_dropped() {
+    let mut state = begun();
+    lands(&mut state, &[], create(1, "weather"));
+    lands(&mut state, &[], Change::Push(push(repo(1))));
+    lands(&mut state, &[], delete(1));
+    assert_eq!(refused(&state, Change::Push(push(repo(1)))), Refusal::RepoDeleted { repo: repo(1) });
+    lands(&mut state, &[], Change::Push(push(RepoId::NIL)));
+    let planned_on = state.head().expect("begun");
+    lands(&mut state, &[], undelete(1));
+    assert!(matches!(refused(&state, drop_of(planned_on, 1)), Refusal::RepoMoved { .. }), "undeleted since");
+    lands(&mut state, &[], delete(1));
+    let planned_on = state.head().expect("begun");
+    lands(&mut state, &[], drop_of(planned_on, 1));
+    assert!(matches!(refused(&state, undelete(1)), Refusal::RepoMoved { .. }), "dropped since");
+}
+
+#[test]
+fn who_does_not_understand_the_log_may_only_push() {
+    let mut state = begun();
+    let mut flagged = record(0, &[], Change::Push(push(RepoId::NIL)));
+    flagged.flags = vec!["sampled".into()];
+    let flagged = ChangeRecord::decode(&flagged.encode()).expect("decodes");
+    state.apply(1, &flagged).expect("it is the next");
+    assert_eq!(state.unknown(), Some(1));
+    lands(&mut state, &[], Change::Push(push(RepoId::NIL)));
+    let forbidden = [
+        Change::Compact(Compact::default()),
+        drop_of(1, 1),
+        Change::Condemn(Condemn::default()),
+        Change::Forget(Forget::default()),
+        Change::Checkpoint(Checkpoint::default()),
+    ];
+    for change in forbidden {
+        assert_eq!(refused(&state, change).remedy(), Remedy::Upgrade);
+    }
+    let mut must = flagged;
+    must.must_understand = true;
+    state.apply(3, &must).expect("it is the next");
+    assert_eq!(refused(&state, Change::Push(push(RepoId::NIL))), Refusal::Upgrade { seq: 3 });
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let mut state = begun();
+    lands(&mut state, &[1, 3], Change::Push(Push { segments: vec![segment(3)], ..inline(RepoId::NIL) }));
+    let forward = Forward { from: pack(1), offset: 0, stored: 10, to: pack(2), at: 0 };
+    let wrong = [
+        Change::Push(Push { segments: vec![segment(3)], ..push(RepoId::NIL) }),
+        Change::Push(Push { bundles: vec![bundle_on(1, None, 3)], ..push(RepoId::NIL) }),
+        Change::Compact(Compact { forwards: vec![forward], ..Compact::default() }),
+        Change::Condemn(Condemn { mark: 2, packs: vec![] }),
+        Change::Forget(Forget { floor: 2, ..Forget::default() }),
+        Change::Checkpoint(Checkpoint { covers: 1, ..Checkpoint::default() }),
+        drop_of(2, 1),
+        Change::Unknown,
+    ];
+    for change in wrong {
+        assert!(matches!(refused(&state, change.clone()), Refusal::Malformed(_)), "{change:?}");
+    }
+    let twice = record(1, &[3], Change::Push(push(RepoId::NIL)));
+    assert_eq!(state.check(&twice), Err(Refusal::PackTwice { pack: pack(3) }));
+    let ahead = record(2, &[], Change::Push(push(RepoId::NIL)));
+    assert!(matches!(state.check(&ahead), Err(Refusal::Malformed(_))));
+}
+
+#[test]
+fn a_drop_goes_when_no_segment_can_hold_what_it_killed() {
+    let mut state = begun();
+    lands(&mut state, &[3], Change::Push(Push { segments: vec![segment(3)], ..push(RepoId::NIL) }));
+    lands(&mut state, &[], drop_of(1, 0));
+    lands(&mut state, &[5], Change::Push(Push { segments: vec![segment(5)], ..push(RepoId::NIL) }));
+    assert!(!state.is_live(oid(1), repo(0), 1) && state.is_live(oid(1), repo(0), 2));
+    let compact = |outs: &[u8], to| {
+        let outs = outs.iter().map(|n| frame(*n)).collect();
+        Change::Compact(Compact { outs, segments: vec![segment(to)], forwards: vec![] })
+    };
+    // A merge that was planned before the Drop still holds the dead row.
+    let early = record(1, &[7], compact(&[3], 7));
+    assert_eq!(state.check(&early), Ok(()));
+    state.apply(state.next(), &early).expect("it is the next");
+    assert_eq!(state.drops().len(), 1);
+    lands(&mut state, &[9], compact(&[7, 5], 9));
+    assert!(state.drops().is_empty());
+}
+
+#[test]
+fn forwards_are_followed_by_range_to_the_end() {
+    let mut state = begun();
+    let forward =
+        |from, offset, stored, to, at| Forward { from: pack(from), offset, stored, to: pack(to), at };
+    let compact = |forwards| Change::Compact(Compact { forwards, ..Compact::default() });
+    lands(&mut state, &[2], Change::Push(push(RepoId::NIL)));
+    lands(&mut state, &[4], compact(vec![forward(2, 500, 100, 4, 300), forward(2, 100, 200, 4, 16)]));
+    lands(&mut state, &[6], compact(vec![forward(4, 16, 150, 6, 1000)]));
+    let run = |n, offset, stored| Run { pack: pack(n), offset, stored };
+    assert_eq!(state.places(run(2, 120, 30)), [run(2, 120, 30), run(4, 36, 30), run(6, 1020, 30)]);
+    assert_eq!(state.end(run(2, 250, 50)), run(4, 166, 50), "the second forward does not cover it");
+    assert_eq!(state.end(run(2, 500, 100)), run(4, 300, 100));
+    for uncovered in
+        [run(2, 99, 10), run(2, 290, 20), run(2, 400, 10), run(2, u64::MAX, 5), run(2, 110, u64::MAX)]
+    {
+        assert_eq!(state.end(uncovered), uncovered);
+    }
+}
+
+#[test]
+fn the_loop_ends_without_a_clear_answer() {
+    let mut append = Append::resume(Rules::ALL, 5, vec![1]);
+    let mut steps = 0;
+    while append.action() != Action::OutcomeUnknown(5) {
+        let event = match append.action() {
+            Action::ReadSlot(5) => Event::Missing,
+            Action::Create { slot: 5, bytes } if bytes == [1] => Event::Exists,
+            other => panic!("{other:?}"),
+        };
+        append.step(event).expect("an answer");
+        steps += 1;
+    }
+    assert!(steps <= 2 * PATIENCE);
+}
+
+#[test]
+fn the_loop_goes_on_from_the_entry_that_took_the_slot() {
+    let mut append = Append::new(Rules::ALL, 5);
+    assert_eq!(append.action(), Action::ReadPrev(4));
+    assert_eq!(append.step(Event::Created), Err(NotAnAnswer));
+    assert_eq!(append.step(Event::Read(vec![4])), Ok(Action::Check { slot: 5, prev: vec![4] }));
+    assert_eq!(append.step(Event::Built(vec![50])), Ok(Action::Create { slot: 5, bytes: vec![50] }));
+    assert_eq!(append.step(Event::Unclear), Ok(Action::ReadSlot(5)));
+    assert_eq!(append.step(Event::Read(vec![51])), Ok(Action::Check { slot: 6, prev: vec![51] }));
+    assert_eq!(append.step(Event::Built(vec![60])), Ok(Action::Create { slot: 6, bytes: vec![60] }));
+    assert_eq!(append.step(Event::Created), Ok(Action::Done(6)));
+    assert_eq!(append.step(Event::Created), Err(NotAnAnswer));
+    assert_eq!(append.action(), Action::Done(6));
+    let mut holed = Append::new(Rules::ALL, 5);
+    assert_eq!(holed.step(Event::Missing), Ok(Action::Damaged(4)));
+}
