@@ -209,6 +209,9 @@ pub struct Parent {
 }
 
 /// The fold of the log up to a seq, as blobs.
+///
+/// Every client that writes cuts its tail here, so what a later version changes about this kind, other than a new blob, must
+/// be marked [`ChangeRecord::must_understand`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The newest change in it, not before the parent's entry; tails hold everything after (R7).

@@ -137,59 +137,55 @@ impl Model for Slots {
             );
         }
         for writer in 0..state.writers.len() {
-            let mut after =
-                |log: Option<Vec<Vec<u8>>>, late: Option<(u64, Vec<u8>)>, event, what: fmt::Arguments<'_>| {
-                    let mut next = state.clone();
-                    next.log = log.unwrap_or(next.log);
-                    next.net.extend(late);
-                    next.writers[writer].append.step(event).expect("an answer to the question");
-                    self.settle(&mut next, writer);
-                    report(next, format_args!("writer {writer}: {what}"));
-                };
-            match state.writers[writer].append.action() {
-                Action::Create { slot, .. } if slot > LAST => {}
-                Action::Create { slot, bytes } => {
-                    match land(&state.log, slot, &bytes) {
-                        Some(log) => {
-                            after(Some(log.clone()), None, Event::Created, format_args!("creates {slot}"));
-                            after(
-                                Some(log),
-                                None,
-                                Event::Unclear,
-                                format_args!("creates {slot}, answer lost"),
-                            );
-                        }
-                        None => after(None, None, Event::Exists, format_args!("creates {slot}: exists")),
-                    }
-                    if self.delays {
-                        if state.net.len() < 2 {
-                            let late = Some((slot, bytes.clone()));
-                            after(
-                                None,
-                                late,
-                                Event::Unclear,
-                                format_args!("creates {slot}, delayed, times out"),
-                            );
-                        }
-                        after(None, None, Event::Exists, format_args!("creates {slot}: exists, wrongly"));
-                    }
-                    let mut next = state.clone();
-                    let journalled = Append::resume(Rules::ALL, slot, bytes).with_patience(3);
-                    if state.writers[writer].append != journalled
-                        && self.delays
-                        && all_on(&state.writers[writer].append)
-                    {
-                        next.writers[writer].append = journalled;
-                        report(next, format_args!("writer {writer} stops and resumes"));
-                    }
-                }
-                Action::ReadSlot(slot) => {
-                    let found = state.log.get(slot as usize).cloned();
-                    let event = found.map_or(Event::Missing, Event::Read);
-                    after(None, None, event, format_args!("reads {slot}"));
-                }
-                _ => {}
+            self.write_steps(state, writer, report);
+        }
+    }
+}
+
+impl Slots {
+    fn write_steps(&self, state: &State, writer: usize, report: &mut dyn FnMut(State, fmt::Arguments<'_>)) {
+        let mut after =
+            |log: Option<Vec<Vec<u8>>>, late: Option<(u64, Vec<u8>)>, event, what: fmt::Arguments<'_>| {
+                let mut next = state.clone();
+                next.log = log.unwrap_or(next.log);
+                next.net.extend(late);
+                next.writers[writer].append.step(event).expect("an answer to the question");
+                self.settle(&mut next, writer);
+                report(next, format_args!("writer {writer}: {what}"));
+            };
+        let (slot, bytes) = match state.writers[writer].append.action() {
+            Action::Create { slot, bytes } if slot <= LAST => (slot, bytes),
+            Action::ReadSlot(slot) => {
+                let found = state.log.get(slot as usize).cloned();
+                return after(
+                    None,
+                    None,
+                    found.map_or(Event::Missing, Event::Read),
+                    format_args!("reads {slot}"),
+                );
             }
+            _ => return,
+        };
+        match land(&state.log, slot, &bytes) {
+            Some(log) => {
+                after(Some(log.clone()), None, Event::Created, format_args!("creates {slot}"));
+                after(Some(log), None, Event::Unclear, format_args!("creates {slot}, answer lost"));
+            }
+            None => after(None, None, Event::Exists, format_args!("creates {slot}: exists")),
+        }
+        if !self.delays {
+            return;
+        }
+        if state.net.len() < 2 {
+            let late = Some((slot, bytes.clone()));
+            after(None, late, Event::Unclear, format_args!("creates {slot}, delayed, times out"));
+        }
+        after(None, None, Event::Exists, format_args!("creates {slot}: exists, wrongly"));
+        // The slot and its bytes were journalled before the first create.
+        if all_on(&state.writers[writer].append) {
+            let mut next = state.clone();
+            next.writers[writer].append = Append::resume(Rules::ALL, slot, bytes).with_patience(3);
+            report(next, format_args!("writer {writer} stops and resumes"));
         }
     }
 }
