@@ -12,14 +12,17 @@ use crate::cli::args::Args;
 /// Where the pages of this user, or of the machine, belong.
 ///
 /// `man` finds `<prefix>/share/man` by `<prefix>/bin` on PATH. An executable in a `bin` of the user's own brings its own
-/// prefix; any other is served by `~/.local`, which most systems have on PATH.
+/// prefix (unless that is the home directory itself); any other is served by `~/.local`, which most systems have on PATH.
 pub fn directory(system: bool, executable: &Path, home: Option<&Path>) -> Option<PathBuf> {
     if system {
         return Some(PathBuf::from("/usr/local/share/man"));
     }
     let home = home?;
     let bin = executable.parent().filter(|dir| dir.ends_with("bin") && dir.starts_with(home));
-    let prefix = bin.and_then(Path::parent).map_or_else(|| home.join(".local"), Path::to_owned);
+    let prefix = bin
+        .and_then(Path::parent)
+        .filter(|prefix| *prefix != home)
+        .map_or_else(|| home.join(".local"), Path::to_owned);
     Some(prefix.join("share/man"))
 }
 
@@ -64,6 +67,7 @@ mod tests {
         let home = Path::new("/home/u");
         let of = |system, executable| directory(system, Path::new(executable), Some(home)).unwrap();
         assert_eq!(of(false, "/home/u/.cargo/bin/git-datamon"), Path::new("/home/u/.cargo/share/man"));
+        assert_eq!(of(false, "/home/u/bin/git-datamon"), Path::new("/home/u/.local/share/man"));
         assert_eq!(of(false, "/usr/bin/git-datamon"), Path::new("/home/u/.local/share/man"));
         assert_eq!(of(false, "/home/u/src/target/debug/git-datamon"), Path::new("/home/u/.local/share/man"));
         assert_eq!(of(true, "/opt/bin/git-datamon"), Path::new("/usr/local/share/man"));

@@ -108,7 +108,7 @@ impl Hooks {
         let (hook, kept) = (self.dir.join(NAME), self.dir.join(KEPT));
         let there = self.text(NAME)?;
         match there.as_deref() {
-            Some(PRE_PUSH) => return Ok(Install::Present),
+            Some(PRE_PUSH) if is_executable(&hook) => return Ok(Install::Present),
             Some(text) if text.contains(OUR_STEP) && !text.starts_with(OURS) => return Ok(Install::Present),
             _ if self.shared => return Ok(Install::Shared(self.dir.clone())),
             _ => {}

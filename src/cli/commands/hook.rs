@@ -22,8 +22,10 @@ enum Hook {
     /// Before a push: the hook that was here before, then data, then `git lfs pre-push`
     PrePush {
         /// The remote, as git names it to the hook.
+        #[arg(allow_hyphen_values = true)]
         remote: String,
         /// Its URL.
+        #[arg(allow_hyphen_values = true)]
         url: String,
     },
 }
@@ -52,7 +54,7 @@ fn pre_push(remote: &str, url: &str, context: &Context) -> Result<ExitCode, Comm
             return Ok(exit_code(status));
         }
     }
-    let status = git.foreground(["lfs", "pre-push", remote, url], &refs)?;
+    let status = git.foreground(["lfs", "pre-push", "--", remote, url], &refs)?;
     Ok(exit_code(status))
 }
 

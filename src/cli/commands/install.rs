@@ -32,6 +32,10 @@ pub struct InstallArgs {
     #[arg(long)]
     system: bool,
 
+    /// Where the manual pages belong, instead of where `man` looks for this user's or this machine's.
+    #[arg(long, value_name = "DIR")]
+    man_dir: Option<PathBuf>,
+
     /// Take it back. Data and repositories stay as they are; git-lfs keeps its filters.
     #[arg(long)]
     uninstall: bool,
@@ -42,7 +46,8 @@ pub fn run(args: &InstallArgs, context: &Context) -> Result<(), CommandError> {
     let git = Git::at(&context.dir);
     let scope = if args.system { Scope::System } else { Scope::Global };
     let executable = executable()?;
-    let manual = man::directory(args.system, &executable, std::env::home_dir().as_deref());
+    let usual = || man::directory(args.system, &executable, std::env::home_dir().as_deref());
+    let manual = args.man_dir.as_ref().map(|dir| context.dir.join(dir)).or_else(usual);
     if args.uninstall {
         return uninstall(&git, scope, manual.as_deref(), context);
     }
