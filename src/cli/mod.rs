@@ -1,6 +1,6 @@
 //! L6 · The terminal: arguments in, words and an exit code out. Everything else is asked of the lower layers.
 //!
-//! One command is one file in [`commands`]: its arguments, whose doc comments are the help, and its `run`.
+//! One command is one file in `commands`: its arguments, whose doc comments are the help, and its `run`.
 
 mod args;
 mod commands;
