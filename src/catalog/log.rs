@@ -170,7 +170,7 @@ impl Catalog {
         cache.put("identity", &identity.encode());
         let cache = cache.part(&identity.store.to_string());
         let hint = read_hint(&store)?;
-        let found = head::find(Rules::ALL, hint, |seq| store.size(&key::log(seq)).map(|size| size.is_some()));
+        let found = head::find(hint, |seq| store.size(&key::log(seq)).map(|size| size.is_some()));
         let seq = found.map_err(|e| match e {
             NoHead::Probe(error) => CatalogError::Store(error),
             NoHead::NoLog => CatalogError::Lost { url: store.url().to_string(), seq: 0 },
@@ -216,7 +216,7 @@ impl Catalog {
         let known = self.head.seq();
         let store = self.store.clone();
         let mut newest: Option<(u64, Bytes)> = None;
-        let found = head::find(Rules::ALL, Some(known), |seq| {
+        let found = head::find(Some(known), |seq| {
             let bytes = store.get(&key::log(seq))?;
             let there = bytes.is_some();
             if let Some(bytes) = bytes

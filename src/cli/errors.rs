@@ -3,6 +3,7 @@
 use crate::catalog::CatalogError;
 use crate::git::{ConfigError, GitFailed, HookError, ManifestError, ObjectsError, RepoError, TopFileError};
 use crate::store::{BadUrl, StoreError};
+use crate::transfer::NoSession;
 
 /// What kind of failure; scripts see it as the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,20 @@ impl From<StoreError> for CommandError {
             }
             StoreError::Request { .. } => Kind::Unreachable,
             StoreError::NotADirectory { .. } | StoreError::Unsafe { .. } => Kind::Failed,
+        };
+        CommandError::new(kind, error.to_string())
+    }
+}
+
+impl From<NoSession> for CommandError {
+    fn from(error: NoSession) -> CommandError {
+        let kind = match error {
+            NoSession::Repo(error) => return error.into(),
+            NoSession::Catalog(error) => return error.into(),
+            NoSession::Url(error) => return error.into(),
+            NoSession::NoStore | NoSession::NotLocal(_) => Kind::NotFound,
+            NoSession::Moved { .. } | NoSession::Untrusted { .. } => Kind::Conflict,
+            _ => Kind::Failed,
         };
         CommandError::new(kind, error.to_string())
     }

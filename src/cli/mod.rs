@@ -3,6 +3,7 @@
 //! One command is one file in `commands`: its arguments, whose doc comments are the help, and its `run`.
 
 mod args;
+mod bar;
 mod commands;
 mod errors;
 mod man;

@@ -32,6 +32,11 @@ impl Ui {
         Ui { loudness }
     }
 
+    /// Whether the user asked for silence.
+    pub fn is_quiet(&self) -> bool {
+        self.loudness == Loudness::Quiet
+    }
+
     /// A line the user asked for, on stdout.
     pub fn fact(&self, line: &str) {
         write_line(&mut io::stdout().lock(), "", line);

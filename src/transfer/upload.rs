@@ -74,16 +74,21 @@ impl Pusher {
         self.outcome(&asked.oid).unwrap_or_else(|| Err(format!("{} was not uploaded; push again", asked.oid)))
     }
 
-    /// Upload what is on this machine of `pointers`: the push whose refs are known beforehand.
+    /// Upload what is on this machine of `pointers` and touch what else of them the store has: the push whose refs are known
+    /// beforehand. What the receipt does not list is nowhere.
     pub fn push_all(
         &mut self,
-        pointers: Vec<TreePointer>,
+        pointers: &[TreePointer],
         progress: &dyn Progress,
     ) -> Result<Uploaded, NoSession> {
-        let uploads = batch::uploads(&self.session, &self.remote, pointers)?;
+        let uploads = batch::uploads(&self.session, &self.remote, pointers.to_vec())?;
+        let here: HashSet<Oid> = uploads.iter().map(|file| file.oid).collect();
+        let absent =
+            pointers.iter().map(|found| found.pointer).filter(|it| it.size > 0 && !here.contains(&it.oid));
+        let touch: Vec<Oid> = absent.map(|pointer| pointer.oid).collect();
         let Session { catalog, repo_id, repo_name, .. } = &mut self.session;
         name_repo(catalog, *repo_id, repo_name.as_deref().unwrap_or("data"))?;
-        let uploaded = upload(catalog, *repo_id, &uploads, &[], progress)?;
+        let uploaded = upload(catalog, *repo_id, &uploads, &touch, progress)?;
         self.keep_house(&uploaded);
         Ok(uploaded)
     }

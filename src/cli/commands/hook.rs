@@ -4,10 +4,14 @@ use std::io::Read;
 use std::process::{ExitCode, ExitStatus};
 
 use clap::{Args, Subcommand};
+use tempfile::NamedTempFile;
 
 use crate::cli::Context;
+use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{Git, Hooks, Repo};
+use crate::git::{Git, Hooks, Operation, PushedRef, Repo, TreePointer};
+use crate::ops::receipt::RECEIPT_ENV;
+use crate::transfer::Pusher;
 
 /// Run the part of a git hook that is git-datamon's
 #[derive(Debug, Args)]
@@ -54,12 +58,113 @@ fn pre_push(remote: &str, url: &str, context: &Context) -> Result<ExitCode, Comm
             return Ok(exit_code(status));
         }
     }
+    let receipt = match (our_step(&repo, remote, &refs, context), Strictness::of(&repo)) {
+        (Ok(receipt), _) => receipt,
+        (Err(error), Strictness::Block) => {
+            return Err(error.hint("to push the commits without the data: git -c datamon.prePush=off push"));
+        }
+        (Err(error), _) => {
+            context.ui.warning(&error.message);
+            None
+        }
+    };
+    let git = match &receipt {
+        Some(receipt) => git.with_env(RECEIPT_ENV, Some(receipt.path())),
+        None => git,
+    };
     let status = git.foreground(["lfs", "pre-push", "--", remote, url], &refs)?;
     Ok(exit_code(status))
 }
 
+/// What happens to a push whose data is not safe: `datamon.prePush`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// The push fails: the default.
+    Block,
+    /// The push goes on, with a warning.
+    Warn,
+    /// Our step is left out; git-lfs still does its own.
+    Off,
+}
+
+impl Strictness {
+    fn of(repo: &Repo) -> Strictness {
+        match repo.config().get("datamon.prepush") {
+            Some(b"off") => Strictness::Off,
+            Some(b"warn") => Strictness::Warn,
+            _ => Strictness::Block,
+        }
+    }
+}
+
+/// Send the data of the whole push in one transfer, so that git-lfs finds each object in the receipt.
+fn our_step(
+    repo: &Repo,
+    remote: &str,
+    refs: &[u8],
+    context: &Context,
+) -> Result<Option<NamedTempFile>, CommandError> {
+    // `git datamon push` has done it already.
+    let done = std::env::var_os(RECEIPT_ENV).is_some();
+    if done || Strictness::of(repo) == Strictness::Off || repo.store_url(remote, Operation::Upload)?.is_none()
+    {
+        return Ok(None);
+    }
+    let pushed = PushedRef::parse_all(refs).map_err(|e| CommandError::new(Kind::Failed, e.to_string()))?;
+    let pointers = repo.objects()?.outgoing_of_push(remote, &pushed)?;
+    if pointers.is_empty() {
+        return Ok(None);
+    }
+    send(Pusher::open(&context.dir, remote)?, pointers, context)
+}
+
+/// Upload `pointers` and prove that the store has every one of them. Gives the receipt for the agent, if there was anything.
+pub fn send(
+    mut pusher: Pusher,
+    pointers: Vec<TreePointer>,
+    context: &Context,
+) -> Result<Option<NamedTempFile>, CommandError> {
+    if pointers.is_empty() {
+        return Ok(None);
+    }
+    let total = pointers.iter().map(|found| found.pointer.size).sum();
+    let bar = Bar::new("uploading", total, context.ui.is_quiet());
+    let uploaded = pusher.push_all(&pointers, &bar)?;
+    bar.finish();
+    if let Some((_, error)) = uploaded.failed.first() {
+        let message =
+            format!("{} of {} files were not uploaded: {error}", uploaded.failed.len(), pointers.len());
+        return Err(CommandError::new(Kind::Integrity, message));
+    }
+    let absent =
+        |found: &&TreePointer| found.pointer.size > 0 && !uploaded.receipt.oids.contains(&found.pointer.oid);
+    if let Some(found) = pointers.iter().find(absent) {
+        let count = pointers.iter().filter(absent).count();
+        let message = format!(
+            "{count} files of this push are neither on this machine nor in the store, {} ({}) first",
+            found.path, found.pointer.oid
+        );
+        return Err(CommandError::new(Kind::NotFound, message)
+            .hint("push them from a clone that has them: git lfs push --all <remote>"));
+    }
+    let stats = &uploaded.stats;
+    context.ui.detail(&format!(
+        "{} files, {}; {} known, {} new, {} stored, {} PUT",
+        stats.files,
+        bytes(stats.logical),
+        stats.known,
+        bytes(stats.new_raw),
+        bytes(stats.stored),
+        stats.requests.put
+    ));
+    let kept = |e: std::io::Error| CommandError::new(Kind::Failed, format!("cannot write the receipt: {e}"));
+    let receipt = NamedTempFile::new().map_err(kept)?;
+    uploaded.receipt.write(receipt.path()).map_err(kept)?;
+    Ok(Some(receipt))
+}
+
 /// The exit code of what was run; one that a signal ended counts as failed.
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     ExitCode::from(code.unwrap_or(Kind::Failed.exit_code()))
 }

@@ -1,9 +1,14 @@
 //! The commands, one file each.
 
 mod doctor;
+mod fsck;
 mod hook;
 mod init;
 mod install;
+mod lfs_agent;
+mod pull;
+mod push;
+mod stats;
 mod trust;
 
 use std::process::ExitCode;
@@ -20,6 +25,13 @@ pub enum Command {
     Init(init::InitArgs),
     Trust(trust::TrustArgs),
     Doctor(doctor::DoctorArgs),
+    Push(push::PushArgs),
+    Pull(pull::PullArgs),
+    Stats(stats::StatsArgs),
+    Fsck(fsck::FsckArgs),
+    /// The transfer agent that git-lfs starts; not for typing
+    #[command(hide = true)]
+    LfsAgent,
     #[command(hide = true)]
     Hook(hook::HookArgs),
 }
@@ -33,6 +45,11 @@ impl Command {
             Command::Init(args) => init::run(args, context).map(done),
             Command::Trust(args) => trust::run(args, context).map(done),
             Command::Doctor(args) => doctor::run(args, context),
+            Command::Push(args) => push::run(args, context),
+            Command::Pull(args) => pull::run(args, context),
+            Command::Stats(args) => stats::run(args, context).map(done),
+            Command::Fsck(args) => fsck::run(args, context),
+            Command::LfsAgent => lfs_agent::run(context),
             Command::Hook(args) => hook::run(args, context),
         }
     }

@@ -1,0 +1,116 @@
+//! `git datamon push`: data first, in one transfer, then git's own push.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::bar::bytes;
+use crate::cli::commands::hook;
+use crate::cli::errors::{CommandError, Kind};
+use crate::git::{Git, PushedRef, Repo};
+use crate::ops::receipt::RECEIPT_ENV;
+use crate::transfer::Pusher;
+
+/// Push data, then commits
+///
+/// Works out what `git push` with the same arguments would push, sends the data of all of it to the store in one transfer, and
+/// then runs `git push`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  git datamon push\n  git datamon push origin main\n  git datamon push --data-only"
+)]
+pub struct PushArgs {
+    /// Send the data, leave the commits.
+    #[arg(long)]
+    data_only: bool,
+
+    /// Say what would be sent, send nothing.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// The remote; by default what `git push` would take.
+    remote: Option<String>,
+
+    /// What to push; by default what `git push` would.
+    refspec: Vec<String>,
+}
+
+impl PushArgs {
+    fn words(&self) -> Vec<&str> {
+        self.remote.iter().chain(&self.refspec).map(String::as_str).collect()
+    }
+}
+
+/// Sends the data, then lets git push.
+pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let git = Git::at(&context.dir);
+    let repo = Repo::found_by(git.clone())?;
+    let remote = match &args.remote {
+        Some(remote) => remote.clone(),
+        None => default_remote(&repo),
+    };
+    let pushed = pushed_refs(&git, &args.words())?;
+    let pusher = Pusher::open(&context.dir, &remote)?;
+    let pointers = pusher.session().objects.outgoing_of_push(&remote, &pushed)?;
+    if args.dry_run {
+        let (files, known) = pusher.preview(pointers)?;
+        let total = files.iter().map(|file| file.size).sum();
+        context.ui.fact(&format!("{} files, {}; the store has {known} of them", files.len(), bytes(total)));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let receipt = hook::send(pusher, pointers, context)?;
+    if args.data_only {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path = receipt.as_ref().map(|receipt| receipt.path().as_os_str().to_owned());
+    let status =
+        git.with_env(RECEIPT_ENV, path).foreground(["push"].iter().copied().chain(args.words()), &[])?;
+    Ok(hook::exit_code(status))
+}
+
+/// The remote that `git push` takes when none is named.
+fn default_remote(repo: &Repo) -> String {
+    let config = |key: &str| repo.config().get(key).map(|value| String::from_utf8_lossy(value).into_owned());
+    let branch = repo.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
+    let branch = String::from_utf8_lossy(&branch).trim().to_owned();
+    config(&format!("branch.{branch}.pushremote"))
+        .or_else(|| config("remote.pushdefault"))
+        .or_else(|| config(&format!("branch.{branch}.remote")))
+        .unwrap_or_else(|| "origin".to_owned())
+}
+
+/// What `git push` with these words would push, by its own word.
+fn pushed_refs(git: &Git, words: &[&str]) -> Result<Vec<PushedRef>, CommandError> {
+    // Without the hooks: this is a question, and the answer must cost nothing.
+    let ask = ["push", "--dry-run", "--porcelain", "--no-verify"];
+    let output = git.output(ask.iter().chain(words))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut refs = Vec::new();
+    for line in said.lines() {
+        let mut fields = line.split('\t');
+        let (Some(flag), Some(names), Some(_)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
+        let Some((local, remote)) = names.split_once(':') else { continue };
+        if flag == "-" || local.is_empty() {
+            continue;
+        }
+        let id = git.run(["rev-parse", "--verify", "--quiet", "--end-of-options", local])?;
+        let id = String::from_utf8_lossy(&id).trim().to_owned();
+        let null = "0".repeat(id.len());
+        let line = format!("{local} {id} {remote} {null}");
+        refs.extend(
+            PushedRef::parse_all(line.as_bytes())
+                .map_err(|e| CommandError::new(Kind::Failed, e.to_string()))?,
+        );
+    }
+    if refs.is_empty() && !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        let why = why.lines().find(|line| !line.is_empty()).unwrap_or("git push --dry-run failed");
+        return Err(
+            CommandError::new(Kind::Failed, why).hint("name the remote and the branch, as for `git push`")
+        );
+    }
+    Ok(refs)
+}
