@@ -6,7 +6,7 @@ use super::{datamon, datamon_fails, machine};
 fn a_store_is_trusted_by_its_identity_and_place() {
     let env = machine();
     let repo = env.init("data");
-    datamon(&env, "data", &["init"]);
+    datamon(&env, "data", &["init", "--store", "../store"]);
     let trusted = |env: &datamon_test_support::Hermetic| {
         run(env.command("git").args(["config", "--global", "--get-all", "datamon.trust"])).text().to_owned()
     };
@@ -17,7 +17,7 @@ fn a_store_is_trusted_by_its_identity_and_place() {
     assert!(datamon(&env, "data", &["trust"]).text().contains("already"));
 
     // A copy at another place shows the same identity, and is another store to trust.
-    let (here, there) = (env.root().join("xdg/data/git-datamon/store"), env.root().join("copy"));
+    let (here, there) = (env.work().join("store"), env.root().join("copy"));
     run(env.command("cp").arg("-r").args([&here, &there]));
     let there = there.to_str().unwrap();
     assert!(datamon(&env, "data", &["trust", there]).text().contains("is trusted now"));
