@@ -49,6 +49,17 @@ pub struct UploadStats {
     pub requests: Counts,
 }
 
+impl UploadStats {
+    /// Add what another part cost.
+    pub fn add(&mut self, part: UploadStats) {
+        self.files += part.files;
+        self.known += part.known;
+        self.logical += part.logical;
+        self.new_raw += part.new_raw;
+        self.stored += part.stored;
+    }
+}
+
 impl Receipt {
     /// A receipt for nothing yet.
     pub fn new(store: StoreId, url: &str, repo: RepoId) -> Self {

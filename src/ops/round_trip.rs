@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -20,6 +21,10 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new_keyed(blake3::hash(&seed.to_le_bytes()).as_bytes()).finalize_xof().fill(&mut bytes);
     bytes
+}
+
+fn hour() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
 }
 
 fn oid(bytes: &[u8]) -> Oid {
@@ -39,7 +44,8 @@ fn source(folder: &Path, bytes: &[u8], near: Vec<PackId>) -> Source {
 
 fn take(store: &Store, sources: &[Source], footers: &BTreeMap<PackId, Footer>) -> Ingested {
     let mut learn = |pack: PackId, index: &mut ChunkIndex| index.learn(pack, &footers[&pack]);
-    ingest(store, Sizes::DEFAULT, sources, ChunkIndex::default(), &mut learn, &Silent).expect("ingests")
+    ingest(store, Sizes::DEFAULT, sources, ChunkIndex::default(), &mut learn, &Silent, hour())
+        .expect("ingests")
 }
 
 fn give(store: &Store, made: &Ingested, folder: &Path) -> BTreeMap<Oid, Result<Vec<u8>, FetchError>> {
@@ -114,6 +120,24 @@ fn a_wrong_local_object_fails_alone() {
     // A size that lies is found too.
     sources[2].size += 1;
     assert_eq!(take(&store, &sources[2..], &BTreeMap::new()).failed.len(), 1);
+}
+
+#[test]
+fn when_time_is_up_what_is_done_can_be_committed() {
+    let (store, folder) = (memory("late"), tempfile::tempdir().expect("a temporary directory"));
+    let sources: Vec<Source> = (0..3).map(|n| source(folder.path(), &noise(n, 30_000), vec![])).collect();
+    let mut nothing = |_: PackId, _: &mut ChunkIndex| {};
+    let made = ingest(
+        &store,
+        Sizes::DEFAULT,
+        &sources,
+        ChunkIndex::default(),
+        &mut nothing,
+        &Silent,
+        Instant::now(),
+    );
+    let made = made.expect("ingests");
+    assert_eq!((made.files.len(), made.left), (1, 2));
 }
 
 #[test]

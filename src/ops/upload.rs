@@ -4,7 +4,9 @@
 //! collection that began earlier can take them (R2, R12). What it does not have is ingested. If the entry may not land because
 //! a borrowed pack went, or the floor rose, everything is done again from the new head, with new packs.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::ingest::{ChunkIndex, Ingested, Source, SourceError, infos, ingest};
 use super::receipt::{Receipt, UploadStats};
@@ -15,10 +17,13 @@ use crate::catalog::state::Remedy;
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, PackId, PackKind, RepoId};
 use crate::progress::Progress;
+use crate::store::Counts;
 use crate::table::{Recipe, Row};
 
 /// Times an upload begins again because the store changed below it.
 const ATTEMPTS: usize = 5;
+/// How long an ingest begins new files before what is done is committed (R15).
+const SESSION: Duration = Duration::from_secs(3600);
 /// Chunks of packs this machine has seen that are remembered at the start of an ingest.
 const REMEMBERED: usize = 200_000;
 
@@ -44,9 +49,20 @@ pub struct Uploaded {
     pub failed: Vec<(Oid, SourceError)>,
     /// What it cost.
     pub stats: UploadStats,
+    /// Files of the part that were not begun.
+    left: Vec<Upload>,
 }
 
-/// Upload `files`, and renew the promise of `touch` as far as the store has them.
+impl Uploaded {
+    fn add(&mut self, part: Uploaded) {
+        self.receipt.entries.extend(part.receipt.entries);
+        self.receipt.oids.extend(part.receipt.oids);
+        self.failed.extend(part.failed);
+        self.stats.add(part.stats);
+    }
+}
+
+/// Upload `files`, an hour's worth to an entry, and renew the promise of `touch` as far as the store has them.
 pub fn upload(
     catalog: &mut Catalog,
     repo: RepoId,
@@ -57,8 +73,11 @@ pub fn upload(
     open::probe_once(catalog)?;
     let before = catalog.store().requests();
     let mut attempt = 1;
+    let (mut files, mut touch) = (files.to_vec(), touch);
+    let receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
+    let mut all = Uploaded { receipt, failed: vec![], stats: UploadStats::default(), left: vec![] };
     loop {
-        match try_upload(catalog, repo, files, touch, progress) {
+        match try_upload(catalog, repo, &files, touch, progress) {
             Err(CatalogError::Refused(refusal))
                 if attempt < ATTEMPTS
                     && matches!(refusal.remedy(), Remedy::Restart | Remedy::RedoWithout(_)) =>
@@ -67,9 +86,13 @@ pub fn upload(
                 catalog.refresh()?;
             }
             Err(error) => return Err(error),
-            Ok(mut uploaded) => {
-                uploaded.stats.requests = catalog.store().requests().since(before);
-                return Ok(uploaded);
+            Ok(mut part) => {
+                (files, touch) = (std::mem::take(&mut part.left), &[]);
+                all.add(part);
+                if files.is_empty() {
+                    all.stats.requests = catalog.store().requests().since(before);
+                    return Ok(all);
+                }
             }
         }
     }
@@ -108,24 +131,27 @@ fn try_upload(
         catalog.keep_footer(pack.id, &pack.footer);
     }
     let mut receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
+    let failed = std::mem::take(&mut made.failed);
+    let begun: HashSet<Oid> = sources[..sources.len() - made.left].iter().map(|source| source.oid).collect();
+    let (left, taken): (Vec<Upload>, Vec<Upload>) =
+        files.iter().cloned().partition(|file| known(&file.oid).is_none() && !begun.contains(&file.oid));
     let stats = UploadStats {
-        files: (files.len() - made.failed.len()) as u64,
+        files: (taken.len() - failed.len()) as u64,
         known: (files.len() - sources.len()) as u64,
-        logical: files.iter().map(|file| file.size).sum(),
+        logical: taken.iter().map(|file| file.size).sum(),
         new_raw: made.new_raw,
         stored: made.packs.iter().map(|pack| pack.info.size).sum(),
-        requests: Default::default(),
+        requests: Counts::default(),
     };
-    let failed = std::mem::take(&mut made.failed);
     if touched.is_empty() && made.files.is_empty() {
-        return Ok(Uploaded { receipt, failed, stats });
+        return Ok(Uploaded { receipt, failed, stats, left });
     }
     ensure_repo(catalog, repo)?;
     let oids: Vec<Oid> =
         touched.iter().map(|row| row.oid).chain(made.files.iter().map(|file| file.0)).collect();
     let landed = publish::publish(catalog, base, repo, touched, &made.files, infos(&made.packs))?;
     receipt.add(landed, oids);
-    Ok(Uploaded { receipt, failed, stats })
+    Ok(Uploaded { receipt, failed, stats, left })
 }
 
 fn take_in(catalog: &Catalog, sources: &[Source], progress: &dyn Progress) -> Result<Ingested, CatalogError> {
@@ -137,7 +163,15 @@ fn take_in(catalog: &Catalog, sources: &[Source], progress: &dyn Progress) -> Re
         learn(catalog, pack, &mut index);
     }
     let mut neighbours = |pack: PackId, index: &mut ChunkIndex| learn(catalog, pack, index);
-    Ok(ingest(catalog.store(), catalog.identity().chunks, sources, index, &mut neighbours, progress)?)
+    Ok(ingest(
+        catalog.store(),
+        catalog.identity().chunks,
+        sources,
+        index,
+        &mut neighbours,
+        progress,
+        Instant::now() + SESSION,
+    )?)
 }
 
 /// A footer that cannot be read is no reason to fail: what it would have saved is stored again.

@@ -15,6 +15,7 @@ mod window;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -83,12 +84,15 @@ pub struct Ingested {
     pub packs: Vec<Pack>,
     /// Raw bytes of chunks that were new.
     pub new_raw: u64,
+    /// How many of the sources, counted from the end, were not begun because time was up.
+    pub left: usize,
 }
 
 /// The footers an ingest may ask for while it goes: gives the chunks of a pack, or nothing if it may not be borrowed from.
 pub type Neighbours<'a> = &'a mut dyn FnMut(PackId, &mut ChunkIndex);
 
-/// Take `sources` in. The store is written; nothing is committed. An error means that none of it counts.
+/// Take `sources` in, beginning none after `until`. The store is written; nothing is committed. An error means that none of it
+/// counts.
 pub fn ingest(
     store: &Store,
     sizes: Sizes,
@@ -96,16 +100,19 @@ pub fn ingest(
     index: ChunkIndex,
     neighbours: Neighbours<'_>,
     progress: &dyn Progress,
+    until: Instant,
 ) -> Result<Ingested, StoreError> {
     std::thread::scope(|scope| {
         let (send, windows) = mpsc::sync_channel(1);
-        scope.spawn(move || window::read_all(sources, &send));
+        scope.spawn(move || window::read_all(sources, &send, until));
         let mut work = Work::new(sizes, sources, PackSink::new(store), index);
+        let mut left = 0;
         for mut window in windows {
+            left = window.left.map_or(0, |at| sources.len() - at);
             work.take(&mut window, neighbours)?;
             progress.add(window.pieces.iter().map(|p| (p.end - p.start) as u64).sum());
         }
-        work.finish()
+        Ok(Ingested { left, ..work.finish()? })
     })
 }
 
@@ -259,7 +266,7 @@ impl<'a> Work<'a> {
                 (source.oid, source.size, runs.terms(|frame| places[frame as usize]))
             })
             .collect();
-        Ok(Ingested { files, failed: std::mem::take(&mut self.failed), packs, new_raw })
+        Ok(Ingested { files, failed: std::mem::take(&mut self.failed), packs, new_raw, left: 0 })
     }
 }
 
