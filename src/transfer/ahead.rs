@@ -24,7 +24,12 @@ const WORKERS: usize = 2;
 
 #[derive(Default)]
 struct Shared {
-    queue: VecDeque<Vec<Wanted>>,
+    /// Batches to fetch, by number, and the order in which.
+    batches: HashMap<u64, Vec<Wanted>>,
+    order: VecDeque<u64>,
+    /// The batch of each queued oid.
+    queued: HashMap<Oid, u64>,
+    next: u64,
     running: HashMap<Oid, PathBuf>,
     ready: HashMap<Oid, Result<(PathBuf, u64), String>>,
     unclaimed: u64,
@@ -37,6 +42,36 @@ struct Shared {
 pub struct ReadAhead {
     shared: Arc<(Mutex<Shared>, Condvar)>,
     workers: Vec<JoinHandle<()>>,
+}
+
+impl Shared {
+    fn push(&mut self, batch: Vec<Wanted>) {
+        let number = self.next;
+        self.next += 1;
+        self.queued.extend(batch.iter().map(|file| (file.oid, number)));
+        self.batches.insert(number, batch);
+        self.order.push_back(number);
+    }
+
+    /// The batch of `oid` comes next.
+    fn hurry(&mut self, oid: &Oid) {
+        if let Some(number) = self.queued.get(oid) {
+            self.order.retain(|other| other != number);
+            self.order.push_front(*number);
+            self.urgent = true;
+        }
+    }
+
+    /// The first batch is being fetched from now on.
+    fn begin(&mut self) -> Option<Vec<Wanted>> {
+        let batch = self.batches.remove(&self.order.pop_front()?)?;
+        self.urgent = false;
+        for file in &batch {
+            self.queued.remove(&file.oid);
+            self.running.insert(file.oid, file.path.clone());
+        }
+        Some(batch)
+    }
 }
 
 fn lock(shared: &(Mutex<Shared>, Condvar)) -> MutexGuard<'_, Shared> {
@@ -63,14 +98,14 @@ impl ReadAhead {
         let mut bytes = 0;
         for file in files {
             if !batch.is_empty() && bytes + file.size > BATCH {
-                shared.queue.push_back(std::mem::take(&mut batch));
+                shared.push(std::mem::take(&mut batch));
                 bytes = 0;
             }
             bytes += file.size;
             batch.push(file);
         }
         if !batch.is_empty() {
-            shared.queue.push_back(batch);
+            shared.push(batch);
         }
         self.shared.1.notify_all();
     }
@@ -78,20 +113,14 @@ impl ReadAhead {
     /// Whether the oid is queued, being fetched or ready.
     pub fn has(&self, oid: &Oid) -> bool {
         let shared = lock(&self.shared);
-        shared.running.contains_key(oid)
-            || shared.ready.contains_key(oid)
-            || shared.queue.iter().flatten().any(|file| file.oid == *oid)
+        shared.running.contains_key(oid) || shared.ready.contains_key(oid) || shared.queued.contains_key(oid)
     }
 
     /// Wait for the file of `oid`, which was added; `None` if it was not. It is the caller's from then on.
     pub fn claim(&self, oid: &Oid, progress: &mut dyn FnMut(u64)) -> Option<Result<PathBuf, String>> {
         let mut shared = lock(&self.shared);
-        if let Some(at) = shared.queue.iter().position(|batch| batch.iter().any(|file| file.oid == *oid)) {
-            let batch = shared.queue.remove(at).expect("just found");
-            shared.queue.push_front(batch);
-            shared.urgent = true;
-            self.shared.1.notify_all();
-        }
+        shared.hurry(oid);
+        self.shared.1.notify_all();
         loop {
             if let Some(result) = shared.ready.remove(oid) {
                 let claimed = result.map(|(path, size)| {
@@ -102,7 +131,7 @@ impl ReadAhead {
                 return Some(claimed);
             }
             let waiting = shared.running.get(oid).cloned();
-            if waiting.is_none() && !shared.queue.iter().flatten().any(|file| file.oid == *oid) {
+            if waiting.is_none() && !shared.queued.contains_key(oid) {
                 return None;
             }
             shared = self.shared.1.wait_timeout(shared, TICK).expect("no holder of this lock panics").0;
@@ -118,7 +147,7 @@ impl Drop for ReadAhead {
         {
             let mut shared = lock(&self.shared);
             shared.stop = true;
-            shared.queue.clear();
+            shared.order.clear();
         }
         self.shared.1.notify_all();
         for worker in self.workers.drain(..) {
@@ -134,10 +163,8 @@ fn next(shared: &(Mutex<Shared>, Condvar)) -> Option<Vec<Wanted>> {
             return None;
         }
         if (state.urgent || state.unclaimed < AHEAD)
-            && let Some(batch) = state.queue.pop_front()
+            && let Some(batch) = state.begin()
         {
-            state.urgent = false;
-            state.running.extend(batch.iter().map(|file| (file.oid, file.path.clone())));
             return Some(batch);
         }
         state = shared.1.wait(state).expect("no holder of this lock panics");
