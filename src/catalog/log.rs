@@ -1,5 +1,7 @@
 //! The log in a store: opening, following, committing. This is where the pure parts of the catalog meet requests.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::change::{Change, ChangeRecord, Writer};
@@ -9,11 +11,12 @@ use super::fold::BadLog;
 use super::head::{self, Holed, NoHead};
 use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
+use super::lookup::suspects;
 use super::rules::Rules;
 use super::slot::{Action, Append, Event};
 use super::state::{Refusal, State};
 use crate::cache::Cache;
-use crate::id::EntryHash;
+use crate::id::{EntryHash, PackId};
 use crate::pack::PackError;
 use crate::store::{Create, Store, StoreError, key};
 use crate::table::{TableError, read_frame};
@@ -121,6 +124,7 @@ pub struct Catalog {
     pub(super) identity: Identity,
     pub(super) state: State,
     pub(super) head: Entry,
+    pub(super) suspects: BTreeSet<PackId>,
     journal: Journal,
     /// Whether the log was followed from an entry this machine had seen before; else a writer lists once (R6).
     proven: bool,
@@ -178,7 +182,8 @@ impl Catalog {
         let lost = || CatalogError::Lost { url: store.url().to_string(), seq };
         let bytes = store.get(&key::log(seq))?.ok_or_else(lost)?;
         let (head, state) = fold(&store, &cache, seq, &bytes)?;
-        let catalog = Catalog { store, cache, identity, state, head, journal, proven: false };
+        let suspects = suspects(&cache);
+        let catalog = Catalog { store, cache, identity, state, head, suspects, journal, proven: false };
         catalog.remember(&bytes);
         Ok(catalog)
     }
@@ -192,7 +197,9 @@ impl Catalog {
         let Some((seq, bytes)) = kept.split_first_chunk::<8>() else { return Ok(None) };
         let Ok((head, state)) = fold(store, &own, u64::from_le_bytes(*seq), bytes) else { return Ok(None) };
         let (store, journal) = (store.clone(), journal.clone());
-        let mut catalog = Catalog { store, cache: own, identity, state, head, journal, proven: true };
+        let suspects = suspects(&own);
+        let mut catalog =
+            Catalog { store, cache: own, identity, state, head, suspects, journal, proven: true };
         match catalog.refresh() {
             Ok(()) => Ok(Some(catalog)),
             // The place may hold another store by now; if it does, what is kept here is of no use.

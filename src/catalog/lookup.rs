@@ -1,13 +1,22 @@
 //! From an oid to its recipe: inline rows of the log first, then segments; every row of an oid is tried before it is missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::log::{Catalog, CatalogError};
 use super::state::Run;
+use crate::cache::Cache;
 use crate::id::{Oid, PackId, PackKind, RepoId};
 use crate::pack::{Footer, Term, decode_exact, read_footer};
 use crate::store::key;
 use crate::table::{BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, read_frame};
+
+const SUSPECTS: &str = "suspects";
+
+/// Packs that this machine found damaged.
+pub(super) fn suspects(cache: &Cache) -> BTreeSet<PackId> {
+    let kept = cache.get(SUSPECTS).unwrap_or_default();
+    String::from_utf8_lossy(&kept).lines().filter_map(|line| line.parse().ok()).collect()
+}
 
 impl Catalog {
     /// The best live row of each oid: of `repo` if it has one, else of any repo (bytes are bytes, and are verified). Rows
@@ -67,12 +76,20 @@ impl Catalog {
 
     /// Whether every pack the row needs may be named by a new push.
     pub fn borrowable(&self, row: &Row) -> bool {
-        row.packs().iter().all(|pack| self.state.packs().contains_key(pack))
+        row.packs().iter().all(|pack| self.may_borrow(*pack))
     }
 
-    /// Whether a pack may be named by a new push.
-    pub fn in_table(&self, pack: PackId) -> bool {
-        self.state.packs().contains_key(&pack)
+    /// Whether a pack may be named by a new push: it is in the table, and this machine has not found it damaged.
+    pub fn may_borrow(&self, pack: PackId) -> bool {
+        self.state.packs().contains_key(&pack) && !self.suspects.contains(&pack)
+    }
+
+    /// These packs were found damaged or missing: nothing new relies on them, so a push from a clone that has the files stores
+    /// them anew (R13). Known to this machine only.
+    pub fn suspect(&mut self, packs: impl IntoIterator<Item = PackId>) {
+        self.suspects.extend(packs);
+        let lines: Vec<String> = self.suspects.iter().map(PackId::to_string).collect();
+        self.cache.put(SUSPECTS, lines.join("\n").as_bytes());
     }
 
     /// The terms of a row, each led through forwards where its pack has left the table (R4).
@@ -94,7 +111,7 @@ impl Catalog {
                 terms
             }
         };
-        for term in terms.iter_mut().filter(|term| !self.in_table(term.pack)) {
+        for term in terms.iter_mut().filter(|term| !self.state.packs().contains_key(&term.pack)) {
             let end = self.state.end(Run { pack: term.pack, offset: term.offset, stored: term.stored });
             (term.pack, term.offset) = (end.pack, end.offset);
         }
@@ -127,7 +144,7 @@ impl Catalog {
     pub fn kept_footers(&self) -> Vec<PackId> {
         let mut packs: Vec<PackId> =
             self.cache.part("footer").names().iter().filter_map(|name| name.parse().ok()).collect();
-        packs.retain(|pack| self.in_table(*pack));
+        packs.retain(|pack| self.may_borrow(*pack));
         packs.sort_unstable_by(|a, b| b.cmp(a));
         packs
     }

@@ -176,7 +176,8 @@ fn take_in(catalog: &Catalog, sources: &[Source], progress: &dyn Progress) -> Re
 
 /// A footer that cannot be read is no reason to fail: what it would have saved is stored again.
 fn learn(catalog: &Catalog, pack: PackId, index: &mut ChunkIndex) {
-    let is_data = catalog.state().packs().get(&pack).is_some_and(|info| info.kind == PackKind::Data);
+    let is_data = catalog.may_borrow(pack)
+        && catalog.state().packs().get(&pack).is_some_and(|info| info.kind == PackKind::Data);
     if is_data && let Ok(Some(footer)) = catalog.footer(pack) {
         index.learn(pack, &footer);
     }

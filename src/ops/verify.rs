@@ -47,6 +47,9 @@ pub struct Findings {
     pub packs: u64,
     /// Bytes of packs read and hashed; 0 without `data`.
     pub data_bytes: u64,
+    /// Packs that are damaged or missing.
+    #[serde(skip)]
+    pub bad_packs: Vec<PackId>,
 }
 
 impl Findings {
@@ -155,6 +158,7 @@ fn check_packs(
         progress.add(info.size);
         footer.map(|footer| (*pack, footer)).map_err(|error| error.to_string())
     };
+    let check = |(pack, info)| check((pack, info)).map_err(|what| (*pack, what));
     let packs: Vec<_> = table.iter().collect();
     findings.packs = packs.len() as u64;
     if data {
@@ -165,7 +169,10 @@ fn check_packs(
     for result in checked {
         match result {
             Ok((pack, footer)) => drop(footers.insert(pack, footer)),
-            Err(what) => findings.problem(what),
+            Err((pack, what)) => {
+                findings.bad_packs.push(pack);
+                findings.problem(what);
+            }
         }
     }
     footers

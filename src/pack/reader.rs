@@ -15,7 +15,7 @@ pub enum PackError {
     Store(#[from] StoreError),
     /// It is damaged.
     #[error(
-        "pack {pack} is damaged: {source}; run `git datamon fsck --data`, then push again from a clone that has the files"
+        "pack {pack} is damaged: {source}; in a clone that has the files run `git datamon fsck --data`, then `git lfs push --all <remote>`"
     )]
     Bad {
         /// Its key.

@@ -17,8 +17,8 @@ use crate::store::Store;
 
 /// Bytes of files that may lie there unclaimed.
 const AHEAD: u64 = 512 << 20;
-/// Files are handed to a worker in batches of about this many bytes.
-const BATCH: u64 = 16 << 20;
+/// Files are handed to a worker in batches of at most this many bytes: a little under two requests of the largest size.
+const BATCH: u64 = 15 << 20;
 /// Workers.
 const WORKERS: usize = 2;
 

@@ -40,11 +40,12 @@ pub struct FsckArgs {
 
 /// Verifies and reports.
 pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let catalog = stores::chosen(args.store.as_deref(), &context.dir)?;
+    let mut catalog = stores::chosen(args.store.as_deref(), &context.dir)?;
     let total = catalog.state().packs().values().map(|info| info.size).sum();
     let bar = Bar::new("verifying", total, context.ui.is_quiet());
     let findings = verify(&catalog, args.data, &bar)?;
     bar.finish();
+    catalog.suspect(findings.bad_packs.iter().copied());
     let paths = paths_of(context, &findings);
     if args.json {
         report_json(context, &findings, &paths);
