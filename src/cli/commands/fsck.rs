@@ -90,9 +90,10 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
         context.ui.done(&format!("ok    {what}"));
     } else {
         context.ui.fact(&format!("{} problems in {what}", findings.problems.len()));
-        context
-            .ui
-            .hint("push the files named above again from a clone that has them: git lfs push --all <remote>");
+        context.ui.hint(
+            "pushes from this machine now store anew what those packs held: in a clone that has the files, \
+             run `git datamon fsck --data`, then `git lfs push --all <remote>`",
+        );
     }
 }
 
