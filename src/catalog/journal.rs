@@ -29,6 +29,11 @@ impl Journal {
         Journal { folder, name: Nonce::new().to_string() }
     }
 
+    /// Journals in this folder, made at the first write. Each call is one writer.
+    pub fn at(folder: PathBuf) -> Self {
+        Journal { folder: Some(folder), name: Nonce::new().to_string() }
+    }
+
     /// No journal: for stores that do not outlive the process.
     pub fn none() -> Self {
         Journal { folder: None, name: String::new() }

@@ -19,7 +19,7 @@ pub enum Fault {
     Dead,
     /// A write leaves nothing (writes are atomic) and a read gives half of the bytes.
     Torn,
-    /// A create takes effect and is answered with "exists".
+    /// A create takes effect and is answered with "exists"; other requests are served.
     LostAnswer,
 }
 
@@ -39,7 +39,7 @@ impl Failing {
         Failing { inner, fault, at, served: AtomicU64::new(0), hits: AtomicU64::new(0) }
     }
 
-    /// How many requests failed on purpose.
+    /// How many requests were answered otherwise than `inner` would have: a fault that never hits tests nothing.
     pub fn hits(&self) -> u64 {
         self.hits.load(SeqCst)
     }
@@ -52,17 +52,20 @@ impl Failing {
     fn now(&self) -> Option<Fault> {
         let n = self.served.fetch_add(1, SeqCst);
         let hit = n == self.at || (self.fault == Fault::Dead && n > self.at);
-        if hit {
-            self.hits.fetch_add(1, SeqCst);
-        }
         hit.then_some(if n > self.at { Fault::Before } else { self.fault })
+    }
+
+    fn hit<T>(&self, answer: T) -> T {
+        self.hits.fetch_add(1, SeqCst);
+        answer
     }
 
     fn call<T>(&self, call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
         match self.now() {
             None => call(),
-            Some(Fault::Before | Fault::Torn) => Err(injected()),
-            Some(Fault::After | Fault::Dead | Fault::LostAnswer) => call().and_then(|_| Err(injected())),
+            Some(Fault::LostAnswer) => call(),
+            Some(Fault::Before | Fault::Torn) => self.hit(Err(injected())),
+            Some(Fault::After | Fault::Dead) => self.hit(call().and_then(|_| Err(injected()))),
         }
     }
 }
@@ -75,8 +78,11 @@ impl Backend for Failing {
     fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
         match self.now() {
             None | Some(Fault::LostAnswer) => self.inner.get(key, range),
-            Some(Fault::Torn) => Ok(self.inner.get(key, range)?.map(|bytes| bytes.slice(..bytes.len() / 2))),
-            Some(_) => Err(injected()),
+            Some(Fault::Torn) => {
+                let half = |bytes: Bytes| self.hit(bytes.slice(..bytes.len() / 2));
+                Ok(self.inner.get(key, range)?.map(half))
+            }
+            Some(_) => self.hit(Err(injected())),
         }
     }
 
@@ -87,9 +93,11 @@ impl Backend for Failing {
     fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
         match self.now() {
             None => self.inner.create(key, bytes),
-            Some(Fault::Before | Fault::Torn) => Err(injected()),
-            Some(Fault::After | Fault::Dead) => self.inner.create(key, bytes).and_then(|_| Err(injected())),
-            Some(Fault::LostAnswer) => self.inner.create(key, bytes).map(|_| Create::Exists),
+            Some(Fault::Before | Fault::Torn) => self.hit(Err(injected())),
+            Some(Fault::After | Fault::Dead) => {
+                self.hit(self.inner.create(key, bytes).and_then(|_| Err(injected())))
+            }
+            Some(Fault::LostAnswer) => self.hit(self.inner.create(key, bytes).map(|_| Create::Exists)),
         }
     }
 

@@ -39,6 +39,7 @@ pub struct Store {
     url: StoreUrl,
     backend: Arc<dyn Backend>,
     requests: Arc<Requests>,
+    first_wait: Duration,
 }
 
 /// Memory stores live as long as the process and are found by name.
@@ -88,7 +89,17 @@ impl Store {
 
     /// A store over any backend: for decorators and tests.
     pub fn over(url: StoreUrl, backend: Arc<dyn Backend>) -> Store {
-        Store { url, backend, requests: Arc::default() }
+        Store { url, backend, requests: Arc::default(), first_wait: FIRST_WAIT }
+    }
+
+    /// The same store, tried again at once after a failure: for tests, whose failures do not pass with time.
+    pub fn without_waits(self) -> Store {
+        Store { first_wait: Duration::ZERO, ..self }
+    }
+
+    /// What answers the requests: for decorators.
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        self.backend.clone()
     }
 
     /// Where the store lies.
@@ -176,7 +187,7 @@ impl Store {
         key: &str,
         request: impl Fn() -> Result<T, BackendError>,
     ) -> Result<T, StoreError> {
-        let mut wait = FIRST_WAIT;
+        let mut wait = self.first_wait;
         for _ in 1..TRIES {
             match request() {
                 Err(error) if error.failure == Failure::Other => {
@@ -196,6 +207,11 @@ impl Store {
     fn short(&self, key: &str, wanted: u64, got: u64) -> StoreError {
         StoreError::Short { url: self.url.to_string(), key: key.to_owned(), wanted, got }
     }
+}
+
+/// A backend in memory that no URL finds: it goes with whoever holds it.
+pub fn memory() -> Arc<dyn Backend> {
+    Arc::new(Objects::new(InMemory::new()))
 }
 
 fn directory(url: &StoreUrl, path: &Path) -> Result<Objects, StoreError> {

@@ -1,0 +1,182 @@
+//! Fail at k: the same workload over a store that fails at its k-th request, for every k it reaches and every kind of fault.
+
+use std::sync::Arc;
+
+use datamon::catalog::CatalogError;
+use datamon::id::Oid;
+use datamon::ops::receipt::Receipt;
+use datamon::ops::upload::{Upload, upload};
+use datamon::progress::Silent;
+use datamon::store::fail::{Failing, Fault};
+use datamon::store::{Backend, Store, memory};
+use datamon_test_support::seeded_bytes;
+
+use super::world::{Machine, REPO, Shelf, assert_chain, assert_packs, directory, folder, fresh, store};
+
+/// What one upload of the workload takes.
+struct Version {
+    files: Vec<Upload>,
+    touch: Vec<Oid>,
+}
+
+/// Three versions of a dataset: a large file edited twice, many small ones, zeros, a duplicate.
+struct Workload {
+    shelf: Shelf,
+    versions: Vec<Version>,
+}
+
+impl Workload {
+    fn new() -> Self {
+        let mut shelf = Shelf::new();
+        let mut large = seeded_bytes(1, 3 << 20);
+        let mut oids = vec![shelf.put(&large), shelf.put(&vec![0; 300_000])];
+        oids.extend((0..20).map(|n| shelf.put(&seeded_bytes(100 + n, 700 + 97 * n as usize))));
+        oids.push(oids[5]);
+        let mut versions = vec![Version { files: shelf.files(&oids), touch: vec![] }];
+        for version in 0..2 {
+            let previous = oids[0];
+            large.splice(1 << 20..(1 << 20) + 10, seeded_bytes(10 + version, 500));
+            oids[0] = shelf.put(&large);
+            let touch = oids[1..].to_vec();
+            let new = (0..4).map(|n| shelf.put(&seeded_bytes(1000 * (version + 1) + n, 5_000)));
+            let new: Vec<Oid> = new.collect();
+            let mut files = vec![shelf.file(oids[0], Some(previous))];
+            files.extend(shelf.files(&new));
+            versions.push(Version { files, touch });
+            oids.extend(new);
+        }
+        Workload { shelf, versions }
+    }
+
+    fn oids(&self) -> Vec<Oid> {
+        self.versions.iter().flat_map(|version| version.files.iter().map(|file| file.oid)).collect()
+    }
+
+    /// The workload as one process does it: up to the first error. Receipts are what was acknowledged before.
+    fn run(&self, store: &Store, machine: &Machine, receipts: &mut Vec<Receipt>) -> Result<(), CatalogError> {
+        let mut catalog = machine.create(store)?;
+        for version in &self.versions {
+            let done = upload(&mut catalog, REPO, &version.files, &version.touch, &Silent)?;
+            assert!(done.failed.is_empty(), "{:?}", done.failed);
+            receipts.push(done.receipt);
+            catalog.write_checkpoint()?;
+        }
+        // What cannot be read is told file by file, and checked there.
+        self.shelf.download(&mut catalog, &self.oids());
+        Ok(())
+    }
+
+    /// What must hold whatever happened before.
+    fn check(&self, store: &Store, machine: &Machine, receipts: &[Receipt], context: &str) {
+        let entries = assert_chain(store);
+        let acknowledged: Vec<Oid> = receipts.iter().flat_map(|it| it.oids.iter().copied()).collect();
+        for (temperature, catalog) in [("cold", fresh(store)), ("warm", machine.open(store))] {
+            let context = format!("{context}, {temperature}");
+            let mut catalog = match catalog {
+                Ok(catalog) => catalog,
+                Err(_) if entries == 0 && receipts.is_empty() => continue,
+                Err(error) => panic!("{context}: {error}"),
+            };
+            self.shelf.assert_download(&mut catalog, &acknowledged, &context);
+            // Nothing is half there: of each upload all rows are seen or none, and what is seen can be had.
+            for version in &self.versions {
+                let oids: Vec<Oid> = version.files.iter().map(|file| file.oid).collect();
+                let rows = catalog.find(REPO, &oids).expect("reads");
+                let seen: Vec<Oid> = rows.keys().copied().collect();
+                let new = oids.iter().filter(|oid| rows.contains_key(oid)).count();
+                assert!(new == 0 || new == oids.len(), "{context}: {new} of {} rows", oids.len());
+                self.shelf.assert_download(&mut catalog, &seen, &context);
+            }
+        }
+    }
+}
+
+/// The workload over a store that fails once as `fault` says, the checks, and the workload again. How often it failed.
+fn fail_once(
+    workload: &Workload,
+    backend: Arc<dyn Backend>,
+    machine: &Machine,
+    fault: Fault,
+    at: u64,
+) -> u64 {
+    let context = format!("{fault:?} at request {at}");
+    let failing = Arc::new(Failing::new(backend.clone(), fault, at));
+    let mut receipts = Vec::new();
+    let outcome = workload.run(&store(failing.clone()), machine, &mut receipts);
+    let context = match outcome {
+        Ok(()) => context,
+        Err(error) => format!("{context} ({error})"),
+    };
+    let store = store(backend);
+    workload.check(&store, machine, &receipts, &context);
+    let again = workload.run(&store, machine, &mut receipts);
+    assert!(again.is_ok(), "{context}: the next process: {}", again.unwrap_err());
+    assert!(machine.journals(&store).is_empty(), "{context}: a journal stays");
+    workload.check(&store, machine, &receipts, &context);
+    assert_packs(&store);
+    failing.hits()
+}
+
+/// Requests of the workload when nothing fails.
+fn requests(workload: &Workload) -> u64 {
+    let counting = Arc::new(Failing::new(memory(), Fault::Before, u64::MAX));
+    let receipts = &mut Vec::new();
+    workload.run(&store(counting.clone()), &Machine::new(), receipts).expect("nothing fails");
+    assert_eq!(receipts.len(), workload.versions.len());
+    counting.served()
+}
+
+fn fail_everywhere(fault: Fault) {
+    let workload = Workload::new();
+    let reached = requests(&workload);
+    assert!(reached > 30, "the workload makes {reached} requests");
+    let mut hits = 0;
+    for at in 0..reached {
+        hits += fail_once(&workload, memory(), &Machine::new(), fault, at);
+    }
+    println!("{fault:?}: {hits} failures over {reached} requests");
+    assert!(hits > 10, "{fault:?} hit {hits} times in {reached} runs");
+}
+
+#[test]
+fn an_error_before_the_effect_loses_nothing() {
+    fail_everywhere(Fault::Before);
+}
+
+#[test]
+fn an_error_after_the_effect_loses_nothing() {
+    fail_everywhere(Fault::After);
+}
+
+#[test]
+fn a_process_that_dies_anywhere_loses_nothing() {
+    fail_everywhere(Fault::Dead);
+}
+
+#[test]
+fn a_torn_request_loses_nothing() {
+    fail_everywhere(Fault::Torn);
+}
+
+#[test]
+fn a_create_answered_with_exists_loses_nothing() {
+    fail_everywhere(Fault::LostAnswer);
+}
+
+#[test]
+fn a_directory_that_fails_loses_nothing() {
+    let workload = Workload::new();
+    let reached = requests(&workload);
+    for (n, fault) in [Fault::Before, Fault::After, Fault::Dead, Fault::Torn, Fault::LostAnswer]
+        .into_iter()
+        .enumerate()
+    {
+        let mut hits = 0;
+        for at in (n as u64..reached).step_by(11) {
+            let root = folder();
+            let backend = directory(&root.path().join("store")).backend();
+            hits += fail_once(&workload, backend, &Machine::new(), fault, at);
+        }
+        assert!(hits > 0, "{fault:?} never hit");
+    }
+}
