@@ -29,7 +29,9 @@ pub fn publish(
         rows.push(Row { oid: *oid, repo, born: 0, size: *size, recipe: recipe(&mut metas, terms) });
     }
     let mut push = Push { repo, rows: None, segments: vec![], bundles: vec![] };
-    let block = (rows.len() <= SEGMENT_ROWS).then(|| Frame::encode(encode_rows(&rows)).to_bytes());
+    // Oids do not compress: more rows never fit, and might not even fit into one frame.
+    let block =
+        (rows.len() <= INLINE_ROWS / size_of::<Oid>()).then(|| Frame::encode(encode_rows(&rows)).to_bytes());
     match block {
         Some(bytes) if bytes.len() <= INLINE_ROWS => {
             push.rows = Some(RowBlock { rows: rows.len() as u64, bytes })
