@@ -34,6 +34,11 @@ impl Journal {
         Journal { folder: Some(folder), name: Nonce::new().to_string() }
     }
 
+    /// The journals of one store among those that were ever at this place: what was meant for one must never reach another.
+    pub fn part(&self, name: &str) -> Self {
+        Journal { folder: self.folder.as_ref().map(|folder| folder.join(name)), name: self.name.clone() }
+    }
+
     /// No journal: for stores that do not outlive the process.
     pub fn none() -> Self {
         Journal { folder: None, name: String::new() }
@@ -59,15 +64,15 @@ impl Journal {
         }
     }
 
-    /// What others left: the slot, its bytes, and the file to remove once the outcome is known. Torn files are removed: their
-    /// create was never sent.
+    /// What was left open, here or by others: the slot, its bytes, and the file to remove once the outcome is known. Torn files
+    /// are removed: their create was never sent.
     pub fn left(&self) -> Vec<(u64, Vec<u8>, PathBuf)> {
         let Some(folder) = &self.folder else { return vec![] };
         let mut left = Vec::new();
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let name = entry.file_name();
-            if name.to_str().is_none_or(|name| name.parse::<Nonce>().is_err() || name == self.name) {
+            if name.to_str().is_none_or(|name| name.parse::<Nonce>().is_err()) {
                 continue;
             }
             match fs::read(&path).ok().and_then(|bytes| decode(&bytes)) {

@@ -107,6 +107,13 @@ pub enum CatalogError {
     Journal(std::io::Error),
 }
 
+impl CatalogError {
+    /// The log is not the one that was seen before (R6): exchanged, rolled back, copied over.
+    fn is_another_log(&self) -> bool {
+        matches!(self, CatalogError::Log { source: BadLog::Fork { .. }, .. } | CatalogError::Lost { .. })
+    }
+}
+
 /// Where a change landed: what a receipt names (R12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Landed {
@@ -125,16 +132,21 @@ pub struct Catalog {
     pub(super) state: State,
     pub(super) head: Entry,
     pub(super) suspects: BTreeSet<PackId>,
-    journal: Journal,
+    pub(super) journal: Journal,
     /// Whether the log was followed from an entry this machine had seen before; else a writer lists once (R6).
-    proven: bool,
+    pub(super) proven: bool,
+    /// What this machine keeps about the place, whichever store it holds.
+    place: (Cache, Journal),
 }
 
 impl Catalog {
     /// Make a new store: probe the backend, create `datamon.json` and log/0. A store that is there already is opened.
     pub fn create(store: Store, cache: Cache, journal: Journal) -> Result<Catalog, CatalogError> {
         if store.get(key::STORE)?.is_none() {
-            if let Some(found) = store.list("", "")?.iter().find(|it| !it.key.starts_with("probe/")) {
+            // Another init may be making the same store right now: what it wrote is not in the way.
+            if let Some(found) = store.list("", "")?.iter().find(|it| !it.key.starts_with("probe/"))
+                && store.get(key::STORE)?.is_none()
+            {
                 return Err(CatalogError::NotEmpty {
                     url: store.url().to_string(),
                     first: found.key.clone(),
@@ -148,19 +160,7 @@ impl Catalog {
         }
         // An init that died between the two objects is finished by the next one.
         if store.get(&key::log(0))?.is_none() {
-            let identity = read_identity(&store)?;
-            let init = ChangeRecord::new(0, Change::Init { store: identity.store }, writer(), now());
-            let (bytes, _) = Entry::first(init.encode()).encode().map_err(|e| bad_log(&store, e))?;
-            let mut append = Append::first(Rules::ALL, bytes);
-            loop {
-                let event = match append.action() {
-                    Action::Create { slot, bytes } => create(&store, slot, bytes),
-                    Action::ReadSlot(slot) => read(&store, slot),
-                    Action::Done(_) | Action::Contended => break,
-                    _ => return Err(CatalogError::Unknown { url: store.url().to_string(), slot: 0 }),
-                };
-                append.step(event).expect("each event answers its action");
-            }
+            begin_log(&store)?;
         }
         Catalog::open(store, cache, journal)
     }
@@ -172,7 +172,8 @@ impl Catalog {
         }
         let identity = read_identity(&store)?;
         cache.put("identity", &identity.encode());
-        let cache = cache.part(&identity.store.to_string());
+        let place = (cache, journal);
+        let (cache, journal) = parts(&place, &identity);
         let hint = read_hint(&store)?;
         let found = head::find(hint, |seq| store.size(&key::log(seq)).map(|size| size.is_some()));
         let seq = found.map_err(|e| match e {
@@ -183,7 +184,8 @@ impl Catalog {
         let bytes = store.get(&key::log(seq))?.ok_or_else(lost)?;
         let (head, state) = fold(&store, &cache, seq, &bytes)?;
         let suspects = suspects(&cache);
-        let catalog = Catalog { store, cache, identity, state, head, suspects, journal, proven: false };
+        let catalog =
+            Catalog { store, cache, identity, state, head, suspects, journal, proven: false, place };
         catalog.remember(&bytes);
         Ok(catalog)
     }
@@ -192,25 +194,24 @@ impl Catalog {
         let Some(identity) = cache.get("identity").and_then(|bytes| Identity::decode(&bytes).ok()) else {
             return Ok(None);
         };
-        let own = cache.part(&identity.store.to_string());
+        let place = (cache.clone(), journal.clone());
+        let (own, journal) = parts(&place, &identity);
         let Some(kept) = own.get("head") else { return Ok(None) };
         let Some((seq, bytes)) = kept.split_first_chunk::<8>() else { return Ok(None) };
         let Ok((head, state)) = fold(store, &own, u64::from_le_bytes(*seq), bytes) else { return Ok(None) };
-        let (store, journal) = (store.clone(), journal.clone());
         let suspects = suspects(&own);
+        let store = store.clone();
         let mut catalog =
-            Catalog { store, cache: own, identity, state, head, suspects, journal, proven: true };
+            Catalog { store, cache: own, identity, state, head, suspects, journal, proven: true, place };
         match catalog.refresh() {
             Ok(()) => Ok(Some(catalog)),
             // The place may hold another store by now; if it does, what is kept here is of no use.
-            Err(CatalogError::Log { source: BadLog::Fork { .. }, .. } | CatalogError::Lost { .. })
-                if read_identity(&catalog.store)?.store != catalog.identity.store =>
-            {
+            Err(error) if error.is_another_log() && catalog.is_swapped()? => {
                 cache.clear();
                 Ok(None)
             }
             Err(error) => {
-                if matches!(error, CatalogError::Log { source: BadLog::Fork { .. }, .. }) {
+                if error.is_another_log() {
                     cache.clear();
                 }
                 Err(error)
@@ -218,14 +219,64 @@ impl Catalog {
         }
     }
 
+    /// Whether the place holds another store than the one that was opened.
+    fn is_swapped(&self) -> Result<bool, CatalogError> {
+        Ok(read_identity(&self.store)?.store != self.identity.store)
+    }
+
+    /// Go on to the newest entry as one who is about to say "missing" (R18): the head seen must still be there, which a 404
+    /// after it does not show, and a place that holds another store by now is opened anew. Only for reading: a writer asks its
+    /// user first whether data may go to that store.
+    pub fn renew(&mut self) -> Result<(), CatalogError> {
+        let seen = self.head.seq();
+        let refreshed = self.refresh();
+        match refreshed.and_then(|()| if self.head.seq() == seen { self.confirm() } else { Ok(()) }) {
+            Err(error) if error.is_another_log() && self.is_swapped()? => {
+                let (cache, journal) = self.place.clone();
+                cache.clear();
+                *self = Catalog::open(self.store.clone(), cache, journal)?;
+                Ok(())
+            }
+            answer => answer,
+        }
+    }
+
+    /// The head seen is what the store holds (R6).
+    fn confirm(&self) -> Result<(), CatalogError> {
+        let seq = self.head.seq();
+        match self.store.get(&key::log(seq))? {
+            Some(bytes) => self.check_head(&bytes),
+            None => {
+                self.cache.clear();
+                Err(self.lost(seq))
+            }
+        }
+    }
+
+    /// `bytes`, read from the store in the place of the head, are the head (R6).
+    pub(super) fn check_head(&self, bytes: &[u8]) -> Result<(), CatalogError> {
+        if self.state.head_hash() == Some(EntryHash::of(bytes)) {
+            return Ok(());
+        }
+        let seq = self.head.seq();
+        // Damage has another remedy than a log that was exchanged.
+        Entry::decode(seq, bytes).map_err(|e| self.bad(e))?;
+        self.cache.clear();
+        Err(self.bad(BadLog::Fork { seq }))
+    }
+
     /// Go on to the newest entry.
     pub fn refresh(&mut self) -> Result<(), CatalogError> {
         let known = self.head.seq();
         let store = self.store.clone();
         let mut newest: Option<(u64, Bytes)> = None;
+        let mut next: Option<Bytes> = None;
         let found = head::find(Some(known), |seq| {
             let bytes = store.get(&key::log(seq))?;
             let there = bytes.is_some();
+            if seq == known + 1 {
+                next.clone_from(&bytes);
+            }
             if let Some(bytes) = bytes
                 && newest.as_ref().is_none_or(|(at, _)| *at < seq)
             {
@@ -238,14 +289,34 @@ impl Catalog {
             Err(NoHead::Probe(error)) => return Err(error.into()),
             Err(NoHead::NoLog) => return Err(self.lost(known)),
         }
-        match newest {
-            Some((seq, bytes)) => self.follow(seq, &bytes),
-            None => Ok(()),
+        let (Some(next), Some((seq, bytes))) = (next, newest) else { return Ok(()) };
+        match self.check_next(&next) {
+            Ok(()) => self.follow(seq, &bytes),
+            // The newest entry carries what the damaged one said; what cannot be followed is opened.
+            Err(CatalogError::Log { source: BadLog::Entry(BadEntry::Damaged { .. }), .. }) => {
+                (self.head, self.state) = fold(&self.store, &self.cache, seq, &bytes)?;
+                self.proven = false;
+                self.remember(&bytes);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `next`, read from the store after the head, follows it. A newer entry does not show that: its tail may be that of
+    /// another log (R6).
+    pub(super) fn check_next(&self, next: &[u8]) -> Result<(), CatalogError> {
+        let seq = self.state.next();
+        let entry = Entry::decode(seq, next).map_err(|e| self.bad(e))?;
+        if Some(entry.prev()) == self.state.head_hash() {
+            Ok(())
+        } else {
+            Err(self.bad(BadLog::Fork { seq }))
         }
     }
 
     /// Take in the entry at `seq`, which is newer than what was seen.
-    fn follow(&mut self, seq: u64, bytes: &Bytes) -> Result<(), CatalogError> {
+    pub(super) fn follow(&mut self, seq: u64, bytes: &Bytes) -> Result<(), CatalogError> {
         let entry = Entry::decode(seq, bytes).map_err(|e| self.bad(e))?;
         match self.state.follow(&entry, EntryHash::of(bytes)) {
             Ok(()) => self.head = entry,
@@ -258,99 +329,6 @@ impl Catalog {
 
     fn remember(&self, bytes: &[u8]) {
         self.cache.put("head", &[&self.head.seq().to_le_bytes()[..], bytes].concat());
-    }
-
-    /// Commit `record`: durable and seen by everybody on return. On a refusal nothing of it is in the log.
-    pub fn commit(&mut self, record: &ChangeRecord) -> Result<Landed, CatalogError> {
-        self.resume()?;
-        let change = record.encode();
-        let mut append = Append::new(Rules::ALL, self.state.next());
-        self.prove()?;
-        let mut sent = Bytes::new();
-        loop {
-            let event = match append.action() {
-                Action::ReadPrev(seq) | Action::ReadSlot(seq) => read(&self.store, seq),
-                Action::Check { slot, prev } => {
-                    self.catch_up(slot, &prev.into())?;
-                    self.state.check(record)?;
-                    let hash = self.state.head_hash().expect("set when an entry is followed");
-                    let next = self.head.next(hash, change.clone(), Rules::ALL).map_err(|e| self.bad(e))?;
-                    let (bytes, _) = next.encode().map_err(|e| self.bad(e))?;
-                    self.journal.write(slot, &bytes).map_err(CatalogError::Journal)?;
-                    sent = bytes.clone().into();
-                    Event::Built(bytes)
-                }
-                Action::Create { slot, bytes } => create(&self.store, slot, bytes),
-                Action::Done(seq) => {
-                    self.journal.clear();
-                    self.follow(seq, &sent)?;
-                    return Ok(Landed { seq, hash: EntryHash::of(&sent) });
-                }
-                Action::Contended => {
-                    self.journal.clear();
-                    return Err(CatalogError::Contended { url: self.store.url().to_string() });
-                }
-                Action::OutcomeUnknown(slot) => {
-                    return Err(CatalogError::Unknown { url: self.store.url().to_string(), slot });
-                }
-                Action::Damaged(seq) => {
-                    self.cache.clear();
-                    return Err(self.lost(seq));
-                }
-            };
-            append.step(event).expect("each event answers its action");
-        }
-    }
-
-    /// `prev` was read from the store as the entry before `slot`: it is the head, or leads to it (R6).
-    fn catch_up(&mut self, slot: u64, prev: &Bytes) -> Result<(), CatalogError> {
-        let hash = EntryHash::of(prev);
-        if self.state.next() == slot {
-            if self.state.head_hash() == Some(hash) {
-                return Ok(());
-            }
-            self.cache.clear();
-            return Err(self.bad(BadLog::Fork { seq: slot.saturating_sub(1) }));
-        }
-        self.follow(slot - 1, prev)
-    }
-
-    /// A writer that found the head by probing lists once what lies beyond: any entry there is damage (R6).
-    fn prove(&mut self) -> Result<(), CatalogError> {
-        if !self.proven {
-            let head = self.head.seq();
-            let listed = self.store.list(key::LOG, &key::log(head))?;
-            let beyond: Vec<u64> = listed.iter().filter_map(|it| key::log_seq(&it.key)).collect();
-            // Entries may have landed since: a dense run after the head is news, not damage.
-            let news = beyond.iter().enumerate().all(|(i, seq)| *seq == head + 1 + i as u64);
-            if !news {
-                head::refuse_beyond(head, beyond)
-                    .map_err(|source| CatalogError::Holed { url: self.store.url().to_string(), source })?;
-            }
-            self.proven = true;
-        }
-        Ok(())
-    }
-
-    /// Resolve slots that a process of this machine left open (R5).
-    fn resume(&mut self) -> Result<(), CatalogError> {
-        for (slot, bytes, path) in self.journal.left() {
-            let mut append = Append::resume(Rules::ALL, slot, bytes);
-            loop {
-                let event = match append.action() {
-                    Action::ReadSlot(slot) => read(&self.store, slot),
-                    Action::Create { slot, bytes } => create(&self.store, slot, bytes),
-                    Action::OutcomeUnknown(slot) => {
-                        return Err(CatalogError::Unknown { url: self.store.url().to_string(), slot });
-                    }
-                    // Landed, or the slot is somebody else's: what the process wanted is done again by whoever asks for it.
-                    _ => break,
-                };
-                append.step(event).expect("each event answers its action");
-            }
-            let _ = std::fs::remove_file(path);
-        }
-        Ok(())
     }
 
     /// The store.
@@ -378,13 +356,19 @@ impl Catalog {
         &self.cache
     }
 
-    fn lost(&self, seq: u64) -> CatalogError {
+    pub(super) fn lost(&self, seq: u64) -> CatalogError {
         CatalogError::Lost { url: self.store.url().to_string(), seq }
     }
 
     pub(super) fn bad(&self, source: impl Into<BadLog>) -> CatalogError {
         bad_log(&self.store, source)
     }
+}
+
+/// What is kept about the one store that the place holds now.
+fn parts(place: &(Cache, Journal), identity: &Identity) -> (Cache, Journal) {
+    let store = identity.store.to_string();
+    (place.0.part(&store), place.1.part(&store))
 }
 
 fn bad_log(store: &Store, source: impl Into<BadLog>) -> CatalogError {
@@ -403,7 +387,7 @@ pub fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn read(store: &Store, seq: u64) -> Event {
+pub(super) fn read(store: &Store, seq: u64) -> Event {
     match store.get(&key::log(seq)) {
         Ok(Some(bytes)) => Event::Read(bytes.to_vec()),
         Ok(None) => Event::Missing,
@@ -411,11 +395,33 @@ fn read(store: &Store, seq: u64) -> Event {
     }
 }
 
-fn create(store: &Store, slot: u64, bytes: Vec<u8>) -> Event {
+pub(super) fn create(store: &Store, slot: u64, bytes: Vec<u8>) -> Event {
     match store.create_once(&key::log(slot), bytes.into()) {
         Ok(Create::Created) => Event::Created,
         Ok(Create::Exists) => Event::Exists,
         Err(_) => Event::Unclear,
+    }
+}
+
+/// Create log/0. Entries beyond it mean that it was there and is lost: another one would fork the log (R6).
+fn begin_log(store: &Store) -> Result<(), CatalogError> {
+    let listed = store.list(key::LOG, "")?;
+    let begun = listed.iter().any(|it| key::log_seq(&it.key).is_some());
+    if begun && store.get(&key::log(0))?.is_none() {
+        return Err(CatalogError::Lost { url: store.url().to_string(), seq: 0 });
+    }
+    let identity = read_identity(store)?;
+    let init = ChangeRecord::new(0, Change::Init { store: identity.store }, writer(), now());
+    let (bytes, _) = Entry::first(init.encode()).encode().map_err(|e| bad_log(store, e))?;
+    let mut append = Append::first(Rules::ALL, bytes);
+    loop {
+        let event = match append.action() {
+            Action::Create { slot, bytes } => create(store, slot, bytes),
+            Action::ReadSlot(slot) => read(store, slot),
+            Action::Done(_) | Action::Contended => return Ok(()),
+            _ => return Err(CatalogError::Unknown { url: store.url().to_string(), slot: 0 }),
+        };
+        append.step(event).expect("each event answers its action");
     }
 }
 

@@ -1,7 +1,7 @@
 //! L3 · The catalog: what exists, agreed by everyone.
 //!
-//! The truth is one create-only log of small objects. Most rooms here are *pure*: no I/O, no clock, no task; [`log`], `lookup`
-//! and `upkeep` are where they meet a store.
+//! The truth is one create-only log of small objects. Most rooms here are *pure*: no I/O, no clock, no task; [`log`],
+//! `commit`, `lookup` and `upkeep` are where they meet a store.
 //! A [`change`] says what one writer did, an [`entry`] carries it with every change the newest checkpoint does not cover, and
 //! [`state`] is the fold of changes together with the checks a change must pass at the slot where it lands. [`slot`] and
 //! [`head`] drive the append and the search for the newest entry as state machines that somebody else feeds with answers
@@ -12,6 +12,7 @@
 
 pub mod change;
 pub mod checkpoint;
+mod commit;
 pub mod entry;
 pub mod fold;
 pub mod head;

@@ -42,11 +42,8 @@ pub enum NotHere {
 pub fn rows(catalog: &mut Catalog, repo: RepoId, oids: &[Oid]) -> Result<HashMap<Oid, Row>, CatalogError> {
     let mut found = catalog.find(repo, oids)?;
     if oids.iter().any(|oid| !found.contains_key(oid)) {
-        let seen = catalog.head().seq();
-        catalog.refresh()?;
-        if catalog.head().seq() != seen {
-            found = catalog.find(repo, oids)?;
-        }
+        catalog.renew()?;
+        found = catalog.find(repo, oids)?;
     }
     Ok(found)
 }

@@ -77,6 +77,13 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the store said no before it did anything: no permission, no space, no such operation.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, StoreError::Request { source, .. } if source.failure != Failure::Other)
+    }
+}
+
 fn advice(failure: Failure) -> &'static str {
     match failure {
         Failure::Denied => "; check who may read and write there, then run the command again",

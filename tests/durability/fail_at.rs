@@ -167,9 +167,8 @@ fn a_create_answered_with_exists_loses_nothing() {
 fn a_directory_that_fails_loses_nothing() {
     let workload = Workload::new();
     let reached = requests(&workload);
-    for (n, fault) in [Fault::Before, Fault::After, Fault::Dead, Fault::Torn, Fault::LostAnswer]
-        .into_iter()
-        .enumerate()
+    for (n, fault) in
+        [Fault::Before, Fault::After, Fault::Dead, Fault::Torn, Fault::LostAnswer].into_iter().enumerate()
     {
         let mut hits = 0;
         for at in (n as u64..reached).step_by(11) {

@@ -1,0 +1,167 @@
+//! Commit: one change into the log, by any number of writers at once (R5, R6).
+
+use bytes::Bytes;
+
+use super::change::ChangeRecord;
+use super::entry::Entry;
+use super::fold::BadLog;
+use super::head;
+use super::log::{Catalog, CatalogError, Landed, create, read};
+use super::rules::Rules;
+use super::slot::{Action, Append, Event};
+use crate::id::EntryHash;
+use crate::store::{Create, key};
+
+impl Catalog {
+    /// Commit `record`: durable and seen by everybody on return. On a refusal nothing of it is in the log.
+    pub fn commit(&mut self, record: &ChangeRecord) -> Result<Landed, CatalogError> {
+        self.resume()?;
+        let change = record.encode();
+        let mut append = Append::new(Rules::ALL, self.state.next());
+        self.prove()?;
+        let mut sent = Bytes::new();
+        let mut unclear = false;
+        loop {
+            let event = match append.action() {
+                Action::ReadPrev(seq) | Action::ReadSlot(seq) => read(&self.store, seq),
+                Action::Check { slot, prev } => {
+                    let bytes = self.build(record, &change, slot, prev.into())?;
+                    unclear = false;
+                    sent = bytes.clone().into();
+                    Event::Built(bytes)
+                }
+                Action::Create { slot, bytes } => {
+                    match self.store.create_once(&key::log(slot), bytes.into()) {
+                        Ok(Create::Created) => Event::Created,
+                        Ok(Create::Exists) => Event::Exists,
+                        // Said no, and nothing else was ever sent: there is nothing to find out.
+                        Err(error) if error.is_refusal() && !unclear => {
+                            self.journal.clear();
+                            return Err(error.into());
+                        }
+                        Err(_) => {
+                            unclear = true;
+                            Event::Unclear
+                        }
+                    }
+                }
+                Action::Done(seq) => {
+                    self.journal.clear();
+                    self.follow(seq, &sent)?;
+                    self.refuse_fork()?;
+                    return Ok(Landed { seq, hash: EntryHash::of(&sent) });
+                }
+                Action::Contended => {
+                    self.journal.clear();
+                    return Err(CatalogError::Contended { url: self.store.url().to_string() });
+                }
+                Action::OutcomeUnknown(slot) => {
+                    return Err(CatalogError::Unknown { url: self.store.url().to_string(), slot });
+                }
+                Action::Damaged(seq) => {
+                    self.cache.clear();
+                    return Err(self.lost(seq));
+                }
+            };
+            append.step(event).expect("each event answers its action");
+        }
+    }
+
+    /// The bytes of `record` for `slot`, journalled; `prev` was read from the store as the entry before it.
+    fn build(
+        &mut self,
+        record: &ChangeRecord,
+        change: &[u8],
+        slot: u64,
+        prev: Bytes,
+    ) -> Result<Vec<u8>, CatalogError> {
+        // What the journal names is somebody else's slot by now.
+        self.journal.clear();
+        // The entry before is the head, or leads to it (R6).
+        if self.state.next() == slot {
+            self.check_head(&prev)?;
+        } else {
+            self.follow(slot - 1, &prev)?;
+        }
+        self.state.check(record)?;
+        let hash = self.state.head_hash().expect("set when an entry is followed");
+        let next = self.head.next(hash, change.to_vec(), Rules::ALL).map_err(|e| self.bad(e))?;
+        let (bytes, _) = next.encode().map_err(|e| self.bad(e))?;
+        self.journal.write(slot, &bytes).map_err(CatalogError::Journal)?;
+        Ok(bytes)
+    }
+
+    /// An entry after the one that just landed follows it; if not, ours filled a hole and nobody will follow it: what was not
+    /// acknowledged cannot be lost (R6).
+    fn refuse_fork(&self) -> Result<(), CatalogError> {
+        let seq = self.state.next();
+        if self.store.size(&key::log(seq))?.is_none() {
+            return Ok(());
+        }
+        let after = self.store.get(&key::log(seq))?.ok_or_else(|| self.lost(seq))?;
+        self.check_next(&after).inspect_err(|_| self.cache.clear())
+    }
+
+    /// A writer that found the head by probing lists once what lies beyond: any entry there is damage (R6).
+    fn prove(&mut self) -> Result<(), CatalogError> {
+        if !self.proven {
+            let head = self.head.seq();
+            let listed = self.store.list(key::LOG, &key::log(head))?;
+            let beyond: Vec<u64> = listed.iter().filter_map(|it| key::log_seq(&it.key)).collect();
+            // Entries may have landed since: a dense run after the head is news, not damage.
+            let news = beyond.iter().enumerate().all(|(i, seq)| *seq == head + 1 + i as u64);
+            if !news {
+                head::refuse_beyond(head, beyond)
+                    .map_err(|source| CatalogError::Holed { url: self.store.url().to_string(), source })?;
+            }
+            self.proven = true;
+        }
+        Ok(())
+    }
+
+    /// Resolve slots that a process of this machine left open (R5).
+    fn resume(&mut self) -> Result<(), CatalogError> {
+        for (slot, bytes, path) in self.journal.left() {
+            // What a newer version left is for it to resolve.
+            let Ok(entry) = Entry::decode(slot, &bytes) else { continue };
+            let outcome = self.resolve(&entry, bytes);
+            // Kept only while the slot is open: a log that is not the one the entry was made for will never take it.
+            if !matches!(outcome, Err(CatalogError::Unknown { .. } | CatalogError::Store(_))) {
+                let _ = std::fs::remove_file(path);
+            }
+            outcome?;
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, entry: &Entry, bytes: Vec<u8>) -> Result<(), CatalogError> {
+        let mut append = Append::resume(Rules::ALL, entry.seq(), bytes);
+        loop {
+            let event = match append.action() {
+                Action::ReadSlot(slot) => read(&self.store, slot),
+                Action::Create { slot, bytes } => {
+                    self.check_prev(entry)?;
+                    create(&self.store, slot, bytes)
+                }
+                Action::OutcomeUnknown(slot) => {
+                    return Err(CatalogError::Unknown { url: self.store.url().to_string(), slot });
+                }
+                // Landed, or the slot is somebody else's: what the process wanted is done again by whoever asks for it.
+                _ => return Ok(()),
+            };
+            append.step(event).expect("each event answers its action");
+        }
+    }
+
+    /// A slot is created only after the entry before it was read from the store by this process (R6): the store may have been
+    /// rolled back since the other process did.
+    fn check_prev(&self, entry: &Entry) -> Result<(), CatalogError> {
+        let Some(seq) = entry.seq().checked_sub(1) else { return Ok(()) };
+        let prev = self.store.get(&key::log(seq))?;
+        if prev.as_deref().map(EntryHash::of) == Some(entry.prev()) {
+            return Ok(());
+        }
+        self.cache.clear();
+        Err(if prev.is_some() { self.bad(BadLog::Fork { seq: entry.seq() }) } else { self.lost(seq) })
+    }
+}
