@@ -1,4 +1,8 @@
 //! What was acknowledged stays, whatever fails: tests over the library, without git.
 
+mod another_log;
 mod fail_at;
+mod holes;
+mod journal;
+
 mod world;
