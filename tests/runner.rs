@@ -3,6 +3,8 @@
 // A test fails by panicking, and clippy's own exception covers only functions that are tests themselves.
 #![allow(clippy::unwrap_used)]
 
+mod architecture;
 mod cli;
 mod durability;
+mod independent_reader;
 mod models;

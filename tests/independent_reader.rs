@@ -1,0 +1,201 @@
+//! The format is what `docs/format.md` says: a reader written from that text alone, in another language, gets every file.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use datamon::cache::Cache;
+use datamon::catalog::change::{Change, ChangeRecord, Compact, Drop, Forward};
+use datamon::catalog::log::{now, writer};
+use datamon::catalog::{Catalog, Journal};
+use datamon::id::{Oid, PackId, PackKind, RepoId};
+use datamon::ops::upload::{Upload, upload};
+use datamon::pack::{Frame, PackWriter, read_footer};
+use datamon::progress::Silent;
+use datamon::store::{Store, StoreUrl, key};
+use datamon::table::Recipe;
+use datamon_test_support::{Output, run, run_failing, seeded_bytes};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader/datamon_reader.py");
+
+/// A directory store, the files that were put into it, and the reader to get them out.
+struct Scene {
+    folder: TempDir,
+    catalog: Catalog,
+    repo: RepoId,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        for name in ["store", "files"] {
+            fs::create_dir(folder.path().join(name)).expect("a new directory");
+        }
+        let url = StoreUrl::of_directory(&folder.path().join("store")).expect("an absolute path");
+        let store = Store::open(&url).expect("a directory");
+        let catalog = Catalog::create(store, Cache::none(), Journal::none()).expect("a new store");
+        Scene { folder, catalog, repo: RepoId::new() }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    fn push(&mut self, contents: &[Vec<u8>], previous: Option<Oid>) -> Vec<Oid> {
+        let file = |bytes: &Vec<u8>| {
+            let oid = Oid::from_bytes(Sha256::digest(bytes).into());
+            let path = self.folder.path().join("files").join(oid.to_string());
+            fs::write(&path, bytes).expect("writable");
+            Upload { oid, size: bytes.len() as u64, path, previous }
+        };
+        let files: Vec<Upload> = contents.iter().map(file).collect();
+        let done = upload(&mut self.catalog, self.repo, &files, &[], &Silent).expect("uploads");
+        assert!(done.failed.is_empty(), "{:?}", done.failed);
+        files.iter().map(|file| file.oid).collect()
+    }
+
+    fn commit(&mut self, change: Change) -> ChangeRecord {
+        ChangeRecord::new(self.catalog.head().seq(), change, writer(), now())
+    }
+
+    fn land(&mut self, record: &ChangeRecord) {
+        self.catalog.commit(record).expect("it lands");
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("python3");
+        command.arg(READER).arg(self.store());
+        command
+    }
+
+    #[track_caller]
+    fn assert_reads(&self, oids: &[Oid]) {
+        for oid in oids {
+            let out = self.folder.path().join("out");
+            run(self.command().arg(oid.to_string()).arg(&out));
+            let pushed = fs::read(self.folder.path().join("files").join(oid.to_string())).expect("pushed");
+            assert!(fs::read(&out).expect("written") == pushed, "{oid} came back with other bytes");
+        }
+    }
+
+    #[track_caller]
+    fn refusal(&self, oid: Oid) -> Output {
+        run_failing(self.command().arg(oid.to_string()).arg(self.folder.path().join("out")))
+    }
+
+    /// Copy every frame of a pack into a new one, forward to it, and remove the old.
+    fn repack(&mut self, old: PackId) {
+        let store = self.catalog.store().clone();
+        let info = self.catalog.state().packs()[&old];
+        let footer = read_footer(&store, old, info).expect("a pack");
+        let bytes = store.get(&key::pack(PackKind::Data, old)).expect("readable").expect("there");
+        let mut pack = PackWriter::new(PackKind::Data);
+        let mut forwards = vec![];
+        for frame in footer.frames {
+            let stored = &bytes[frame.offset as usize..frame.offset as usize + frame.stored as usize];
+            let raw = datamon::pack::decode_exact(stored).expect("a whole frame");
+            let blob = pack.add(&Frame::encode(raw), frame.chunks);
+            assert_eq!(blob.stored, frame.stored, "the same bytes compress the same");
+            forwards.push((frame.offset, blob));
+        }
+        // One forward for the whole run: the frames lie in the new pack as they lay in the old.
+        let (first, last) = (forwards[0], forwards[forwards.len() - 1]);
+        let stored = last.0 + u64::from(last.1.stored) - first.0;
+        let pack = pack.finish();
+        pack.put(&store).expect("written");
+        let forward = Forward { from: old, offset: first.0, stored, to: pack.id, at: first.1.offset };
+        let mut record =
+            self.commit(Change::Compact(Compact { forwards: vec![forward], ..Compact::default() }));
+        record.added = vec![(pack.id, pack.info)];
+        self.land(&record);
+        store.delete(&key::pack(PackKind::Data, old)).expect("deletable");
+    }
+}
+
+#[test]
+fn every_shape_of_the_format_is_read_from_its_document() {
+    let mut scene = Scene::new();
+    // More than one pack, zstd frames, a term that repeats, no term at all, and rows enough for a segment of their own.
+    let large = seeded_bytes(1, 34 << 20);
+    let shapes =
+        [large.clone(), b"a line of text\n".repeat(1 << 16), vec![0; 5 << 20], vec![], b"x".to_vec()];
+    let small: Vec<Vec<u8>> = (100..2100).map(|seed| seeded_bytes(seed, 300)).collect();
+    let mut oids = scene.push(&[&shapes[..], &small].concat(), None);
+    oids.truncate(7);
+    assert_eq!(scene.catalog.state().segments().len(), 1, "so many rows do not fit into an entry");
+    scene.assert_reads(&oids);
+
+    // A recipe out of line, rows inline, over an earlier version.
+    let mut edited = large;
+    (0..34).for_each(|mib| edited[(mib << 20) + 1000] ^= 1);
+    let edited = scene.push(&[edited], Some(oids[0]))[0];
+    let row = &scene.catalog.find(scene.repo, &[edited]).expect("readable")[&edited];
+    assert!(matches!(row.recipe, Recipe::Out { .. }), "{row:?}");
+    oids.push(edited);
+    scene.assert_reads(&oids);
+
+    // The same through a checkpoint, and through the next one with a parent.
+    for round in 0..2 {
+        assert!(scene.catalog.write_checkpoint().expect("written"), "nobody else writes");
+        oids.extend(scene.push(&[seeded_bytes(50 + round, 70_000)], None));
+        scene.assert_reads(&oids[5..]);
+    }
+    let listed = run(&mut scene.command());
+    assert_eq!(listed.lines().len(), 2000 + 8, "every live file is listed once");
+}
+
+#[test]
+fn what_was_dropped_is_gone_and_what_was_pushed_again_is_back() {
+    let mut scene = Scene::new();
+    let contents = [seeded_bytes(1, 50_000), seeded_bytes(2, 50_000)];
+    let oids = scene.push(&contents, None);
+    let planned_on = scene.catalog.head().seq();
+    let drop = Drop { planned_on, keys: vec![(oids[0], scene.repo)], bundles: vec![] };
+    let record = scene.commit(Change::Drop(drop));
+    scene.land(&record);
+    for checkpoint in [false, true] {
+        if checkpoint {
+            scene.catalog.write_checkpoint().expect("written");
+        }
+        assert!(scene.refusal(oids[0]).stderr.contains("has no file"));
+        scene.assert_reads(&oids[1..]);
+    }
+    scene.push(&contents[..1], None);
+    scene.assert_reads(&oids);
+}
+
+#[test]
+fn a_run_of_frames_is_followed_to_its_new_pack() {
+    let mut scene = Scene::new();
+    let oids = scene.push(&[seeded_bytes(1, 3 << 20), seeded_bytes(2, 40_000)], None);
+    let packs = |scene: &Scene| -> Vec<PackId> {
+        let packs = scene.catalog.state().packs().iter();
+        packs.filter(|(_, info)| info.kind == PackKind::Data).map(|(id, _)| *id).collect()
+    };
+    let first = packs(&scene)[0];
+    scene.repack(first);
+    scene.assert_reads(&oids);
+    let second = packs(&scene).into_iter().find(|pack| *pack != first).expect("the new pack");
+    scene.repack(second);
+    scene.catalog.write_checkpoint().expect("written");
+    scene.assert_reads(&oids);
+}
+
+#[test]
+fn damage_is_not_passed_on() {
+    let mut scene = Scene::new();
+    let oid = scene.push(&[seeded_bytes(1, 100_000)], None)[0];
+    let pack = *scene.catalog.state().packs().keys().next().expect("one pack");
+    let path: PathBuf = scene.store().join(key::pack(PackKind::Data, pack));
+    let whole = fs::read(&path).expect("there");
+    let mut flipped = whole.clone();
+    flipped[50_000] ^= 1;
+    fs::write(&path, flipped).expect("writable");
+    assert!(scene.refusal(oid).stderr.contains("other bytes"));
+    fs::write(&path, &whole[..40_000]).expect("writable");
+    assert!(scene.refusal(oid).stderr.contains("cut off"));
+    fs::remove_file(&path).expect("there");
+    assert!(scene.refusal(oid).stderr.contains("FileNotFoundError"));
+}

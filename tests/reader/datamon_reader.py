@@ -1,0 +1,372 @@
+#!/usr/bin/env python3
+"""An independent reader of a git-datamon store: a directory and an oid in, the file out.
+
+    datamon_reader.py STORE OID FILE      write the file of OID, or "-" for standard output
+    datamon_reader.py STORE               list oid and size of every live file
+
+Written from docs/format.md alone, in the standard library and libzstd, so that data outlives the program that wrote it and
+the document is known to be complete. It verifies what the standard library can: the SHA-256 of the whole file.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import struct
+import sys
+import uuid
+
+MAX_FRAME = 16 << 20
+MAX_ENTRY = 16 << 20
+
+
+class Damaged(Exception):
+    """The store does not say what docs/format.md lets it say."""
+
+
+# --- libraries -------------------------------------------------------------------------------------------------------
+
+
+def load_zstd():
+    try:
+        from compression import zstd  # Python 3.14
+
+        return lambda stored, raw: zstd.decompress(stored)
+    except ImportError:
+        pass
+    for name in ("libzstd.so.1", "libzstd.1.dylib", "libzstd.dylib"):
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        library.ZSTD_decompress.restype = ctypes.c_size_t
+        library.ZSTD_decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+
+        def decompress(stored, raw):
+            buffer = ctypes.create_string_buffer(max(raw, 1))
+            # Above the size of any buffer the returned number is an error code.
+            length = library.ZSTD_decompress(buffer, raw, stored, len(stored))
+            if length != raw:
+                raise Damaged("a frame cannot be decompressed")
+            return buffer.raw[:raw]
+
+        return decompress
+    sys.exit("datamon_reader: no libzstd here, and this needs it: apt-get install libzstd1")
+
+
+class MessagePack:
+    """One value of MessagePack, as far as the format uses it."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, length):
+        end = self.at + length
+        if end > len(self.data):
+            raise Damaged("msgpack is cut off")
+        piece, self.at = self.data[self.at : end], end
+        return piece
+
+    def number(self, form):
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+    def value(self, depth=0):
+        if depth > 32:
+            raise Damaged("msgpack is nested too deeply")
+        tag = self.number(">B")
+        if tag < 0x80:
+            return tag
+        if tag < 0x90:
+            return self.map(tag & 15, depth)
+        if tag < 0xA0:
+            return self.list(tag & 15, depth)
+        if tag < 0xC0:
+            return self.take(tag & 31).decode()
+        if tag in (0xC2, 0xC3):
+            return tag == 0xC3
+        unsigned = {0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q"}
+        if tag in unsigned:
+            return self.number(unsigned[tag])
+        sized = {
+            0xC4: (">B", self.take), 0xC5: (">H", self.take), 0xC6: (">I", self.take),
+            0xD9: (">B", self.text), 0xDA: (">H", self.text), 0xDB: (">I", self.text),
+        }
+        if tag in sized:
+            form, read = sized[tag]
+            return read(self.number(form))
+        nested = {0xDC: (">H", self.list), 0xDD: (">I", self.list), 0xDE: (">H", self.map), 0xDF: (">I", self.map)}
+        if tag in nested:
+            form, read = nested[tag]
+            return read(self.number(form), depth)
+        raise Damaged(f"msgpack tag {tag:#x} is not part of the format")
+
+    def text(self, length):
+        return self.take(length).decode()
+
+    def list(self, count, depth):
+        return [self.value(depth + 1) for _ in range(count)]
+
+    def map(self, count, depth):
+        return dict((self.value(depth + 1), self.value(depth + 1)) for _ in range(count))
+
+
+def unpack(data):
+    reader = MessagePack(data)
+    value = reader.value()
+    if reader.at != len(data):
+        raise Damaged("bytes follow a msgpack value")
+    return value
+
+
+# --- the store -------------------------------------------------------------------------------------------------------
+
+
+class Store:
+    def __init__(self, directory):
+        self.directory = directory
+        self.zstd = load_zstd()
+        self.identity = json.loads(self.object("datamon.json"))
+        if self.identity["format"] != 0:
+            raise Damaged(f"the store has format {self.identity['format']}, this reads 0")
+        if self.identity.get("requires"):
+            raise Damaged(f"the store requires {self.identity['requires']}")
+
+    def object(self, name):
+        with open(os.path.join(self.directory, name), "rb") as file:
+            return file.read()
+
+    def pack_path(self, kind, pack):
+        return os.path.join(self.directory, kind, f"{pack[15]:02x}", str(uuid.UUID(bytes=pack)))
+
+    # Frames
+
+    def frame(self, data, at):
+        """The raw bytes of the frame at `at`, and where it ends."""
+        if at + 28 > len(data):
+            raise Damaged("a frame is cut off")
+        codec, reserved, stored, raw = struct.unpack_from("<B3sII", data, at)
+        end = at + 28 + stored
+        if raw > MAX_FRAME or stored > raw or end > len(data) or reserved != b"\0\0\0" or codec > 1:
+            raise Damaged("a frame header is impossible")
+        body = data[at + 28 : end]
+        decoded = body if codec == 0 else self.zstd(body, raw)
+        if len(decoded) != raw:
+            raise Damaged("a frame has another length than it says")
+        return decoded, end
+
+    def one_frame(self, data):
+        decoded, end = self.frame(data, 0)
+        if end != len(data):
+            raise Damaged("bytes follow a frame")
+        return decoded
+
+    def blob(self, pack, offset, stored):
+        with open(self.pack_path("meta", pack), "rb") as file:
+            file.seek(offset)
+            return self.one_frame(file.read(stored))
+
+    def named_blob(self, blob):
+        return self.blob(blob["pack"], blob["offset"], blob["stored"])
+
+    # The log
+
+    def entry_exists(self, seq):
+        return os.path.exists(os.path.join(self.directory, f"log/{seq:016x}"))
+
+    def head(self):
+        try:
+            there = int(self.object("log/HEAD"), 16)
+        except FileNotFoundError:
+            there = 0
+        if not self.entry_exists(there):
+            raise Damaged(f"log entry {there} is missing")
+        start, stride = there, 1
+        while self.entry_exists(start + stride):
+            there, stride = start + stride, stride * 2
+        missing = start + stride
+        while missing - there > 1:
+            middle = (missing + there) // 2
+            there, missing = (middle, missing) if self.entry_exists(middle) else (there, middle)
+        return there
+
+    def entry(self, seq):
+        data = self.object(f"log/{seq:016x}")
+        magic, version, length = struct.unpack_from("<6sHI", data)
+        if magic != b"gdmlog" or version != 0 or length != len(data) - 44 or len(data) > MAX_ENTRY:
+            raise Damaged(f"log entry {seq} is no entry of format 0")
+        body = unpack(data[44:])
+        if body["seq"] != seq:
+            raise Damaged(f"log entry {seq} belongs elsewhere")
+        return body
+
+
+class State:
+    """The fold of the log, as far as reading files needs it."""
+
+    def __init__(self, store):
+        self.store = store
+        self.packs = set()
+        self.segments = {}  # fence → born
+        self.inline = {}  # seq → frame with a block of rows
+        self.drops = {}  # (oid, repo) → upto
+        self.forwards = {}  # pack → forwards
+        entry = store.entry(store.head())
+        changes = [(seq, unpack(change)) for seq, change in entry.get("tail", [])]
+        changes.append((entry["seq"], unpack(entry["change"])))
+        covered = -1
+        if "checkpoint" in entry:
+            checkpoint = dict(changes)[entry["checkpoint"]]["checkpoint"]
+            covered = checkpoint["covers"]
+            self.open(checkpoint)
+        for seq, change in changes:
+            if seq > covered:
+                self.apply(seq, change)
+
+    @staticmethod
+    def fence(segment):
+        fence = segment["fence"]
+        return (fence["pack"], fence["offset"], fence["stored"])
+
+    def open(self, checkpoint):
+        blobs = {kind: unpack(self.store.named_blob(blob["at"])) for kind, blob in checkpoint["blobs"].items()}
+        packs = blobs.get("packs", {"data": [], "meta": []})
+        self.packs.update(pack for pack, _, _ in packs["data"] + packs["meta"])
+        for segment, born, _, _ in blobs.get("segments", {}).get("segments", []):
+            self.segments[self.fence(segment)] = born
+        for oid, repo, upto, _ in blobs.get("drops", {}).get("drops", []):
+            self.drops[oid, repo] = upto
+        for forward in blobs.get("forwards", {}).get("forwards", []):
+            self.forwards.setdefault(forward["from"], []).append(forward)
+
+    def apply(self, seq, change):
+        self.packs.update(pack for pack, _ in change.get("added", []))
+        if "push" in change:
+            push = change["push"]
+            if "rows" in push:
+                self.inline[seq] = push["rows"]["bytes"]
+            for segment in push.get("segments", []):
+                self.segments[self.fence(segment)] = seq
+        if "compact" in change:
+            compact = change["compact"]
+            for out in compact.get("outs", []):
+                self.segments.pop((out["pack"], out["offset"], out["stored"]), None)
+            for segment in compact.get("segments", []):
+                self.segments[self.fence(segment)] = seq
+            for forward in compact.get("forwards", []):
+                self.forwards.setdefault(forward["from"], []).append(forward)
+        if "drop" in change:
+            for oid, repo in change["drop"].get("keys", []):
+                self.drops[oid, repo] = max(self.drops.get((oid, repo), -1), change["drop"]["planned_on"])
+        if "condemn" in change:
+            self.packs.difference_update(change["condemn"]["packs"])
+        if "forget" in change:
+            for pack in change["forget"].get("forwards", []):
+                self.forwards.pop(pack, None)
+        if "checkpoint" in change:
+            checkpoint = change["checkpoint"]
+            self.inline = {seq: block for seq, block in self.inline.items() if seq > checkpoint["covers"]}
+            if "segment" in checkpoint:
+                self.segments.setdefault(self.fence(checkpoint["segment"]), checkpoint["covers"])
+
+    # Rows
+
+    @staticmethod
+    def block_rows(block, born_of_block):
+        repos, packs, rows = unpack(block)
+        for oid, repo, born, size, recipe in rows:
+            yield oid, repos[repo], born or born_of_block, size, recipe, packs
+
+    def all_rows(self, wanted):
+        """Every row of one oid, or of all when `wanted` is None."""
+        for seq, block in self.inline.items():
+            yield from self.block_rows(self.store.one_frame(block), seq)
+        for fence, born in self.segments.items():
+            blocks = unpack(self.store.blob(*fence))
+            for at, (first, offset, stored) in enumerate(blocks):
+                following = blocks[at + 1][0] if at + 1 < len(blocks) else None
+                if wanted is None or (first <= wanted and (following is None or wanted <= following)):
+                    yield from self.block_rows(self.store.blob(fence[0], offset, stored), born)
+
+    def live_rows(self, wanted=None):
+        newest = {}
+        for row in self.all_rows(wanted):
+            oid, repo, born = row[:3]
+            if wanted in (None, oid) and ((oid, repo) not in newest or newest[oid, repo][2] < born):
+                newest[oid, repo] = row
+        return [row for key, row in newest.items() if row[2] > self.drops.get(key, -1)]
+
+    def terms(self, row):
+        (form, recipe), packs = next(iter(row[4].items())), row[5]
+        if form == "O":
+            at, offset, stored, _ = recipe
+            packs, recipe = unpack(self.store.blob(packs[at], offset, stored))
+        return [(packs[at], *rest) for at, *rest in recipe]
+
+    def place(self, pack, offset, stored):
+        """Where a run of frames lies now."""
+        seen = {pack}
+        while pack not in self.packs or not os.path.exists(self.store.pack_path("data", pack)):
+            for forward in self.forwards.get(pack, []):
+                skip = offset - forward["offset"]
+                if skip >= 0 and skip + stored <= forward["stored"] and forward["to"] not in seen:
+                    pack, offset = forward["to"], forward["at"] + skip
+                    seen.add(pack)
+                    break
+            else:
+                break
+        return pack, offset
+
+    def pieces(self, row):
+        """The bytes of a row's file."""
+        for pack, offset, stored, skip, raw, repeat in self.terms(row):
+            pack, offset = self.place(pack, offset, stored)
+            with open(self.store.pack_path("data", pack), "rb") as file:
+                file.seek(offset)
+                data = file.read(stored)
+            if len(data) != stored:
+                raise Damaged("a pack is cut off")
+            for _ in range(repeat):
+                at, before, left = 0, skip, raw
+                while left:
+                    decoded, at = self.store.frame(data, at)
+                    own = decoded[before : before + left]
+                    before -= min(before, len(decoded))
+                    left -= len(own)
+                    yield own
+
+
+def write_file(state, oid, out):
+    rows = state.live_rows(oid)
+    if not rows:
+        raise Damaged(f"the store has no file {oid.hex()}")
+    row = max(rows, key=lambda row: all(term[0] in state.packs for term in state.terms(row)))
+    sha, length = hashlib.sha256(), 0
+    for piece in state.pieces(row):
+        sha.update(piece)
+        length += len(piece)
+        out.write(piece)
+    if length != row[3] or sha.digest() != oid:
+        raise Damaged(f"the file of {oid.hex()} has other bytes")
+
+
+def main(arguments):
+    if len(arguments) not in (1, 3):
+        sys.exit(__doc__)
+    try:
+        state = State(Store(arguments[0]))
+        if len(arguments) == 1:
+            for oid, size in sorted({(row[0], row[3]) for row in state.live_rows()}):
+                print(oid.hex(), size)
+            return
+        oid = bytes.fromhex(arguments[1])
+        if arguments[2] == "-":
+            write_file(state, oid, sys.stdout.buffer)
+        else:
+            with open(arguments[2], "wb") as out:
+                write_file(state, oid, out)
+    except (Damaged, OSError, KeyError, IndexError, TypeError, ValueError, struct.error) as error:
+        sys.exit(f"datamon_reader: {type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
