@@ -1,0 +1,45 @@
+# `cargo install just --locked`, or `apt-get install just` (Debian 13, Ubuntu 24.04 and later). Nothing here is needed to
+# build or to use git-datamon: ./install.sh and ./tests/run.sh do without.
+
+# what there is
+default:
+    @just --list
+
+# everything continuous integration runs
+ci:
+    ./.ci/run
+
+# the tests; `just test architecture` only some
+test *FILTER:
+    cargo nextest run --workspace {{FILTER}}
+
+# format, lints, documentation
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+
+# format the sources
+fmt:
+    cargo fmt --all
+
+# the library's documentation, in a browser
+doc:
+    cargo doc --workspace --no-deps --open
+
+# the golden files of the format anew: only when the format changes, and then look at every byte
+golden:
+    cargo nextest run --workspace --run-ignored only -E 'test(/bless/)'
+    git status --short fixtures
+
+# what takes too long for every push
+nightly:
+    cargo nextest run --workspace --release --run-ignored only -E 'not test(/bless/)'
+
+# licences, advisories, bans (`cargo install cargo-deny --locked`: minutes, so not in CI)
+deny:
+    cargo deny check
+
+# two versions of real data, through git and back
+demo:
+    ./install.sh --demo
