@@ -1,10 +1,17 @@
 #!/bin/sh
-# Installs what is missing from the distribution: `needs.sh build` for a build, `needs.sh demo` for the demo too, `needs.sh
-# tests` for the tests too. Calls apt-get only when something is missing, as root or through sudo.
+# Installs what is missing from the distribution: `needs.sh build` for a build, `needs.sh tests` for the tests too. Calls
+# apt-get only when something is missing, as root or through sudo. git and cargo have to be there.
 set -eu
 
 fail() { echo "needs.sh: $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
+
+have git || fail "there is no git here: apt-get install git"
+have cargo || fail "there is no cargo here: see https://rustup.rs"
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname -- "$0")/../Cargo.toml" | head -n 1)
+found=$(rustc --version | cut -d' ' -f2)
+older=$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)
+[ "$older" = "$wanted" ] || fail "rustc $found is too old, this needs $wanted: rustup update, or see https://rustup.rs"
 
 missing=
 want() { # a test, then the package that makes it pass
@@ -27,7 +34,6 @@ want build-essential compiles
 want git-lfs have git-lfs
 case ${1:-build} in
     build) ;;
-    demo) want tar have tar ;;
     tests)
         # The independent reader of the format.
         want python3 python3 -c 'import ctypes, hashlib, json'
@@ -36,7 +42,7 @@ import ctypes, sys
 try: import compression.zstd
 except ImportError: ctypes.CDLL("libzstd.so.1")'
         ;;
-    *) fail "build, demo or tests?" ;;
+    *) fail "build or tests?" ;;
 esac
 [ -n "$missing" ] || exit 0
 
