@@ -7,4 +7,5 @@ mod architecture;
 mod cli;
 mod durability;
 mod independent_reader;
+mod memory;
 mod models;
