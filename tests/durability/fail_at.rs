@@ -134,7 +134,6 @@ fn fail_everywhere(fault: Fault) {
     for at in 0..reached {
         hits += fail_once(&workload, memory(), &Machine::new(), fault, at);
     }
-    println!("{fault:?}: {hits} failures over {reached} requests");
     assert!(hits > 10, "{fault:?} hit {hits} times in {reached} runs");
 }
 

@@ -1,8 +1,10 @@
 //! What was acknowledged stays, whatever fails: tests over the library, without git.
 
 mod another_log;
+mod contention;
+mod damage;
 mod fail_at;
 mod holes;
 mod journal;
-
+mod place;
 mod world;
