@@ -12,14 +12,11 @@ const CANDIDATES: usize = 4;
 
 /// The uploads for `pointers`, in path order so that neighbours share frames. Objects that are not on this machine are left
 /// out: git-lfs asks for each by itself and decides whether that fails the push.
-pub fn uploads(
-    session: &Session,
-    remote: &str,
-    pointers: Vec<TreePointer>,
-) -> Result<Vec<Upload>, ObjectsError> {
+pub fn uploads(session: &Session, remote: &str, pointers: Vec<TreePointer>) -> Vec<Upload> {
     let mut pointers = pointers;
     pointers.sort_by(|a, b| a.path.cmp(&b.path));
-    let previous = previous_versions(session, remote, &pointers)?;
+    // Only a hint where similar chunks are: in a partial clone the trees that tell may be missing.
+    let previous = previous_versions(session, remote, &pointers).unwrap_or_default();
     let mut seen = BTreeSet::new();
     let mut uploads = Vec::with_capacity(pointers.len());
     for TreePointer { pointer, .. } in pointers {
@@ -29,7 +26,7 @@ pub fn uploads(
             uploads.push(Upload { oid: pointer.oid, size: pointer.size, path, previous });
         }
     }
-    Ok(uploads)
+    uploads
 }
 
 /// For each new oid another oid of the same path: in the parent of HEAD, else in what the remote has.
@@ -50,11 +47,9 @@ fn previous_versions(
         if missing == 0 {
             break;
         }
-        let there: HashMap<BString, Oid> = objects
-            .pointers_in_tree(tree)?
-            .into_iter()
-            .map(|found| (found.path, found.pointer.oid))
-            .collect();
+        let Ok(there) = objects.pointers_in_tree(tree) else { continue };
+        let there: HashMap<BString, Oid> =
+            there.into_iter().map(|found| (found.path, found.pointer.oid)).collect();
         for found in pointers {
             if let Some(oid) = there.get(&found.path).filter(|oid| **oid != found.pointer.oid) {
                 previous.entry(found.pointer.oid).or_insert(*oid);

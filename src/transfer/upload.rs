@@ -57,7 +57,7 @@ impl Pusher {
 
     /// Upload the object, and with it what will be asked for next.
     pub fn push(&mut self, asked: Pointer, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
-        let (batch, touch) = self.plan(asked, path).map_err(|e| e.to_string())?;
+        let (batch, touch) = self.plan(asked, path);
         let Session { catalog, repo_id, repo_name, .. } = &mut self.session;
         // The batch is reported as if it were the object asked for: git-lfs's meter moves, and never past its size.
         let uploaded = watched(
@@ -81,7 +81,7 @@ impl Pusher {
         pointers: &[TreePointer],
         progress: &dyn Progress,
     ) -> Result<Uploaded, NoSession> {
-        let uploads = batch::uploads(&self.session, &self.remote, pointers.to_vec())?;
+        let uploads = batch::uploads(&self.session, &self.remote, pointers.to_vec());
         let here: HashSet<Oid> = uploads.iter().map(|file| file.oid).collect();
         let absent =
             pointers.iter().map(|found| found.pointer).filter(|it| it.size > 0 && !here.contains(&it.oid));
@@ -95,7 +95,7 @@ impl Pusher {
 
     /// What `push_all` would send: files, and how many of them the store has.
     pub fn preview(&self, pointers: Vec<TreePointer>) -> Result<(Vec<Upload>, usize), NoSession> {
-        let uploads = batch::uploads(&self.session, &self.remote, pointers)?;
+        let uploads = batch::uploads(&self.session, &self.remote, pointers);
         let oids: Vec<Oid> = uploads.iter().map(|file| file.oid).collect();
         let known = self.session.catalog.find(self.session.repo_id, &oids)?.len();
         Ok((uploads, known))
@@ -113,18 +113,19 @@ impl Pusher {
         catalog.cache().trim();
     }
 
-    /// What to upload now, and what else to touch if the store has it.
-    fn plan(&mut self, asked: Pointer, path: &Path) -> Result<(Vec<Upload>, Vec<Oid>), ObjectsError> {
+    /// What to upload now, and what else to touch if the store has it. A partial clone may not be able to tell what is being
+    /// pushed: then each object goes when it is asked for.
+    fn plan(&mut self, asked: Pointer, path: &Path) -> (Vec<Upload>, Vec<Oid>) {
         let alone = Upload { oid: asked.oid, size: asked.size, path: path.to_owned(), previous: None };
-        let Some(pointers) = self.certain(asked.oid)? else {
-            return Ok((vec![alone], self.everything()?));
+        let Some(pointers) = self.certain(asked.oid).unwrap_or_default() else {
+            return (vec![alone], self.everything().unwrap_or_default());
         };
-        let mut uploads = batch::uploads(&self.session, &self.remote, pointers)?;
+        let mut uploads = batch::uploads(&self.session, &self.remote, pointers);
         match uploads.iter_mut().find(|file| file.oid == asked.oid) {
             Some(file) => path.clone_into(&mut file.path),
             None => uploads.push(alone),
         }
-        Ok((uploads, vec![]))
+        (uploads, vec![])
     }
 
     /// The pointers that are certain to be asked for, given that this one was; `None` if no outgoing range holds it.
