@@ -97,6 +97,12 @@ impl Strictness {
     }
 }
 
+/// Whether the user said to git-lfs, in its own words, that this push takes no data along.
+fn skipped() -> bool {
+    let said = std::env::var("GIT_LFS_SKIP_PUSH").unwrap_or_default();
+    ["true", "1", "on", "yes", "t"].contains(&said.to_ascii_lowercase().as_str())
+}
+
 /// Send the data of the whole push in one transfer, so that git-lfs finds each object in the receipt.
 fn our_step(
     repo: &Repo,
@@ -106,8 +112,10 @@ fn our_step(
 ) -> Result<Option<NamedTempFile>, CommandError> {
     // `git datamon push` has done it already.
     let done = std::env::var_os(RECEIPT_ENV).is_some();
-    if done || Strictness::of(repo) == Strictness::Off || repo.store_url(remote, Operation::Upload)?.is_none()
-    {
+    if done || skipped() || Strictness::of(repo) == Strictness::Off {
+        return Ok(None);
+    }
+    if repo.store_url(remote, Operation::Upload)?.is_none() {
         return Ok(None);
     }
     let pushed = PushedRef::parse_all(refs).map_err(|e| CommandError::new(Kind::Failed, e.to_string()))?;
