@@ -9,3 +9,4 @@ mod durability;
 mod independent_reader;
 mod memory;
 mod models;
+mod transfer;
