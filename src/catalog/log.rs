@@ -17,9 +17,9 @@ use super::slot::{Action, Append, Event};
 use super::state::{Refusal, State};
 use crate::cache::Cache;
 use crate::id::{EntryHash, PackId};
-use crate::pack::PackError;
+use crate::pack::{Blob, PackError};
 use crate::store::{Create, Store, StoreError, key};
-use crate::table::{TableError, read_frame};
+use crate::table::{TableError, read_frames};
 
 /// A store whose catalog could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -449,9 +449,10 @@ fn fold(store: &Store, cache: &Cache, seq: u64, bytes: &[u8]) -> Result<(Entry, 
     let entry = Entry::decode(seq, bytes).map_err(|e| bad_log(store, e))?;
     let mut blobs = Blobs::new();
     if let Some((_, checkpoint)) = entry.checkpoint().map_err(|e: BadEntry| bad_log(store, e))? {
-        for (kind, blob) in &checkpoint.blobs {
-            blobs.insert(kind.clone(), read_frame(store, cache, &blob.at)?);
-        }
+        // Most of them were written together, so they are read together.
+        let frames = read_frames(store, cache, checkpoint.blobs.values().map(|blob| blob.at))?;
+        let bytes = |blob: &Blob| frames.get(blob).cloned().unwrap_or_default();
+        blobs.extend(checkpoint.blobs.iter().map(|(kind, blob)| (kind.clone(), bytes(&blob.at))));
     }
     let state =
         State::open(Rules::ALL, &entry, EntryHash::of(bytes), &blobs).map_err(|e| bad_log(store, e))?;

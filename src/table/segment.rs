@@ -3,12 +3,14 @@
 //! The rows are cut into blocks, each a frame; one more frame, the *fence*, says with which key each block begins. A lookup
 //! reads the fence once (it is kept in the local cache) and then the blocks that can hold what is wanted, neighbours together.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::row::{BadBlock, Row, decode_rows, encode_rows};
 use crate::cache::Cache;
 use crate::id::{Oid, PackId, PackKind};
-use crate::pack::{Blob, Frame, PackError, PackWriter, decode_exact, plan, read_blob};
+use crate::pack::{Blob, Frame, PackError, PackWriter, decode_exact, plan};
 use crate::store::{Store, StoreError, key};
 
 /// Rows in a block: some 20 KiB, so that one lookup reads little and neighbours share compression.
@@ -59,13 +61,40 @@ pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Blob {
 
 /// A metadata frame, from the cache or by one range GET.
 pub fn read_frame(store: &Store, cache: &Cache, blob: &Blob) -> Result<Vec<u8>, PackError> {
-    let name = format!("frame/{}-{:x}", blob.pack, blob.offset);
-    if let Some(bytes) = cache.get(&name) {
-        return Ok(bytes.to_vec());
+    let mut found = read_frames(store, cache, [*blob])?;
+    Ok(found.remove(blob).expect("each frame asked for is given"))
+}
+
+/// Metadata frames, from the cache or by range GETs, neighbours in a pack together.
+pub fn read_frames(
+    store: &Store,
+    cache: &Cache,
+    blobs: impl IntoIterator<Item = Blob>,
+) -> Result<BTreeMap<Blob, Vec<u8>>, PackError> {
+    let name = |blob: &Blob| format!("frame/{}-{:x}", blob.pack, blob.offset);
+    let range = |blob: &Blob| blob.offset..blob.offset.saturating_add(u64::from(blob.stored));
+    let mut found = BTreeMap::new();
+    let mut missing: BTreeMap<PackId, Vec<Blob>> = BTreeMap::new();
+    for blob in blobs {
+        match cache.get(&name(&blob)) {
+            Some(bytes) => drop(found.insert(blob, bytes.to_vec())),
+            None => missing.entry(blob.pack).or_default().push(blob),
+        }
     }
-    let bytes = read_blob(store, blob)?;
-    cache.put(&name, &bytes);
-    Ok(bytes)
+    for (pack, blobs) in missing {
+        for read in plan::coalesce(blobs.iter().map(range).collect()) {
+            let bytes = store.get_range(&key::pack(PackKind::Meta, pack), read.clone())?;
+            let covered = |blob: &&Blob| read.start <= range(blob).start && range(blob).end <= read.end;
+            for blob in blobs.iter().filter(covered) {
+                let own = range(blob).start - read.start..range(blob).end - read.start;
+                let raw = decode_exact(&bytes[own.start as usize..own.end as usize])
+                    .map_err(|source| PackError::bad(PackKind::Meta, pack, source))?;
+                cache.put(&name(blob), &raw);
+                found.insert(*blob, raw);
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn read_fence(store: &Store, cache: &Cache, fence: &Blob) -> Result<Vec<Block>, TableError> {
@@ -116,28 +145,9 @@ fn read_blocks(
     wanted: &[usize],
 ) -> Result<Vec<Row>, TableError> {
     let pack = fence.pack;
-    let name = |block: &Block| format!("frame/{pack}-{:x}", block.1);
-    let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
-    let mut missing = Vec::new();
-    for &at in wanted {
-        match cache.get(&name(&blocks[at])) {
-            Some(bytes) => found.push((at, bytes.to_vec())),
-            None => missing.push(at),
-        }
-    }
-    let range = |at: &usize| blocks[*at].1..blocks[*at].1.saturating_add(u64::from(blocks[*at].2));
-    for read in plan::coalesce(missing.iter().map(range).collect()) {
-        let bytes = store.get_range(&key::pack(PackKind::Meta, pack), read.clone())?;
-        for at in missing.iter().filter(|at| read.start <= range(at).start && range(at).end <= read.end) {
-            let own = range(at).start - read.start..range(at).end - read.start;
-            let raw = decode_exact(&bytes[own.start as usize..own.end as usize])
-                .map_err(|source| PackError::bad(PackKind::Meta, pack, source))?;
-            cache.put(&name(&blocks[*at]), &raw);
-            found.push((*at, raw));
-        }
-    }
-    found.sort_unstable_by_key(|(at, _)| *at);
-    found.dedup_by_key(|(at, _)| *at);
+    let blob = |at: &usize| Blob { pack, offset: blocks[*at].1, stored: blocks[*at].2 };
+    // Blobs sort by offset, which is the order of the rows.
+    let found = read_frames(store, cache, wanted.iter().map(blob))?;
     let mut rows = Vec::new();
     for (_, bytes) in found {
         rows.extend(decode_rows(&bytes).map_err(|source| bad(pack, source))?);
