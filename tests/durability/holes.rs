@@ -1,10 +1,12 @@
 //! R6: entries that were there and are not, and hints that say too much.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datamon::catalog::CatalogError;
 use datamon::id::Oid;
-use datamon::store::{Backend, Store, key, memory};
+use datamon::store::{Backend, BackendError, Create, Listed, Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
 use super::world::{Machine, Shelf, assert_chain, fresh, push, store};
@@ -145,4 +147,57 @@ fn a_hint_beyond_the_log_stops_and_a_hint_that_is_none_is_ignored() {
     hinted.overwrite(key::HEAD, "0000000000000000\n".into()).expect("written");
     shelf.assert_download(&mut fresh(&hinted).expect("opens"), &[new], "with an old hint");
     assert_chain(&hinted);
+}
+
+/// A backend whose listings come in no order and, made while others write, may lack an entry that a later one follows.
+#[derive(Debug)]
+struct Unordered(Arc<dyn Backend>);
+
+impl Backend for Unordered {
+    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
+        let mut listed = self.0.list(prefix, after)?;
+        listed.sort_by(|a, b| b.key.cmp(&a.key));
+        listed.pop();
+        Ok(listed)
+    }
+    fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
+        self.0.get(key, range)
+    }
+    fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
+        self.0.size(key)
+    }
+    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+        self.0.create(key, bytes)
+    }
+    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+        self.0.overwrite(key, bytes)
+    }
+    fn delete(&self, key: &str) -> Result<(), BackendError> {
+        self.0.delete(key)
+    }
+}
+
+#[test]
+fn a_listing_in_no_order_and_not_of_one_moment_is_no_proof_of_a_hole() {
+    let (machine, mut shelf) = (Machine::new(), Shelf::new());
+    let (backend, oids) = filled(&machine, &mut shelf, 3);
+    let whole = store(Arc::new(Unordered(backend.clone())));
+    // Others push between the open of a cold writer and its first commit.
+    let mut cold = fresh(&whole).expect("opens");
+    let mut busy = machine.open(&whole).expect("opens");
+    for _ in 0..3 {
+        push(&mut busy, &shelf.files(&oids)).expect("pushed");
+    }
+    let new = shelf.put(b"something new");
+    push(&mut cold, &shelf.files(&[new])).expect("the log has no hole");
+    assert_chain(&store(backend));
+    // A hole is one in any order.
+    let mut cold = fresh(&whole).expect("opens");
+    let head = cold.head().seq();
+    for seq in [head + 2, head + 3, head + 4] {
+        whole.overwrite(&key::log(seq), "from a log that went on".into()).expect("written");
+    }
+    let error = push(&mut cold, &shelf.files(&oids)).expect_err("a hole");
+    assert!(matches!(error, CatalogError::Holed { .. }), "{error}");
+    assert_eq!(whole.get(&key::log(head + 1)).expect("reads"), None);
 }

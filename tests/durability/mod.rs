@@ -1,6 +1,7 @@
 //! What was acknowledged stays, whatever fails: tests over the library, without git.
 
 mod another_log;
+mod budget;
 mod contention;
 mod damage;
 mod fail_at;

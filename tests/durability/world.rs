@@ -28,7 +28,7 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn new() -> Self {
-        Shelf { folder: folder(), sizes: HashMap::new() }
+        Shelf { folder: scratch(), sizes: HashMap::new() }
     }
 
     /// A local file with these bytes.
@@ -53,7 +53,7 @@ impl Shelf {
 
     /// What comes out of the store for each of `oids`: the very bytes, or an error; never other bytes, never a rest of a file.
     pub fn download(&self, catalog: &mut Catalog, oids: &[Oid]) -> BTreeMap<Oid, Result<(), String>> {
-        let out = folder();
+        let out = scratch();
         let mut results: BTreeMap<Oid, Result<(), String>> = BTreeMap::new();
         let found = match rows(catalog, REPO, oids) {
             Ok(found) => found,
@@ -96,8 +96,14 @@ impl Shelf {
     }
 }
 
+/// A folder on the disk, for stores.
 pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
+}
+
+/// A folder in memory where there is one, for thousands of small files and journals that are synced.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| folder())
 }
 
 /// What one machine keeps between processes. Like the program itself it keeps the store at each URL apart.
@@ -105,7 +111,7 @@ pub struct Machine(TempDir);
 
 impl Machine {
     pub fn new() -> Self {
-        Machine(folder())
+        Machine(scratch())
     }
 
     /// A machine that has kept the same.
