@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Oid, PackId, RepoId};
+use crate::pack::plan::MAX_READ;
 use crate::pack::{Blob, Term};
 
 /// Recipes up to this many terms live in their row; longer ones in a frame of the meta pack.
@@ -116,6 +117,8 @@ fn term(packs: &[PackId], wire: &WireTerm) -> Result<Term, BadBlock> {
     let sane = raw > 0
         && repeat > 0
         && stored > 0
+        // What repeats is one chunk, in one frame: a long run that repeats would be read again each time.
+        && (repeat == 1 || stored <= MAX_READ)
         && raw.checked_mul(u64::from(repeat)).is_some()
         && offset.checked_add(stored).is_some();
     if sane { Ok(term) } else { Err(BadBlock::Inconsistent("a term has an impossible length")) }
@@ -230,6 +233,15 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(decode_rows(&bytes[..end]).is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn a_long_run_that_repeats_is_refused() {
+        let pack = PackId::from_bytes([1; 16]);
+        let term = |stored, repeat| [Term { pack, offset: 16, stored, skip: 0, raw: 1, repeat }];
+        assert!(decode_terms(&encode_terms(&term(MAX_READ, u32::MAX))).is_ok());
+        assert!(decode_terms(&encode_terms(&term(MAX_READ + 1, 1))).is_ok());
+        assert!(decode_terms(&encode_terms(&term(MAX_READ + 1, u32::MAX))).is_err());
     }
 
     #[test]

@@ -113,7 +113,9 @@ fn fail_once(
     let store = store(backend);
     workload.check(&store, machine, &receipts, &context);
     let again = workload.run(&store, machine, &mut receipts);
-    assert!(again.is_ok(), "{context}: the next process: {}", again.unwrap_err());
+    if let Err(error) = again {
+        panic!("{context}: the next process: {error}");
+    }
     assert!(machine.journals(&store).is_empty(), "{context}: a journal stays");
     // To itself the machine was warm just now.
     workload.check(&store, &Machine::new(), &receipts, &context);

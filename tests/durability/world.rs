@@ -91,7 +91,7 @@ impl Shelf {
     /// Every one of `oids` comes out bit for bit.
     pub fn assert_download(&self, catalog: &mut Catalog, oids: &[Oid], context: &str) {
         for (oid, result) in self.download(catalog, oids) {
-            assert!(result.is_ok(), "{context}: {oid}: {}", result.unwrap_err());
+            assert_eq!(result, Ok(()), "{context}: {oid}");
         }
     }
 }
