@@ -207,7 +207,8 @@ def within_memory(page, data, size):
         same = data.same_files(clone)
         data.machine.set_aside(clone)
         peaks = f"peak RSS {up.agent_peak / MIB:.0f} MiB up, {down.agent_peak / MIB:.0f} MiB down"
-        page.add(figure, limit, f"{peaks}; {killed(group)} killed", same and killed(group) == 0)
+        proof = f"{highest(group)} with page cache; {killed(group)} killed"
+        page.add(figure, limit, f"{peaks}; {proof}", same and killed(group) == 0)
 
 
 @contextlib.contextmanager
@@ -235,6 +236,14 @@ def control_group(limit):
                 break
             except OSError:
                 time.sleep(0.1)
+
+
+def highest(group):
+    """The most memory the group ever had, page cache included: that it is not zero shows the agent was in it."""
+    for name in ("memory.max_usage_in_bytes", "memory.peak"):
+        with contextlib.suppress(OSError):
+            return f"{int((group / name).read_text()) / MIB:.0f} MiB"
+    return "unknown"
 
 
 def killed(group):
@@ -284,20 +293,32 @@ def many(page, machine, sizes, _):
 
 
 def again(page, machine, sizes, _):
-    """A push of all there is, when all of it is there."""
-    say(f"{sizes.again} files, pushed again")
-    data = Dataset(machine, "again", sizes.again, 20 << 10)
+    """A push of all there is, when all of it is there; with many objects their rows no longer fit into the log entry."""
+    for name, files in (("again", sizes.again), ("again-many", sizes.small)):
+        push_again(page, Dataset(machine, name, files, 20 << 10))
+
+
+def push_again(page, data):
+    """Ten such pushes in a row."""
+    machine = data.machine
+    say(f"{data.files} files, pushed again")
     data.new_remote()
     machine.measure(["git", "push", "-q", "origin", "main"], data.work)
-    cost = None
-    for _ in range(2):
-        cost = machine.measure(["git", "lfs", "push", "--all", "origin"], data.work)
-    counts = machine.stats(data.work)["last_transfer"]["requests"]
+    costs, counts = [], []
+    for _ in range(10):
+        costs.append(machine.measure(["git", "lfs", "push", "--all", "origin"], data.work))
+        counts.append(machine.stats(data.work)["last_transfer"]["requests"])
+    # Each such push lengthens the log's tail by a row an object, and the one that finds it too long writes a checkpoint: it is
+    # shown beside the typical one, which is judged.
+    typical = {kind: statistics.median_high(one[kind] for one in counts) for kind in counts[0]}
+    within = sum(one["get"] <= 2 and one["put"] <= 1 for one in counts)
+    most = max(counts, key=lambda one: one["get"] + one["put"])
     page.add(
-        f"`git lfs push --all` of {sizes.again} files with nothing new, warm",
+        f"`git lfs push --all` of {data.files} files with nothing new, warm, median of 10 in a row",
         "2 GET, 1 PUT",
-        f"{requests(counts)}; agent CPU {cost.agent * 1000:.0f} ms",
-        counts["get"] <= 2 and counts["put"] <= 1,
+        f"{requests(typical)}; {within} of 10 within, the most {requests(most)};"
+        f" agent CPU {median(costs, 'agent') * 1000:.0f} ms",
+        typical["get"] <= 2 and typical["put"] <= 1,
     )
 
 
