@@ -36,6 +36,12 @@ golden:
 nightly:
     cargo nextest run --workspace --release --run-ignored only -E 'not test(/bless/)'
 
+# the promised figures into docs/benchmarks.md, many minutes on a quiet machine; `just bench --quick` only tries the bench
+bench *ARGS:
+    cargo build --release --locked
+    cargo build --release --locked -p lfs-agent --example noop_agent
+    python3 benches/figures.py --binary target/release/git-datamon {{ if ARGS == "" { "--out docs/benchmarks.md" } else { ARGS } }}
+
 # licences, advisories, bans (`cargo install cargo-deny --locked`: minutes, so not in CI)
 deny:
     cargo deny check
