@@ -32,9 +32,9 @@ golden:
     cargo nextest run --workspace --run-ignored only -E 'test(/bless/)'
     git status --short fixtures
 
-# what takes too long for every push
+# all tests with other seeds, and those that take too long for every push
 nightly:
-    cargo nextest run --workspace --release --run-ignored only -E 'not test(/bless/)'
+    PROPTEST_RNG_SEED=$(date +%s) cargo nextest run --workspace --release --run-ignored all -E 'not test(/bless/)'
 
 # the promised figures into docs/benchmarks.md, many minutes on a quiet machine; `just bench --quick` only tries the bench
 bench *ARGS:
