@@ -21,6 +21,8 @@ pub enum Fault {
     Torn,
     /// A create takes effect and is answered with "exists"; other requests are served.
     LostAnswer,
+    /// A create has no effect and is answered with "exists", as S3's 409 through object_store; other requests are served.
+    FalseExists,
 }
 
 /// A backend in front of another.
@@ -63,7 +65,7 @@ impl Failing {
     fn call<T>(&self, call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
         match self.now() {
             None => call(),
-            Some(Fault::LostAnswer) => call(),
+            Some(Fault::LostAnswer | Fault::FalseExists) => call(),
             Some(Fault::Before | Fault::Torn) => self.hit(Err(injected())),
             Some(Fault::After | Fault::Dead) => self.hit(call().and_then(|_| Err(injected()))),
         }
@@ -77,7 +79,7 @@ fn injected() -> BackendError {
 impl Backend for Failing {
     fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
         match self.now() {
-            None | Some(Fault::LostAnswer) => self.inner.get(key, range),
+            None | Some(Fault::LostAnswer | Fault::FalseExists) => self.inner.get(key, range),
             Some(Fault::Torn) => {
                 let half = |bytes: Bytes| self.hit(bytes.slice(..bytes.len() / 2));
                 Ok(self.inner.get(key, range)?.map(half))
@@ -97,6 +99,7 @@ impl Backend for Failing {
             Some(Fault::After | Fault::Dead) => {
                 self.hit(self.inner.create(key, bytes).and_then(|_| Err(injected())))
             }
+            Some(Fault::FalseExists) => self.hit(Ok(Create::Exists)),
             Some(Fault::LostAnswer) => self.hit(self.inner.create(key, bytes).map(|_| Create::Exists)),
         }
     }

@@ -1,11 +1,13 @@
 //! Many writers at once: every receipt holds, the log stays one dense chain.
 
-use std::sync::Barrier;
+use std::ops::Range;
+use std::sync::{Arc, Barrier};
 
+use bytes::Bytes;
 use datamon::catalog::Catalog;
 use datamon::id::Oid;
 use datamon::ops::receipt::Receipt;
-use datamon::store::{Store, key, memory};
+use datamon::store::{Backend, BackendError, Create, Listed, Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
 use super::world::{Machine, Shelf, assert_chain, assert_packs, directory, folder, fresh, push, store};
@@ -109,4 +111,38 @@ fn inits_at_once_make_one_store() {
         assert!(made.iter().all(|catalog| catalog.identity() == made[0].identity()), "round {round}");
         assert_eq!(assert_chain(&store), 1, "round {round}");
     }
+}
+
+/// A backend in which another init makes the store just before the first listing.
+#[derive(Debug)]
+struct Overtaken(Arc<dyn Backend>);
+
+impl Backend for Overtaken {
+    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
+        Machine::new().create(&store(self.0.clone())).expect("the other one is not in anybody's way");
+        self.0.list(prefix, after)
+    }
+    fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
+        self.0.get(key, range)
+    }
+    fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
+        self.0.size(key)
+    }
+    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+        self.0.create(key, bytes)
+    }
+    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+        self.0.overwrite(key, bytes)
+    }
+    fn delete(&self, key: &str) -> Result<(), BackendError> {
+        self.0.delete(key)
+    }
+}
+
+#[test]
+fn an_init_that_is_overtaken_opens_what_the_other_made() {
+    let backend = memory();
+    let made = Machine::new().create(&store(Arc::new(Overtaken(backend.clone())))).expect("opens it");
+    assert_eq!(made.identity(), fresh(&store(backend.clone())).expect("opens").identity());
+    assert_eq!(assert_chain(&store(backend)), 1);
 }

@@ -169,17 +169,27 @@ fn a_create_answered_with_exists_loses_nothing() {
 }
 
 #[test]
+fn a_create_answered_with_exists_where_nothing_is_loses_nothing() {
+    fail_everywhere(Fault::FalseExists);
+}
+
+#[test]
 fn a_directory_that_fails_loses_nothing() {
     let workload = Workload::new();
     let reached = requests(&workload);
     for (n, fault) in
-        [Fault::Before, Fault::After, Fault::Dead, Fault::Torn, Fault::LostAnswer].into_iter().enumerate()
+        [Fault::Before, Fault::After, Fault::Dead, Fault::Torn, Fault::LostAnswer, Fault::FalseExists]
+            .into_iter()
+            .enumerate()
     {
-        let mut hits = 0;
-        for at in (n as u64..reached).step_by(11) {
+        // Some requests all over the workload, and more of them until the fault has hit: few requests are creates.
+        let (mut hits, mut runs) = (0, 0);
+        while runs < 5 || (hits == 0 && runs < reached) {
+            let at = (n as u64 + 11 * runs) % reached;
             let root = folder();
             let backend = directory(&root.path().join("store")).backend();
             hits += fail_once(&workload, backend, &Machine::new(), fault, at);
+            runs += 1;
         }
         assert!(hits > 0, "{fault:?} never hit");
     }
