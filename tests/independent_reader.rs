@@ -1,4 +1,4 @@
-//! The format is what `docs/format.md` says: a reader written from that text alone, in another language, gets every file.
+//! The format is what `docs/format.md` says: a reader in another language that shares no code with the program gets every file.
 
 use std::fs;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
     datamon_reader.py STORE OID FILE      write the file of OID, or "-" for standard output
     datamon_reader.py STORE               list oid and size of every live file
 
-Written from docs/format.md alone, in the standard library and libzstd, so that data outlives the program that wrote it and
+It shares no code with the program and follows docs/format.md, in the standard library and libzstd, so that data outlives the program that wrote it and
 the document is known to be complete. It verifies what the standard library can: the SHA-256 of the whole file.
 """
 
