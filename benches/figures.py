@@ -12,17 +12,16 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 from machine import Dataset, Failed, Machine, bytes_in, objects_in, temporary_directory
+from page import Page, keep, machine_facts
 
 MIB = 1 << 20
 AGENTS = ("noop", "datamon", "file")
@@ -42,32 +41,6 @@ class Sizes:
 
 FULL = Sizes(large=1024 * MIB, small=5_000, many=10_000, again=1_000)
 QUICK = Sizes(large=64 * MIB, small=300, many=600, again=200)
-
-
-class Page:
-    """What was measured."""
-
-    def __init__(self):
-        self.rows = []
-        self.peers = []
-        self.missed = False
-
-    def add(self, figure, limit, measured, met):
-        """One figure; `met` is None where it could not be measured."""
-        verdict = "SKIPPED" if met is None else "yes" if met else "**NO**"
-        self.missed |= met is False
-        self.rows.append((figure, limit, measured, verdict))
-        print(f"{verdict:8} {figure}: {measured} (limit {limit})", file=sys.stderr)
-
-    def markdown(self):
-        """Both tables."""
-        lines = ["| figure | limit | measured | met |", "|---|---|---|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in self.rows]
-        if self.peers:
-            head = "| data | agent | push wall s | push CPU s | clone wall s | clone CPU s | agent CPU s, up / down | stored MB |"
-            lines += ["", head, "|---|---|---|---|---|---|---|---|"]
-            lines += [f"| {' | '.join(row)} |" for row in self.peers]
-        return "\n".join(lines)
 
 
 def say(text):
@@ -354,38 +327,6 @@ def init(page, machine, *_):
 FIGURES = {"init": init, "again": again, "many": many, "small": small, "large": large}
 
 
-# The page
-
-
-def machine_facts(command, root, rounds):
-    """Where and how it was measured."""
-    model = "unknown processor"
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    version = lambda *words: subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")[0]
-    file_system = version("stat", "-f", "-c", "%T", str(root))
-    return "\n".join(
-        [
-            f"`{command}`",
-            "",
-            f"{datetime.now(timezone.utc):%Y-%m-%d} · {model}, {os.cpu_count()} cores · Linux {platform.release()}"
-            f" · {version('git', '--version')} · {version('git-lfs', 'version').split(' ')[0]} · {file_system} ·"
-            f" load {os.getloadavg()[0]:.1f} at the end.",
-            "",
-            f"Medians of {rounds} rounds, agents in turns on the same data. Page cache warm; nothing cached of the store for a"
-            " push or clone unless it says warm. Every object we write to the store is fsynced, and its directory;"
-            " git-lfs's file agent syncs nothing, hard-links where it can, and neither cuts nor compresses. CPU is user + system"
-            " of all processes of the git command; the agent's own stands apart, without the script that measures it"
-            " (which adds some 0.02 s to the first two agents' command). All data is random, so nothing shrinks."
-            " Requests are those of the whole session, opening the store included.",
-            "",
-        ]
-    )
-
-
 def main():
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description="Measure the figures git-datamon promises.")
@@ -394,7 +335,7 @@ def main():
     parser.add_argument("--rounds", type=int, help="rounds of the comparisons (3)")
     parser.add_argument("--only", action="append", choices=FIGURES, help="only these")
     parser.add_argument("--dir", type=Path, help="where the data goes (TMPDIR); some 25 GB on a real disk")
-    parser.add_argument("--out", type=Path, help="write the page here as well")
+    parser.add_argument("--out", type=Path, help="write the page here as well; in a file that marks a place for it, there only")
     args = parser.parse_args()
     rounds = args.rounds or (1 if args.quick else 3)
     sizes = QUICK if args.quick else FULL
@@ -415,7 +356,7 @@ def main():
         text = f"{machine_facts(command, root, rounds)}\n{page.markdown()}\n"
     print(text)
     if args.out:
-        args.out.write_text(text)
+        keep(text, args.out)
     return 1 if page.missed else 0
 
 
