@@ -267,11 +267,12 @@ def many(page, machine, sizes, _):
 
 def again(page, machine, sizes, _):
     """A push of all there is, when all of it is there; with many objects their rows no longer fit into the log entry."""
-    for name, files in (("again", sizes.again), ("again-many", sizes.small)):
-        push_again(page, Dataset(machine, name, files, 20 << 10))
+    # Rows of some 1,600 files fit into the entry; those of more lie in a segment, which is one PUT more (docs/adr/0003).
+    for name, files, puts in (("again", sizes.again, 1), ("again-many", sizes.small, 2)):
+        push_again(page, Dataset(machine, name, files, 20 << 10), puts)
 
 
-def push_again(page, data):
+def push_again(page, data, puts):
     """Ten such pushes in a row."""
     machine = data.machine
     say(f"{data.files} files, pushed again")
@@ -284,14 +285,14 @@ def push_again(page, data):
     # Each such push lengthens the log's tail by a row an object, and the one that finds it too long writes a checkpoint: it is
     # shown beside the typical one, which is judged.
     typical = {kind: statistics.median_high(one[kind] for one in counts) for kind in counts[0]}
-    within = sum(one["get"] <= 2 and one["put"] <= 1 for one in counts)
+    within = sum(one["get"] <= 2 and one["put"] <= puts for one in counts)
     most = max(counts, key=lambda one: one["get"] + one["put"])
     page.add(
         f"`git lfs push --all` of {data.files} files with nothing new, warm, median of 10 in a row",
-        "2 GET, 1 PUT",
+        f"2 GET, {puts} PUT",
         f"{requests(typical)}; {within} of 10 within, the most {requests(most)};"
         f" agent CPU {median(costs, 'agent') * 1000:.0f} ms",
-        typical["get"] <= 2 and typical["put"] <= 1,
+        typical["get"] <= 2 and typical["put"] <= puts,
     )
 
 
