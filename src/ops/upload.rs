@@ -131,7 +131,8 @@ fn try_upload(
         catalog.keep_footer(pack.id, &pack.footer);
     }
     let mut receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
-    let failed = std::mem::take(&mut made.failed);
+    let mut failed = std::mem::take(&mut made.failed);
+    failed.extend(files.iter().filter_map(|file| other_length(file, known(&file.oid)?)));
     let begun: HashSet<Oid> = sources[..sources.len() - made.left].iter().map(|source| source.oid).collect();
     let (left, taken): (Vec<Upload>, Vec<Upload>) =
         files.iter().cloned().partition(|file| known(&file.oid).is_none() && !begun.contains(&file.oid));
@@ -152,6 +153,12 @@ fn try_upload(
     let landed = publish::publish(catalog, base, repo, touched, &made.files, infos(&made.packs))?;
     receipt.add(landed, oids);
     Ok(Uploaded { receipt, failed, stats, left })
+}
+
+/// The bytes of an oid have one length: whoever asks with another has a pointer that lies.
+fn other_length(file: &Upload, row: &Row) -> Option<(Oid, SourceError)> {
+    let wrong = SourceError::Size { oid: file.oid, stored: row.size, asked: file.size };
+    (row.size != file.size).then_some((file.oid, wrong))
 }
 
 fn take_in(catalog: &Catalog, sources: &[Source], progress: &dyn Progress) -> Result<Ingested, CatalogError> {

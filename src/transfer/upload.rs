@@ -122,7 +122,7 @@ impl Pusher {
         };
         let mut uploads = batch::uploads(&self.session, &self.remote, pointers);
         match uploads.iter_mut().find(|file| file.oid == asked.oid) {
-            Some(file) => path.clone_into(&mut file.path),
+            Some(file) => (file.path, file.size) = (path.to_owned(), asked.size),
             None => uploads.push(alone),
         }
         (uploads, vec![])

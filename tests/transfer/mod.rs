@@ -3,8 +3,12 @@
 //! A test gets a [`Machine`], a way to make machines on which `git datamon install` has run and nothing else. What git-lfs
 //! decides is tried with two versions of it, see [`each_git_lfs`].
 
+mod agent;
+mod damage;
+mod hooks;
 mod layouts;
 mod pushes;
+mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -230,4 +234,24 @@ fn git_fails(repo: &TestRepo, args: &[&str]) -> String {
 #[track_caller]
 fn line_with<'a>(text: &'a str, words: &str) -> &'a str {
     text.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("nobody says {words:?}:\n{text}"))
+}
+
+/// Turns one bit of a file.
+#[track_caller]
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+    bytes[at] ^= 1;
+    overwrite(path, &bytes);
+}
+
+/// Puts other bytes in place of a file, whatever its mode.
+#[track_caller]
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).and_then(|()| fs::write(path, bytes)).expect("a file of this test");
+}
+
+/// Trusts the store of a team in a repository whose store cannot be opened now.
+fn trust_anyway(repo: &TestRepo, team: &Team) {
+    let trusted = run(team.env.command("git").args(["config", "--global", "datamon.trust"]));
+    repo.git(["config", "--global", "datamon.trust", trusted.text()]);
 }

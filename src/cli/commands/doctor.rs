@@ -131,7 +131,7 @@ fn agent(config: &Config) -> Finding {
         let text = "git-lfs does not know git-datamon: a clone of a datamon:: repository fails at checkout";
         return Finding::broken("agent", text)
             .hint(install)
-            .hint("then, in such a clone: git restore --source=HEAD :/");
+            .hint("then, in such a clone: git restore --source=HEAD --staged --worktree :/");
     };
     let shown = String::from_utf8_lossy(path).into_owned();
     if !Path::new(&shown).is_file() {

@@ -15,7 +15,7 @@ use crate::git::{
     Hooks, Install, LFSCONFIG_FILE, MANIFEST_FILE, Manifest, Repo, STORE_SCHEME, Scope, StoreUrl, TopFile,
 };
 use crate::id::RepoId;
-use crate::ops::trust;
+use crate::ops::{trust, upload};
 use crate::store::LOCAL;
 
 /// The file that tells git which files are big.
@@ -61,15 +61,21 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
     // A store that only the repository names may be a stranger's: opening it is safe, trusting it is for the user to say.
     let named_by_user = wanted.is_some() || committed.is_none();
 
-    let found = if named_by_user { stores::prepare(&url)? } else { stores::find(&url)? };
+    let mut found = if named_by_user { stores::prepare(&url)? } else { stores::find(&url)? };
     context.ui.done(&format!("store   {}", stores::shown(&found)));
+    let trusted = named_by_user || trust::is_trusted(repo.config(), &found);
     if named_by_user {
         trust::trust(repo.git(), repo.config(), &found)?;
-    } else if !trust::is_trusted(repo.config(), &found) {
+    } else if !trusted {
         context.ui.hint("this repository names the store; before you upload to it: git datamon trust");
     }
 
     let mut staged = vec![name_store(&repo, top, &url, committed.is_some())?, name_repo(&repo, top)?];
+    // So that the first push is one entry.
+    if trusted {
+        let manifest = repo.manifest()?;
+        upload::name_repo(&mut found, manifest.repo, manifest.name.as_deref().unwrap_or("data"))?;
+    }
     staged.extend(track(&repo, top, &args.track)?);
     stage(&repo, top, &staged, context)?;
     if repo.pinned_store()?.is_none() {

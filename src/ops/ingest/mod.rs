@@ -55,6 +55,18 @@ pub enum SourceError {
         /// Why.
         source: std::io::Error,
     },
+    /// The store has it, with another length than was asked for.
+    #[error(
+        "{oid} has {stored} bytes in the store and {asked} by its pointer: the pointer was edited; restore it with `git restore`"
+    )]
+    Size {
+        /// The file.
+        oid: Oid,
+        /// Its length in the store, bytes.
+        stored: u64,
+        /// Its length as asked, bytes.
+        asked: u64,
+    },
     /// Its bytes are not those of its name.
     #[error(
         "{path} is damaged: it should be {wanted} ({wanted_size} bytes) and is {got} ({got_size} bytes); remove it and add the file again"
