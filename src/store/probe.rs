@@ -100,6 +100,37 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct NoHardLinks;
+
+    impl Backend for NoHardLinks {
+        fn get(&self, _: &str, _: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
+            Ok(None)
+        }
+        fn size(&self, _: &str) -> Result<Option<u64>, BackendError> {
+            Ok(None)
+        }
+        fn create(&self, _: &str, _: Bytes) -> Result<Create, BackendError> {
+            Err(BackendError { failure: Failure::Unsupported, message: "operation not supported".to_owned() })
+        }
+        fn overwrite(&self, _: &str, _: Bytes) -> Result<(), BackendError> {
+            Ok(())
+        }
+        fn list(&self, _: &str, _: &str) -> Result<Vec<Listed>, BackendError> {
+            Ok(vec![])
+        }
+        fn delete(&self, _: &str) -> Result<(), BackendError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_system_without_hard_links_is_refused_by_name() {
+        let url = StoreUrl::parse("memory:probe-exfat").expect("a URL");
+        let error = Store::over(url, Arc::new(NoHardLinks)).probe().expect_err("no hard links").to_string();
+        assert!(error.contains("hard links"), "{error}");
+    }
+
     #[test]
     fn a_backend_that_ignores_create_only_is_refused() {
         let url = StoreUrl::parse("memory:probe-liar").expect("a URL");

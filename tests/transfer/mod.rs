@@ -6,6 +6,7 @@
 mod agent;
 mod damage;
 mod hooks;
+mod killed;
 mod layouts;
 mod pushes;
 mod strangers;
