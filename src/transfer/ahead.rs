@@ -5,6 +5,7 @@
 //! workers rest while more than [`AHEAD`] bytes are unclaimed.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -173,20 +174,29 @@ fn next(shared: &(Mutex<Shared>, Condvar)) -> Option<Vec<Wanted>> {
 
 fn work(shared: &(Mutex<Shared>, Condvar), store: &Store) {
     while let Some(batch) = next(shared) {
-        fetch(store, &batch, &Silent, &|file, result| {
-            let mut state = lock(shared);
-            state.running.remove(&file.oid);
-            if result.is_ok() {
-                state.unclaimed += file.size;
-            }
-            let result = result.map(|()| (file.path.clone(), file.size)).map_err(|e| e.to_string());
-            state.ready.insert(file.oid, result);
-            shared.1.notify_all();
-        });
-        // A fetch that ended without a word about a file would leave its asker waiting for ever.
+        let fetched = catch_unwind(AssertUnwindSafe(|| {
+            fetch(store, &batch, &Silent, &|file, result| {
+                let mut state = lock(shared);
+                state.running.remove(&file.oid);
+                if result.is_ok() {
+                    state.unclaimed += file.size;
+                }
+                let result = result.map(|()| (file.path.clone(), file.size)).map_err(|e| e.to_string());
+                state.ready.insert(file.oid, result);
+                shared.1.notify_all();
+            })
+        }));
+        // A fetch that ended without a word about a file, by a panic, would leave its asker waiting for ever.
         let mut state = lock(shared);
         for file in &batch {
-            state.running.remove(&file.oid);
+            if state.running.remove(&file.oid).is_some() {
+                let why = if fetched.is_err() {
+                    "git-datamon has a bug; please report it"
+                } else {
+                    "run the command again"
+                };
+                state.ready.insert(file.oid, Err(format!("{} was not fetched: {why}", file.oid)));
+            }
         }
         shared.1.notify_all();
     }

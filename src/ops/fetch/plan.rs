@@ -46,13 +46,13 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
     let mut group = Group::default();
     for (at, file) in files.iter().enumerate() {
         let cost: u64 = file.terms.iter().map(term_cost).sum();
-        let alone = cost > GROUP_COST || file.terms.iter().any(|term| term.stored > MAX_READ);
+        let alone = cost > GROUP_COST || file.terms.iter().any(is_long);
         if alone {
             group.close(&mut parts, true);
         }
         for term in &file.terms {
             let slice = Slice { file: at, term: *term };
-            if term.stored > MAX_READ {
+            if is_long(term) {
                 group.close(&mut parts, false);
                 parts.push(Part::Long(slice));
             } else {
@@ -70,6 +70,12 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
     }
     group.close(&mut parts, true);
     parts
+}
+
+/// What would not fit into memory at once, stored or decoded, is read and decoded as a stream: a few stored bytes may declare
+/// any number of raw ones.
+fn is_long(term: &Term) -> bool {
+    term.stored > MAX_READ || term.raw > GROUP_COST
 }
 
 fn term_cost(term: &Term) -> u64 {
@@ -190,6 +196,12 @@ mod tests {
         ]);
         assert_eq!(parts.len(), 34);
         assert_eq!(parts.iter().map(|part| reads(part).len()).sum::<usize>(), 32 * 4 + 2);
+    }
+
+    #[test]
+    fn what_is_small_only_because_it_is_compressed_is_a_stream() {
+        let parts = parts(&[file(vec![term(1, 16, 2 << 20, 0, 1 << 40)])]);
+        assert!(matches!(parts[..], [Part::Long(_)]));
     }
 
     #[test]
