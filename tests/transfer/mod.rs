@@ -10,6 +10,7 @@ mod killed;
 mod layouts;
 mod pushes;
 mod strangers;
+mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
