@@ -1,7 +1,7 @@
 //! The git-lfs custom transfer protocol, for a standalone agent: messages and state machine, no storage, no threads.
 //!
 //! git-lfs starts the agent, writes one JSON request a line to its stdin and reads one JSON reply a line from its stdout,
-//! strictly one request at a time. An agent implements [`Transfer`] and hands it to [`serve`], which owns everything that
+//! strictly one request at a time. An agent implements [`Transfer`] and hands it to [`serve()`], which owns everything that
 //! goes over the pipe. What makes that worth a crate of its own is how unforgiving git-lfs is (git-lfs `tq/custom.go`):
 //!
 //! * It reads exactly one line per `init`, and per object progress lines up to exactly one `complete`. A stray byte, a

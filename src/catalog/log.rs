@@ -1,7 +1,5 @@
 //! The log in a store: opening, following, committing. This is where the pure parts of the catalog meet requests.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 
 use super::change::{Change, ChangeRecord, Writer};
@@ -11,12 +9,12 @@ use super::fold::BadLog;
 use super::head::{self, Holed, NoHead};
 use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
-use super::lookup::suspects;
 use super::rules::Rules;
 use super::slot::{Action, Append, Event};
 use super::state::{Refusal, State};
+use super::suspects::Suspects;
 use crate::cache::Cache;
-use crate::id::{EntryHash, PackId};
+use crate::id::EntryHash;
 use crate::pack::{Blob, PackError};
 use crate::store::{Create, Store, StoreError, key};
 use crate::table::{TableError, read_frames};
@@ -131,7 +129,7 @@ pub struct Catalog {
     pub(super) identity: Identity,
     pub(super) state: State,
     pub(super) head: Entry,
-    pub(super) suspects: BTreeSet<PackId>,
+    pub(super) suspects: Suspects,
     pub(super) journal: Journal,
     /// Whether the log was followed from an entry this machine had seen before; else a writer lists once (R6).
     pub(super) proven: bool,
@@ -183,7 +181,7 @@ impl Catalog {
         let lost = || CatalogError::Lost { url: store.url().to_string(), seq };
         let bytes = store.get(&key::log(seq))?.ok_or_else(lost)?;
         let (head, state) = fold(&store, &cache, seq, &bytes)?;
-        let suspects = suspects(&cache);
+        let suspects = Suspects::load(&cache);
         let catalog =
             Catalog { store, cache, identity, state, head, suspects, journal, proven: false, place };
         catalog.remember(&bytes);
@@ -199,7 +197,7 @@ impl Catalog {
         let Some(kept) = own.get("head") else { return Ok(None) };
         let Some((seq, bytes)) = kept.split_first_chunk::<8>() else { return Ok(None) };
         let Ok((head, state)) = fold(store, &own, u64::from_le_bytes(*seq), bytes) else { return Ok(None) };
-        let suspects = suspects(&own);
+        let suspects = Suspects::load(&own);
         let store = store.clone();
         let mut catalog =
             Catalog { store, cache: own, identity, state, head, suspects, journal, proven: true, place };

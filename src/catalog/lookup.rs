@@ -1,22 +1,13 @@
 //! From an oid to its recipe: inline rows of the log first, then segments; every row of an oid is tried before it is missing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::log::{Catalog, CatalogError};
 use super::state::Run;
-use crate::cache::Cache;
 use crate::id::{Oid, PackId, PackKind, RepoId};
 use crate::pack::{Footer, Term, decode_exact, read_footer};
 use crate::store::key;
 use crate::table::{BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, read_frame};
-
-const SUSPECTS: &str = "suspects";
-
-/// Packs that this machine found damaged.
-pub(super) fn suspects(cache: &Cache) -> BTreeSet<PackId> {
-    let kept = cache.get(SUSPECTS).unwrap_or_default();
-    String::from_utf8_lossy(&kept).lines().filter_map(|line| line.parse().ok()).collect()
-}
 
 impl Catalog {
     /// The best live row of each oid: of `repo` if it has one, else of any repo (bytes are bytes, and are verified). Rows
@@ -81,15 +72,12 @@ impl Catalog {
 
     /// Whether a pack may be named by a new push: it is in the table, and this machine has not found it damaged.
     pub fn may_borrow(&self, pack: PackId) -> bool {
-        self.state.packs().contains_key(&pack) && !self.suspects.contains(&pack)
+        self.state.packs().contains_key(&pack) && !self.suspects.has(pack)
     }
 
-    /// These packs were found damaged or missing: nothing new relies on them, so a push from a clone that has the files stores
-    /// them anew (R13). Known to this machine only.
+    /// These packs were found damaged or missing: no new row relies on them.
     pub fn suspect(&mut self, packs: impl IntoIterator<Item = PackId>) {
-        self.suspects.extend(packs);
-        let lines: Vec<String> = self.suspects.iter().map(PackId::to_string).collect();
-        self.cache.put(SUSPECTS, lines.join("\n").as_bytes());
+        self.suspects.add(packs, &self.cache);
     }
 
     /// The terms of a row, each led through forwards where its pack has left the table (R4).

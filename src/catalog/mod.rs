@@ -24,6 +24,7 @@ pub mod plan;
 mod rules;
 pub mod slot;
 pub mod state;
+mod suspects;
 mod upkeep;
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub fn write(directory: &Path) -> io::Result<()> {
     clap_mangen::generate_to(Args::command(), &pages)
 }
 
-/// Removes what [`write`] wrote.
+/// Removes what [`write()`] wrote.
 pub fn remove(directory: &Path) -> io::Result<()> {
     let pages = match fs::read_dir(directory.join("man1")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,6 +1,6 @@
 //! Fetch: from recipes to files, each frame and each file verified.
 //!
-//! The plan is made first ([`plan`]); one thread makes its requests in order, one part ahead; frames are decoded on all
+//! The plan is made first (`plan`); one thread makes its requests in order, one part ahead; frames are decoded on all
 //! cores; small files are written in parallel, large ones in order. Memory: two parts of at most 24 MiB of frames and their
 //! stored bytes.
 

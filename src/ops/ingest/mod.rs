@@ -5,7 +5,7 @@
 //! and written into the pack; a full pack is put into the store while the next is filled.
 //!
 //! Memory: three windows of 9 MiB, a pack being filled, one in flight, and the index: some 130 MiB whatever the files are.
-//! Nothing is promised here: rows become true when [`super::publish`] has put them into the log.
+//! Nothing is promised here: rows become true when `publish` has put them into the log.
 
 mod index;
 mod runs;
