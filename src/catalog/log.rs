@@ -27,7 +27,7 @@ pub enum CatalogError {
     Store(#[from] StoreError),
     /// There is something, and it is no store.
     #[error(
-        "{url} is not a datamon store: run `git datamon init --store {url}` to make one there, or correct the URL"
+        "{url} is not a datamon store: if one should be there, mount or restore it; to make one, run `git datamon init --store {url}`"
     )]
     NotAStore {
         /// The store.

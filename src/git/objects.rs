@@ -128,6 +128,13 @@ impl Objects {
         Ok(tips)
     }
 
+    /// Commits that branches and tags of this repository lead to, without those of remotes.
+    pub fn local_tips(&self) -> Result<Vec<ObjectId>, ObjectsError> {
+        let mut tips = self.tips_below("refs/heads/")?;
+        tips.extend(self.tips_below("refs/tags/")?);
+        Ok(tips.into_iter().map(|tip| tip.commit).collect())
+    }
+
     /// What the refs say that the remote has: the commits to exclude where git says `--not --remotes=<remote>`.
     pub fn remote_tips(&self, remote: &str) -> Result<Vec<ObjectId>, ObjectsError> {
         // A URL, or anything else that can be no part of a ref name, has no remote-tracking branches.

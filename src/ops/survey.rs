@@ -119,7 +119,7 @@ pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
         url: catalog.store().url().to_string(),
         store: catalog.identity().store.to_string(),
         files: files.len() as u64,
-        logical_bytes: files.values().sum(),
+        logical_bytes: files.values().copied().fold(0, u64::saturating_add),
         chunks: seen.len() as u64,
         unique_raw_bytes: unique,
         stored_bytes: objects.values().map(|it| it.bytes).sum(),

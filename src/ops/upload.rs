@@ -112,17 +112,27 @@ fn try_upload(
     let rows = catalog.find(repo, &wanted)?;
     let known = |oid: &Oid| rows.get(oid).filter(|row| catalog.borrowable(row));
 
-    let mut touched: Vec<Row> =
-        files.iter().map(|file| &file.oid).chain(touch).filter_map(known).cloned().collect();
+    // With another length than asked for, the file itself decides: its row or its pointer is wrong.
+    let has = |file: &Upload| known(&file.oid).is_some_and(|row| row.size == file.size);
+
+    let mut touched: Vec<Row> = files
+        .iter()
+        .filter(|file| has(file))
+        .map(|file| &file.oid)
+        .chain(touch)
+        .filter_map(known)
+        .cloned()
+        .collect();
     touched.sort_by_key(Row::key);
     touched.dedup_by_key(|row| row.oid);
     touched.iter_mut().for_each(|row| (row.repo, row.born) = (repo, 0));
     let mut sources: Vec<Source> = Vec::new();
-    for file in files.iter().filter(|file| known(&file.oid).is_none()) {
+    for file in files.iter().filter(|file| !has(file)) {
         let near = file.previous.as_ref().and_then(known).map_or(vec![], data_packs);
         sources.push(Source { oid: file.oid, size: file.size, path: file.path.clone(), near });
     }
-    let known_bytes = files.iter().filter(|file| known(&file.oid).is_some()).map(|file| file.size).sum();
+    let known_bytes =
+        files.iter().filter(|file| has(file)).map(|file| file.size).fold(0, u64::saturating_add);
     progress.add(known_bytes);
 
     let mut made =
@@ -131,15 +141,14 @@ fn try_upload(
         catalog.keep_footer(pack.id, &pack.footer);
     }
     let mut receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
-    let mut failed = std::mem::take(&mut made.failed);
-    failed.extend(files.iter().filter_map(|file| other_length(file, known(&file.oid)?)));
+    let failed = std::mem::take(&mut made.failed);
     let begun: HashSet<Oid> = sources[..sources.len() - made.left].iter().map(|source| source.oid).collect();
     let (left, taken): (Vec<Upload>, Vec<Upload>) =
-        files.iter().cloned().partition(|file| known(&file.oid).is_none() && !begun.contains(&file.oid));
+        files.iter().cloned().partition(|file| !has(file) && !begun.contains(&file.oid));
     let stats = UploadStats {
         files: (taken.len() - failed.len()) as u64,
         known: (files.len() - sources.len()) as u64,
-        logical: taken.iter().map(|file| file.size).sum(),
+        logical: taken.iter().map(|file| file.size).fold(0, u64::saturating_add),
         new_raw: made.new_raw,
         stored: made.packs.iter().map(|pack| pack.info.size).sum(),
         requests: Counts::default(),
@@ -153,12 +162,6 @@ fn try_upload(
     let landed = publish::publish(catalog, base, repo, touched, &made.files, infos(&made.packs))?;
     receipt.add(landed, oids);
     Ok(Uploaded { receipt, failed, stats, left })
-}
-
-/// The bytes of an oid have one length: whoever asks with another has a pointer that lies.
-fn other_length(file: &Upload, row: &Row) -> Option<(Oid, SourceError)> {
-    let wrong = SourceError::Size { oid: file.oid, stored: row.size, asked: file.size };
-    (row.size != file.size).then_some((file.oid, wrong))
 }
 
 fn take_in(catalog: &Catalog, sources: &[Source], progress: &dyn Progress) -> Result<Ingested, CatalogError> {

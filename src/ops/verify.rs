@@ -71,10 +71,19 @@ pub fn verify(catalog: &Catalog, data: bool, progress: &dyn Progress) -> Result<
 fn check_log(catalog: &Catalog, listed: &[Listed], findings: &mut Findings) -> Result<(), CatalogError> {
     let head = catalog.head().seq();
     let there: BTreeSet<u64> = listed.iter().filter_map(|it| key::log_seq(&it.key)).collect();
-    let lost: Vec<u64> =
-        (0..=there.last().copied().unwrap_or(head).max(head)).filter(|seq| !there.contains(seq)).collect();
-    for seq in &lost {
-        findings.problem(format!("log entry {} is missing", key::log(*seq)));
+    let mut lost = false;
+    let mut next = 0;
+    // A stray name far above must not cost a line for each number below it.
+    for seq in there.iter().copied().chain([head + 1]) {
+        if seq > next {
+            lost = true;
+            findings.problem(format!(
+                "log entries from {} up to {} are missing",
+                key::log(next),
+                key::log(seq - 1)
+            ));
+        }
+        next = next.max(seq + 1);
     }
     let mut state = State::new(Rules::ALL);
     let mut changes: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -109,7 +118,7 @@ fn check_log(catalog: &Catalog, listed: &[Listed], findings: &mut Findings) -> R
             Err(error) => findings.problem(error),
         }
     }
-    if lost.is_empty() && findings.problems.is_empty() {
+    if !lost && findings.problems.is_empty() {
         state.set_head_hash(before.unwrap_or(EntryHash::NONE));
         if state != *catalog.state() {
             findings.problem("the newest checkpoint does not lead to what the log says");
@@ -162,7 +171,7 @@ fn check_packs(
     let packs: Vec<_> = table.iter().collect();
     findings.packs = packs.len() as u64;
     if data {
-        findings.data_bytes = packs.iter().map(|(_, info)| info.size).sum();
+        findings.data_bytes = packs.iter().map(|(_, info)| info.size).fold(0, u64::saturating_add);
     }
     let checked: Vec<_> = packs.into_par_iter().map(check).collect();
     let mut footers = HashMap::new();
@@ -222,5 +231,6 @@ fn check_term(footer: &Footer, term: &Term) -> Option<()> {
         last = frame.offset + u64::from(frame.stored);
     }
     let skip = u64::from(term.skip);
-    (last == end && skip < u64::from(footer.frames[first].raw) && skip + term.raw <= raw).then_some(())
+    let fits = skip.checked_add(term.raw).is_some_and(|end| end <= raw);
+    (last == end && skip < u64::from(footer.frames[first].raw) && fits).then_some(())
 }

@@ -124,11 +124,13 @@ impl fmt::Display for StoreUrl {
 
 fn without_password(text: &str) -> String {
     match url::Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => {
+        Ok(mut url) => {
             let _ = url.set_password(None);
+            url.set_query(None);
+            url.set_fragment(None);
             url.to_string()
         }
-        _ => text.to_owned(),
+        Err(_) => text.split(['?', '#', '@']).next().unwrap_or_default().to_owned(),
     }
 }
 

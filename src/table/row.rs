@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Oid, PackId, RepoId};
-use crate::pack::format::MAX_FRAME;
+use crate::pack::format::{MAX_FRAME, MAX_PACK};
 use crate::pack::plan::MAX_READ;
 use crate::pack::{Blob, Term};
 
@@ -121,7 +121,8 @@ fn term(packs: &[PackId], wire: &WireTerm) -> Result<Term, BadBlock> {
         // What repeats is one chunk, in one frame: a long run that repeats would be read again each time.
         && (repeat == 1 || (stored <= MAX_READ && raw <= MAX_FRAME as u64))
         && raw.checked_mul(u64::from(repeat)).is_some()
-        && offset.checked_add(stored).is_some();
+        // No pack is larger, so no request for a part of one is.
+        && offset.checked_add(stored).is_some_and(|end| end <= MAX_PACK as u64);
     if sane { Ok(term) } else { Err(BadBlock::Inconsistent("a term has an impossible length")) }
 }
 

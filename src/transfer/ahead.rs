@@ -98,11 +98,11 @@ impl ReadAhead {
         let mut batch: Vec<Wanted> = Vec::new();
         let mut bytes = 0;
         for file in files {
-            if !batch.is_empty() && bytes + file.size > BATCH {
+            if !batch.is_empty() && file.size.saturating_add(bytes) > BATCH {
                 shared.push(std::mem::take(&mut batch));
                 bytes = 0;
             }
-            bytes += file.size;
+            bytes = file.size.saturating_add(bytes);
             batch.push(file);
         }
         if !batch.is_empty() {

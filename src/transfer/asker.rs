@@ -15,7 +15,10 @@ pub fn pushes_all() -> bool {
         let mut words = words.iter().map(String::as_str);
         let program = words.next().unwrap_or_default();
         if program.rsplit('/').next() == Some("git-lfs") {
-            return words.next() == Some("push") && words.any(|word| word == "--all");
+            // With refs named beside the remote, `--all` is about those refs only.
+            let words: Vec<&str> = words.collect();
+            let named = words.iter().skip(1).filter(|word| !word.starts_with('-')).count();
+            return words.first() == Some(&"push") && words.contains(&"--all") && named <= 1;
         }
         pid = parent;
     }

@@ -65,10 +65,12 @@ impl Puller {
         }
         let oids: Vec<Oid> = all.iter().map(|pointer| pointer.oid).collect();
         let Session { catalog, repo_id, .. } = &mut self.session;
-        let rows = rows(catalog, *repo_id, &oids).map_err(|e| e.to_string())?;
+        // A damaged part of a table must not cost the files that do not need it.
+        let found = rows(catalog, *repo_id, &oids).or_else(|_| rows(catalog, *repo_id, &[asked.oid]));
+        let rows = found.map_err(|e| e.to_string())?;
         let mut files = Vec::with_capacity(all.len());
         for pointer in &all {
-            let path = self.folder.0.join(pointer.oid.to_string());
+            let path = self.folder.0.path().join(pointer.oid.to_string());
             match wanted(catalog, rows.get(&pointer.oid), pointer.oid, pointer.size, path) {
                 Ok(file) => files.push(file),
                 Err(error) if pointer.oid == asked.oid => return Err(error.to_string()),
@@ -85,7 +87,7 @@ impl Puller {
     fn fetch_alone(&mut self, asked: Pointer) -> Result<(), String> {
         let Session { catalog, repo_id, .. } = &mut self.session;
         let rows = rows(catalog, *repo_id, &[asked.oid]).map_err(|e| e.to_string())?;
-        let path = self.folder.0.join(asked.oid.to_string());
+        let path = self.folder.0.path().join(asked.oid.to_string());
         let file =
             wanted(catalog, rows.get(&asked.oid), asked.oid, asked.size, path).map_err(|e| e.to_string())?;
         self.ahead.add(vec![file]);

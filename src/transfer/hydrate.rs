@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
+
+use tempfile::TempDir;
 
 use super::session::{NoSession, Session};
 use crate::git::{Operation, Pointer, Repo};
 use crate::id::Oid;
-use crate::ops::download::{NotHere, rows, wanted};
+use crate::ops::download::{rows, wanted};
 use crate::ops::fetch::fetch;
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
@@ -52,7 +54,7 @@ impl Hydration {
 
     /// Their bytes.
     pub fn bytes(&self) -> u64 {
-        self.missing.iter().map(|pointer| pointer.size).sum()
+        self.missing.iter().map(|pointer| pointer.size).fold(0, u64::saturating_add)
     }
 
     /// Fetch them.
@@ -64,10 +66,9 @@ impl Hydration {
         let mut hydrated = Hydrated::default();
         let mut files = Vec::new();
         for pointer in &self.missing {
-            let path = folder.0.join(pointer.oid.to_string());
+            let path = folder.0.path().join(pointer.oid.to_string());
             match wanted(&self.session.catalog, rows.get(&pointer.oid), pointer.oid, pointer.size, path) {
                 Ok(file) => files.push(file),
-                Err(NotHere::Recipe(error)) => return Err(error.into()),
                 Err(error) => hydrated.failed.push((pointer.oid, error.to_string())),
             }
         }
@@ -102,21 +103,16 @@ fn keep(repo: &Repo, oid: &Oid, file: &Path) -> Result<(), String> {
 
 /// A private directory on the file system of git-lfs's objects, gone with this value. git-lfs sweeps what a dead process
 /// leaves.
-pub struct Folder(pub PathBuf);
+pub struct Folder(pub TempDir);
 
 impl Folder {
     /// The directory of this process.
     pub fn make(repo: &Repo) -> Result<Folder, NoSession> {
-        let path = repo.lfs_dir().join("tmp").join(format!("datamon-{}", std::process::id()));
-        match fs::create_dir_all(&path) {
-            Ok(()) => Ok(Folder(path)),
-            Err(source) => Err(NoSession::Folder { path, source }),
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let path = repo.lfs_dir().join("tmp");
+        // A process number is used again, in containers soon: the rest of the name is random.
+        let prefix = format!("datamon-{}-", std::process::id());
+        let made = fs::create_dir_all(&path)
+            .and_then(|()| tempfile::Builder::new().prefix(&prefix).tempdir_in(&path));
+        made.map(Folder).map_err(|source| NoSession::Folder { path, source })
     }
 }

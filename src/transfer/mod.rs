@@ -11,7 +11,7 @@ mod upload;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lfs_agent::{Failure, Init, Object, Operation, Transfer};
+use lfs_agent::{Failure, Init, Object, Transfer};
 
 use download::Puller;
 pub use hydrate::{Hydrated, Hydration};
@@ -36,19 +36,19 @@ enum Side {
 pub struct Agent {
     cwd: PathBuf,
     remote: String,
-    operation: Operation,
+    concurrent: bool,
     side: Side,
 }
 
 impl Agent {
     /// An agent started by git-lfs in the directory `cwd`.
     pub fn new(cwd: PathBuf) -> Self {
-        Agent { cwd, remote: String::new(), operation: Operation::Download, side: Side::Closed }
+        Agent { cwd, remote: String::new(), concurrent: false, side: Side::Closed }
     }
 
     fn pusher(&mut self) -> Result<&mut Pusher, String> {
         if !matches!(self.side, Side::Push(_)) {
-            let pusher = Pusher::open(&self.cwd, &self.remote).map_err(|e| e.to_string())?;
+            let pusher = Pusher::open(&self.cwd, &self.remote, self.concurrent).map_err(|e| e.to_string())?;
             self.side = Side::Push(Box::new(pusher));
         }
         match &mut self.side {
@@ -77,7 +77,7 @@ fn pointer(object: &Object) -> Result<Pointer, Failure> {
 impl Transfer for Agent {
     fn init(&mut self, init: &Init) -> Result<(), Failure> {
         self.remote = init.remote.clone();
-        self.operation = init.operation;
+        self.concurrent = init.concurrent;
         Ok(())
     }
 

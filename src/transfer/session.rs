@@ -90,7 +90,7 @@ impl Session {
         let repo = Repo::discover(cwd)?;
         let named = repo.store_url(remote, operation)?.ok_or(NoSession::NoStore)?;
         if operation == Operation::Upload {
-            check_pin(&repo)?;
+            check_pin(&repo, &named)?;
         }
         let url = StoreUrl::parse(&named.url)?;
         let opened = ops::open::open(&url);
@@ -115,11 +115,17 @@ impl Session {
 }
 
 /// A clone that was pinned to one store must not follow the repository to another without its user's word.
-fn check_pin(repo: &Repo) -> Result<(), NoSession> {
+fn check_pin(repo: &Repo, named: &crate::git::StoreUrl) -> Result<(), NoSession> {
     if let (Some(pinned), Some(committed)) = (repo.pinned_store()?, repo.committed_store()?)
         && pinned.url != committed.url
     {
         return Err(NoSession::Moved { pinned: pinned.url, committed: committed.url });
+    }
+    // `lfs.pushurl` and its kin would lead uploads past the pin.
+    if let (Some(pinned), Source::Lfsconfig(_)) = (repo.pinned_store()?, named.from)
+        && pinned.url != named.url
+    {
+        return Err(NoSession::Moved { pinned: pinned.url, committed: named.url.clone() });
     }
     Ok(())
 }

@@ -1,9 +1,8 @@
 //! What a push will ask for, planned at the first request.
 //!
-//! git-lfs hands over one object at a time and waits. So at the first one the whole set is worked out from git: if HEAD's
-//! outgoing range holds the object, that range is what is being pushed, and it goes up in one ingest and one log entry. Else
-//! it is a push of another ref: what *every* ref whose outgoing range holds the object has in common is certain to be asked
-//! for, whichever of them is pushed. `git lfs push --all` is recognised by its command line. Any other object goes alone, and
+//! git-lfs hands over one object at a time and waits. So at the first one the whole set is worked out from git: what *every*
+//! local ref whose outgoing range holds the object has in common is certain to be asked for, whichever of them is pushed. In
+//! the ordinary case that is HEAD's range, and it goes up in one ingest and one log entry. `git lfs push --all` is recognised by its command line. Any other object goes alone, and
 //! what the store has already is touched together with it. Nothing is uploaded that nobody asked for.
 
 use std::collections::{HashMap, HashSet};
@@ -27,11 +26,13 @@ pub struct Pusher {
     remote: String,
     results: HashMap<Oid, Result<(), String>>,
     touched_all: bool,
+    /// Other agents of the same push run beside this one, and each uploads what it is asked for.
+    one_of_many: bool,
 }
 
 impl Pusher {
     /// Open what an upload to `remote` needs.
-    pub fn open(cwd: &Path, remote: &str) -> Result<Pusher, NoSession> {
+    pub fn open(cwd: &Path, remote: &str, one_of_many: bool) -> Result<Pusher, NoSession> {
         let session = Session::open(cwd, remote, Operation::Upload)?;
         let mut results = HashMap::new();
         // What the hook of this very push made durable, in this store and for this repo, is done (R12).
@@ -42,12 +43,17 @@ impl Pusher {
                 results.extend(receipt.oids.into_iter().map(|oid| (oid, Ok(()))));
             }
         }
-        Ok(Pusher { session, remote: remote.to_owned(), results, touched_all: false })
+        Ok(Pusher { session, remote: remote.to_owned(), results, touched_all: false, one_of_many })
     }
 
     /// The repository and the store.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Whether the receipt of this very push lists the object.
+    pub fn has(&self, oid: &Oid) -> bool {
+        self.results.get(oid).is_some_and(Result::is_ok)
     }
 
     /// The outcome for an object that was part of an earlier batch. It is told once: asked again, it is done again.
@@ -66,8 +72,16 @@ impl Pusher {
                 upload(catalog, *repo_id, &batch, &touch, meter)
             },
             |done| progress(done.min(asked.size.saturating_sub(1))),
-        )
-        .map_err(|e| e.to_string())?;
+        );
+        let uploaded = match uploaded {
+            Ok(uploaded) => uploaded,
+            // All of the batch is told so: to try it again for each object would cost the whole batch each time.
+            Err(error) => {
+                let why = error.to_string();
+                self.results.extend(batch.iter().map(|file| (file.oid, Err(why.clone()))));
+                return self.outcome(&asked.oid).unwrap_or(Err(why));
+            }
+        };
         self.results.extend(uploaded.receipt.oids.iter().map(|oid| (*oid, Ok(()))));
         self.results.extend(uploaded.failed.iter().map(|(oid, error)| (*oid, Err(error.to_string()))));
         self.keep_house(&uploaded);
@@ -117,6 +131,9 @@ impl Pusher {
     /// pushed: then each object goes when it is asked for.
     fn plan(&mut self, asked: Pointer, path: &Path) -> (Vec<Upload>, Vec<Oid>) {
         let alone = Upload { oid: asked.oid, size: asked.size, path: path.to_owned(), previous: None };
+        if self.one_of_many {
+            return (vec![alone], vec![]);
+        }
         let Some(pointers) = self.certain(asked.oid).unwrap_or_default() else {
             return (vec![alone], self.everything().unwrap_or_default());
         };
@@ -133,8 +150,9 @@ impl Pusher {
         let objects = &self.session.objects;
         let holds = |range: &[TreePointer]| range.iter().any(|found| found.pointer.oid == asked);
         if asker::pushes_all() {
-            let tips: Vec<_> = objects.tips()?.iter().map(|tip| tip.commit).collect();
-            return Ok(Some(objects.pointers_in_history(&tips)?).filter(|range| holds(range)));
+            return Ok(
+                Some(objects.pointers_in_history(&objects.local_tips()?)?).filter(|range| holds(range))
+            );
         }
         let known = objects.remote_tips(&self.remote)?;
         let mut common: Option<Vec<TreePointer>> = None;
@@ -142,9 +160,6 @@ impl Pusher {
             let range = objects.outgoing(&[tip.commit], &known)?;
             if !holds(&range) {
                 continue;
-            }
-            if tip.name == "HEAD" {
-                return Ok(Some(range));
             }
             common = Some(match common {
                 None => range,

@@ -41,7 +41,7 @@ pub struct FsckArgs {
 /// Verifies and reports.
 pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let mut catalog = stores::chosen(args.store.as_deref(), &context.dir)?;
-    let total = catalog.state().packs().values().map(|info| info.size).sum();
+    let total = catalog.state().packs().values().map(|info| info.size).fold(0, u64::saturating_add);
     let bar = Bar::new("verifying", total, context.ui.is_quiet());
     let findings = verify(&catalog, args.data, &bar)?;
     bar.finish();

@@ -110,20 +110,31 @@ fn our_step(
     refs: &[u8],
     context: &Context,
 ) -> Result<Option<NamedTempFile>, CommandError> {
-    // `git datamon push` has done it already.
-    let done = std::env::var_os(RECEIPT_ENV).is_some();
-    if done || skipped() || Strictness::of(repo) == Strictness::Off {
+    if skipped() || Strictness::of(repo) == Strictness::Off {
         return Ok(None);
     }
     if repo.store_url(remote, Operation::Upload)?.is_none() {
-        return Ok(None);
+        // `lfs.pushurl` in a committed file would lead git-lfs past the store without a word.
+        return match repo.pinned_store()? {
+            None => Ok(None),
+            Some(pin) => Err(CommandError::new(
+                Kind::Conflict,
+                format!("this clone is pinned to {}, but its uploads would go elsewhere", pin.url),
+            )
+            .hint("look for lfs.pushurl in .lfsconfig and in `git config --list --show-origin`")),
+        };
     }
     let pushed = PushedRef::parse_all(refs).map_err(|e| CommandError::new(Kind::Failed, e.to_string()))?;
     let pointers = repo.objects()?.outgoing_of_push(remote, &pushed)?;
     if pointers.is_empty() {
         return Ok(None);
     }
-    send(Pusher::open(&context.dir, remote)?, pointers, context)
+    let pusher = Pusher::open(&context.dir, remote, false)?;
+    // `git datamon push` may have done it already, for all of it or for what there was then.
+    if pointers.iter().all(|found| found.pointer.size == 0 || pusher.has(&found.pointer.oid)) {
+        return Ok(None);
+    }
+    send(pusher, pointers, context)
 }
 
 /// Upload `pointers` and prove that the store has every one of them. Gives the receipt for the agent, if there was anything.
@@ -135,7 +146,7 @@ pub fn send(
     if pointers.is_empty() {
         return Ok(None);
     }
-    let total = pointers.iter().map(|found| found.pointer.size).sum();
+    let total = pointers.iter().map(|found| found.pointer.size).fold(0, u64::saturating_add);
     let bar = Bar::new("uploading", total, context.ui.is_quiet());
     let uploaded = pusher.push_all(&pointers, &bar)?;
     bar.finish();

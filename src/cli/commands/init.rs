@@ -59,7 +59,8 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
     let committed = repo.committed_store()?;
     let url = agreed(wanted.as_deref(), committed.as_ref(), &repo)?;
     // A store that only the repository names may be a stranger's: opening it is safe, trusting it is for the user to say.
-    let named_by_user = wanted.is_some() || committed.is_none();
+    // A pin may come from the repository too: the first download pins what `.lfsconfig` names.
+    let named_by_user = wanted.is_some() || (committed.is_none() && repo.pinned_store()?.is_none());
 
     let mut found = if named_by_user { stores::prepare(&url)? } else { stores::find(&url)? };
     context.ui.done(&format!("store   {}", stores::shown(&found)));

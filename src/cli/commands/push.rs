@@ -51,11 +51,11 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
         None => default_remote(&repo),
     };
     let pushed = pushed_refs(&git, &args.words())?;
-    let pusher = Pusher::open(&context.dir, &remote)?;
+    let pusher = Pusher::open(&context.dir, &remote, false)?;
     let pointers = pusher.session().objects.outgoing_of_push(&remote, &pushed)?;
     if args.dry_run {
         let (files, known) = pusher.preview(pointers)?;
-        let total = files.iter().map(|file| file.size).sum();
+        let total = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
         context.ui.fact(&format!("{} files, {}; the store has {known} of them", files.len(), bytes(total)));
         return Ok(ExitCode::SUCCESS);
     }

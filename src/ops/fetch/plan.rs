@@ -45,7 +45,7 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut group = Group::default();
     for (at, file) in files.iter().enumerate() {
-        let cost: u64 = file.terms.iter().map(term_cost).sum();
+        let cost = file.terms.iter().map(term_cost).fold(0, u64::saturating_add);
         let alone = cost > GROUP_COST || file.terms.iter().any(is_long);
         if alone {
             group.close(&mut parts, true);
@@ -75,7 +75,7 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
 /// What would not fit into memory at once, stored or decoded, is read and decoded as a stream: a few stored bytes may declare
 /// any number of raw ones.
 fn is_long(term: &Term) -> bool {
-    term.stored > MAX_READ || term.raw > GROUP_COST
+    term.stored > MAX_READ || (term.repeat == 1 && term_cost(term) > GROUP_COST)
 }
 
 fn term_cost(term: &Term) -> u64 {
@@ -97,7 +97,8 @@ impl Group {
     /// counted once.
     fn with(&self, term: &Term) -> (u64, u64) {
         let shared = self.frames.contains(&(term.pack, term.offset));
-        let (frame, stored) = if shared { (0, 0) } else { (FRAME_COST, term.stored) };
+        let frame = FRAME_COST.max(u64::from(term.skip));
+        let (frame, stored) = if shared { (0, 0) } else { (frame, term.stored) };
         (self.cost.saturating_add(term.raw).saturating_add(frame), self.stored.saturating_add(stored))
     }
 
@@ -147,7 +148,8 @@ pub fn reads(part: &Part) -> Vec<(PackId, Range<u64>)> {
         Part::Long(Slice { term, .. }) => {
             let end = term.offset.saturating_add(term.stored);
             let pieces = (term.offset..end).step_by(MAX_READ as usize);
-            let once: Vec<_> = pieces.map(|at| (term.pack, at..end.min(at + MAX_READ))).collect();
+            let once: Vec<_> =
+                pieces.map(|at| (term.pack, at..end.min(at.saturating_add(MAX_READ)))).collect();
             once.iter().cycle().take(once.len() * term.repeat as usize).cloned().collect()
         }
     }

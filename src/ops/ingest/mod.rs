@@ -31,6 +31,10 @@ use crate::pack::{Pack, PackInfo, Term};
 use crate::progress::Progress;
 use crate::store::{Store, StoreError};
 
+/// A file of more pieces borrows no further one: a recipe must stay far below the largest frame, and what is written in order
+/// is read in order.
+const MAX_RUNS: usize = 100_000;
+
 /// A file to take in.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -54,18 +58,6 @@ pub enum SourceError {
         path: String,
         /// Why.
         source: std::io::Error,
-    },
-    /// The store has it, with another length than was asked for.
-    #[error(
-        "{oid} has {stored} bytes in the store and {asked} by its pointer: the pointer was edited; restore it with `git restore`"
-    )]
-    Size {
-        /// The file.
-        oid: Oid,
-        /// Its length in the store, bytes.
-        stored: u64,
-        /// Its length as asked, bytes.
-        asked: u64,
     },
     /// Its bytes are not those of its name.
     #[error(
@@ -242,7 +234,8 @@ impl<'a> Work<'a> {
         let mut at = 0;
         for (id, raw) in chunks {
             let end = at + *raw as usize;
-            let place = self.index.find(id, *raw).unwrap_or_else(|| {
+            let known = self.index.find(id, *raw).filter(|_| open.runs.len() < MAX_RUNS);
+            let place = known.unwrap_or_else(|| {
                 let place = self.sink.add(*id, &bytes[at..end]);
                 self.index.insert(*id, place);
                 place

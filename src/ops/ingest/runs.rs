@@ -25,6 +25,11 @@ struct Run {
 pub struct Runs(Vec<Run>);
 
 impl Runs {
+    /// How many runs there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next chunk of the file lies there. `own_raw` gives the raw length of an own frame, `None` while it is open.
     pub fn push(&mut self, place: Place, own_raw: impl Fn(u32) -> Option<u32>) {
         if let Some(run) = self.0.last_mut() {
