@@ -77,11 +77,11 @@ fn check_log(catalog: &Catalog, listed: &[Listed], findings: &mut Findings) -> R
     for seq in there.iter().copied().chain([head + 1]) {
         if seq > next {
             lost = true;
-            findings.problem(format!(
-                "log entries from {} up to {} are missing",
-                key::log(next),
-                key::log(seq - 1)
-            ));
+            let first = key::log(next);
+            findings.problem(match seq - next {
+                1 => format!("log entry {first} is missing"),
+                _ => format!("log entries from {first} up to {} are missing", key::log(seq - 1)),
+            });
         }
         next = next.max(seq + 1);
     }

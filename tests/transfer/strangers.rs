@@ -11,6 +11,9 @@ use super::{
 each_git_lfs!(
     an_upload_to_a_store_that_only_the_repository_names_waits_for_a_word,
     a_committed_url_that_moved_is_not_followed_silently,
+    a_committed_pushurl_leads_no_upload_past_the_pin,
+    a_pin_that_a_download_made_is_no_word_of_the_user,
+    a_receipt_of_another_push_proves_nothing,
     other_keys_of_lfsconfig_do_nothing,
     urls_nobody_would_write_are_refused,
     without_the_install_the_clone_says_so_and_can_be_repaired,
@@ -65,6 +68,57 @@ fn a_committed_url_that_moved_is_not_followed_silently(machine: Machine) {
     trust(&clone);
     clone.push("origin", "main");
     assert_eq!((team.entries(), super::entries(&elsewhere)), (3, 4));
+}
+
+fn a_committed_pushurl_leads_no_upload_past_the_pin(machine: Machine) {
+    let team = Team::pushed(machine);
+    let evil = team.env.init_bare("evil.git");
+    let other = team.env.root().join("other");
+    let other = other.to_str().unwrap();
+    team.env.init("another");
+    run(team.env.command("git").args(["-C", "another", "datamon", "-q", "init", "--store", other]));
+    let store = team.store.display();
+    // A store the user trusts for something else, and a place that is no store of ours at all.
+    for elsewhere in [format!("datamon::file://{other}"), format!("file://{}", evil.dir().display())] {
+        let before = team.entries();
+        commit_lfsconfig(
+            &team.repo,
+            &format!("[lfs]\n\turl = datamon::file://{store}\n\tpushurl = {elsewhere}\n"),
+        );
+        change(&team.repo, "data", &file("new.bin", before as u64 + elsewhere.len() as u64, 30_000));
+        let said = git_fails(&team.repo, &["push", "-q", "origin", "main"]);
+        line_with(&said, "pinned to");
+        assert_eq!((team.entries(), evil.lfs_objects().len()), (before, 0), "{elsewhere}");
+        assert_eq!(super::entries(std::path::Path::new(other)), 2, "{elsewhere}");
+    }
+}
+
+fn a_pin_that_a_download_made_is_no_word_of_the_user(machine: Machine) {
+    let team = Team::pushed(machine);
+    let clone = team.clone_elsewhere(machine);
+    assert!(clone.git(["config", "--local", "lfs.url"]).text().starts_with("datamon::"));
+    clone.git(["rm", "-q", ".lfsconfig"]);
+    clone.commit("no .lfsconfig");
+    clone.git(["datamon", "-q", "init"]);
+    change(&clone, "second", &files(2));
+    assert!(git_fails(&clone, &["push", "origin", "main"]).contains("git datamon trust"));
+}
+
+fn a_receipt_of_another_push_proves_nothing(machine: Machine) {
+    let team = Team::pushed(machine);
+    let oid = super::oid(b"nobody has this");
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 15\n");
+    team.repo.write("ghost.bin", pointer);
+    team.repo.add(".");
+    team.repo.commit("a ghost");
+    team.repo.git(["config", "lfs.allowincompletepush", "true"]);
+    for receipt in ["", "/nonexistent/receipt"] {
+        let mut push = team.env.command("git");
+        push.current_dir(team.repo.dir())
+            .env("DATAMON_RECEIPT", receipt)
+            .args(["push", "-q", "origin", "main"]);
+        assert!(run_failing(&mut push).stderr.contains("neither on this machine nor in the store"));
+    }
 }
 
 fn other_keys_of_lfsconfig_do_nothing(machine: Machine) {

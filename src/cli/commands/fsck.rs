@@ -90,10 +90,12 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
         context.ui.done(&format!("ok    {what}"));
     } else {
         context.ui.fact(&format!("{} problems in {what}", findings.problems.len()));
-        context.ui.hint(
+        context.ui.hint(if findings.bad_packs.is_empty() {
+            "restore the objects named above from a backup of the store, under their names"
+        } else {
             "pushes from this machine now store anew what those packs held: in a clone that has the files, \
-             run `git datamon fsck --data`, then `git lfs push --all <remote>`",
-        );
+             run `git datamon fsck --data`, then `git lfs push --all <remote>`"
+        });
     }
 }
 
