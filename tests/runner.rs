@@ -6,6 +6,7 @@
 mod architecture;
 mod cli;
 mod durability;
+mod golden;
 mod independent_reader;
 mod memory;
 mod models;
