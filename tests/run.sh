@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and is missing, then runs all of them. Needs git and cargo; the rest comes from the
-# distribution (apt-get, as root or through sudo) and from crates.io. With everything there, it needs no network.
+# distribution (apt-get, as root or through sudo) and through cargo. With everything there, it needs no network.
 #
 # DATAMON_TEST_GIT_LFS_2 names a second git-lfs; without it one is fetched. DATAMON_TEST_RUNNER=cargo does without nextest.
 set -eu
