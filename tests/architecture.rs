@@ -31,7 +31,7 @@ const EDGES: [(&str, &str); 2] = [
 ];
 
 /// Words that may stand in the code of the given rooms only.
-const ONLY_IN: [(&str, &[&str]); 15] = [
+const ONLY_IN: [(&str, &[&str]); 16] = [
     ("gix", &["git"]),
     ("toml_edit", &["git"]),
     (RUNS_PROGRAMS, &["git"]),
@@ -42,6 +42,7 @@ const ONLY_IN: [(&str, &[&str]); 15] = [
     ("fastcdc", &["chunk"]),
     ("zerocopy", &["pack"]),
     ("twox_hash", &["pack"]),
+    ("rustix", &["ops"]),
     ("rmp_serde", &["table", "catalog", "ops"]),
     ("lfs_agent", &["transfer", "cli"]),
     ("clap", &["cli"]),

@@ -24,6 +24,9 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, RepoId};
 use crate::progress::Progress;
 
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 /// What a file looks like from outside; equal looks mean equal bytes if the change is older than the look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Look {
@@ -36,13 +39,22 @@ struct Look {
 
 impl Look {
     fn of(meta: &fs::Metadata) -> Look {
-        let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+        let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(SECOND).saturating_add(nanos);
         Look {
             size: meta.size(),
             inode: meta.ino(),
             modified: nanos(meta.mtime(), meta.mtime_nsec()),
             changed: nanos(meta.ctime(), meta.ctime_nsec()),
         }
+    }
+
+    /// Whether a change after the `looked` moment would have shown. Clocks of file systems tick: a file that changed twice in
+    /// one tick looks the same both times.
+    fn is_settled(&self, looked: i64) -> bool {
+        let newest = self.modified.max(self.changed);
+        // Linux ticks at least every 10 ms; who stores whole seconds may round to even ones.
+        let tick = if newest % SECOND == 0 { 2 * SECOND } else { SECOND / 20 };
+        newest.saturating_add(tick) < looked
     }
 }
 
@@ -169,9 +181,7 @@ pub fn upload_tree(
         let (mut oid, mut earlier) = (None, None);
         if let Some(Entry::File { look: then, oid: was, .. }) = before.get(&name[..]) {
             earlier = Some(*was);
-            // A change in the very moment of the last look may have come after the read.
-            let settled = look.modified.max(look.changed) < previous.looked;
-            oid = earlier.filter(|_| *then == look && settled);
+            oid = earlier.filter(|_| *then == look && look.is_settled(previous.looked));
         }
         let unread = Oid::from_bytes([0; 32]);
         let entry = Entry::File { look, executable, oid: oid.unwrap_or(unread), size: look.size };
@@ -241,4 +251,90 @@ pub fn download_tree(
         fs::set_permissions(&path, executable).map_err(|e| failed(&path, e))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use crate::catalog::Journal;
+    use crate::progress::Silent;
+    use crate::store::{Store, StoreUrl};
+
+    fn catalog(name: &str) -> Catalog {
+        let url = StoreUrl::parse(&format!("memory:tree-{name}")).expect("a URL");
+        let store = Store::open(&url).expect("memory");
+        Catalog::create(store, Cache::none(), Journal::none()).expect("a new store")
+    }
+
+    fn listing(folder: &Path) -> Vec<(PathBuf, Vec<u8>, bool)> {
+        let mut found = Vec::new();
+        walk(folder, &mut found).expect("walks");
+        let read = |(path, meta): (PathBuf, fs::Metadata)| {
+            let bytes = if meta.is_symlink() {
+                fs::read_link(&path).expect("a link").into_os_string().into_vec()
+            } else {
+                fs::read(&path).expect("readable")
+            };
+            let name = path.strip_prefix(folder).expect("below").to_owned();
+            (name, bytes, meta.is_file() && meta.mode() & 0o111 != 0)
+        };
+        found.into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn a_tree_comes_back_and_what_is_untouched_is_not_read_again() {
+        let (folder, mut catalog) = (tempfile::tempdir().expect("a directory"), catalog("back"));
+        let (data, repo) = (folder.path().join("data"), RepoId::NIL);
+        fs::create_dir_all(data.join("a/b")).expect("made");
+        fs::write(data.join("a/b/large"), vec![7; 3 << 20]).expect("written");
+        fs::write(data.join("a/empty"), b"").expect("written");
+        fs::write(data.join("twice"), b"the same").expect("written");
+        fs::write(data.join(std::ffi::OsStr::from_bytes(b"not utf-8 \xff")), b"the same").expect("written");
+        fs::write(data.join("run"), b"#!/bin/sh\n").expect("written");
+        fs::set_permissions(data.join("run"), fs::Permissions::from_mode(0o755)).expect("set");
+        symlink("a/b/large", data.join("link")).expect("made");
+        let upload = |catalog: &mut Catalog, previous: &Tree| {
+            upload_tree(catalog, repo, &data, previous, &Silent).expect("uploads")
+        };
+        let (first, stats) = upload(&mut catalog, &Tree::default());
+        assert_eq!((first.len(), stats.files, stats.known), (6, 5, 0));
+
+        // What changed in the moment of the look is read again, so the look is moved on.
+        let settled = Tree { looked: i64::MAX, ..Tree::decode(&first.encode()).expect("decodes") };
+        fs::write(data.join("twice"), b"no longer").expect("written");
+        let (second, stats) = upload(&mut catalog, &settled);
+        assert_eq!((stats.files, stats.known), (5, 4));
+        assert_eq!(upload(&mut catalog, &first).1.known, 0, "every change is as young as the look");
+        let out = folder.path().join("out");
+        fs::create_dir(&out).expect("made");
+        download_tree(&mut catalog, repo, &second, &out, &Silent).expect("downloads");
+        assert_eq!(listing(&out), listing(&data));
+    }
+
+    #[test]
+    fn a_list_that_leads_outside_is_refused() {
+        let link = Entry::Symlink { target: b"x".to_vec() };
+        for name in ["../x", "/x", "", "a/../../x", "."] {
+            let tree = Tree { looked: 0, entries: vec![(name.as_bytes().to_vec(), link.clone())] };
+            assert!(Tree::decode(&tree.encode()).is_err(), "{name}");
+        }
+        assert!(Tree::decode(b"anything").is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_told_and_nothing_is_promised_for_it() {
+        let (folder, mut catalog) = (tempfile::tempdir().expect("a directory"), catalog("gone"));
+        fs::write(folder.path().join("there"), b"some bytes").expect("written");
+        let (mut tree, _) = upload_tree(&mut catalog, RepoId::NIL, folder.path(), &Tree::default(), &Silent)
+            .expect("uploads");
+        if let Entry::File { oid, .. } = &mut tree.entries[0].1 {
+            *oid = Oid::from_bytes([1; 32]);
+        }
+        let out = tempfile::tempdir().expect("a directory");
+        let error =
+            download_tree(&mut catalog, RepoId::NIL, &tree, out.path(), &Silent).expect_err("missing");
+        assert!(matches!(error, TreeError::NotHere(NotHere::Missing { .. })), "{error}");
+        assert_eq!(listing(out.path()), []);
+    }
 }

@@ -11,6 +11,8 @@ use super::decode::Run;
 use super::{FetchError, Wanted};
 use crate::id::Oid;
 
+/// A file of at least this many bytes gets its place on the disk at once; its length still says how much was written.
+const PREALLOCATE: u64 = 4 << 20;
 /// From this many bytes on they are hashed on one core while another writes them.
 const BESIDE: u64 = 512 << 10;
 
@@ -34,6 +36,10 @@ impl Sink {
             .open(&wanted.path)
             .map_err(|source| FetchError::write(&wanted.path, source))?;
         let (path, oid, size) = (wanted.path.clone(), wanted.oid, wanted.size);
+        if size >= PREALLOCATE {
+            // Where the file system cannot, the file grows as it is written. Missing space is told by the first write.
+            let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size);
+        }
         Ok(Sink { path, file, sha: Sha256::new(), oid, size, written: 0, verified: false })
     }
 

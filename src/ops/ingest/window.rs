@@ -11,7 +11,9 @@ use std::time::Instant;
 use super::Source;
 
 /// Bytes read into one window.
-pub const WINDOW: usize = 8 << 20;
+pub const WINDOW: usize = 4 << 20;
+/// Files begun in one session.
+const SESSION_FILES: usize = 1 << 16;
 /// Room before them for the uncut end of the window before; no chunk is longer (`Sizes::valid`).
 pub const HEADROOM: usize = 1 << 20;
 
@@ -65,7 +67,8 @@ pub fn read_all(sources: &[Source], windows: &SyncSender<Window>, empty: &Receiv
     let mut window = Window::new(empty);
     for (at, source) in sources.iter().enumerate() {
         // A session that goes on for ever would meet a floor that rose above it; what is done is committed first (R15).
-        if at > 0 && Instant::now() >= until {
+        // So would the recipes in memory grow with their number.
+        if at > 0 && (at >= SESSION_FILES || Instant::now() >= until) {
             window.left = Some(at);
             break;
         }
