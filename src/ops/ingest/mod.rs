@@ -31,10 +31,6 @@ use crate::pack::{Pack, PackInfo, Term};
 use crate::progress::Progress;
 use crate::store::{Store, StoreError};
 
-/// A file of more pieces borrows no further one: a recipe must stay far below the largest frame, and what is written in order
-/// is read in order.
-const MAX_RUNS: usize = 100_000;
-
 /// A file to take in.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -275,7 +271,8 @@ impl<'a> Work<'a> {
         let mut at = 0;
         for (id, raw) in chunks {
             let end = at + *raw as usize;
-            let known = self.index.find(id, *raw).filter(|_| open.runs.len() < MAX_RUNS);
+            let known =
+                self.index.find(id, *raw).filter(|place| open.runs.takes(place, |f| self.sink.raw_of(f)));
             let place = known.unwrap_or_else(|| {
                 let place = self.sink.add(*id, &bytes[at..end]);
                 self.index.insert(*id, place);

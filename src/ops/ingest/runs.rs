@@ -6,6 +6,13 @@
 use super::index::{FramePlace, Place};
 use crate::pack::{Blob, Term};
 
+/// Runs that any file may have.
+const FREE_RUNS: u64 = 64;
+/// Further runs a file may have for each MiB of it (ADR 7 has the figures).
+const RUNS_PER_MIB: u64 = 32;
+/// No file has more: a recipe must stay far below the largest frame.
+const MAX_RUNS: u64 = 100_000;
+
 /// A run of bytes of one file. `first` and `last` are the frames it begins and ends in.
 #[derive(Debug, Clone, Copy)]
 struct Run {
@@ -22,17 +29,27 @@ struct Run {
 
 /// The runs of one file, growing chunk by chunk.
 #[derive(Debug, Default)]
-pub struct Runs(Vec<Run>);
+pub struct Runs {
+    runs: Vec<Run>,
+    /// Bytes of the file so far.
+    bytes: u64,
+}
 
 impl Runs {
-    /// How many runs there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
+    /// Whether the next chunk may be borrowed from there. What goes on with the run in hand always may; a new run only while
+    /// the file has no more than [`FREE_RUNS`] and [`RUNS_PER_MIB`] of them, since each is another place to read from. Beyond,
+    /// the chunk is stored once more, and the file is in one piece there.
+    pub fn takes(&self, place: &Place, own_raw: impl Fn(u32) -> Option<u32>) -> bool {
+        let most = FREE_RUNS.saturating_add((self.bytes >> 20).saturating_mul(RUNS_PER_MIB)).min(MAX_RUNS);
+        let goes_on =
+            |run: &Run| run.single == Some(*place) || (run.repeat == 1 && follows(run, place, own_raw));
+        (self.runs.len() as u64) < most || self.runs.last().is_some_and(goes_on)
     }
 
     /// The next chunk of the file lies there. `own_raw` gives the raw length of an own frame, `None` while it is open.
     pub fn push(&mut self, place: Place, own_raw: impl Fn(u32) -> Option<u32>) {
-        if let Some(run) = self.0.last_mut() {
+        self.bytes += u64::from(place.raw);
+        if let Some(run) = self.runs.last_mut() {
             if run.single == Some(place) && run.repeat < u32::MAX {
                 run.repeat += 1;
                 return;
@@ -47,7 +64,7 @@ impl Runs {
         }
         let end = place.start + place.raw;
         let (skip, raw) = (place.start, u64::from(place.raw));
-        self.0.push(Run {
+        self.runs.push(Run {
             first: place.frame,
             last: place.frame,
             skip,
@@ -60,8 +77,8 @@ impl Runs {
 
     /// The terms, once every own frame has its place: `own` gives it and the frame's raw length.
     pub fn terms(&self, own: impl Fn(u32) -> (Blob, u32)) -> Vec<Term> {
-        let mut terms = Vec::with_capacity(self.0.len());
-        for run in &self.0 {
+        let mut terms = Vec::with_capacity(self.runs.len());
+        for run in &self.runs {
             match (run.first, run.last) {
                 (FramePlace::Known { pack, offset, .. }, FramePlace::Known { offset: last, stored, .. }) => {
                     let stored = last + u64::from(stored) - offset;
@@ -169,5 +186,34 @@ mod tests {
     fn a_jump_begins_a_term() {
         assert_eq!(terms(&[own(0, 0, 10), own(0, 20, 10), own(1, 0, 10)]).len(), 2);
         assert_eq!(terms(&[own(0, 0, 10), own(1, 0, 10)]).len(), 2);
+    }
+
+    #[test]
+    fn a_file_scattered_over_a_pack_is_stored_anew_where_it_would_fall_to_pieces() {
+        let mut runs = Runs::default();
+        let (mut borrowed, mut own_end) = (0, 0);
+        for n in 0..64 * 64 {
+            // Every chunk of 16 KiB is known, and none lies behind the one before.
+            let known = own(1_000_000 - 2 * n, 0, 16 << 10);
+            if runs.takes(&known, |_| None) {
+                borrowed += 1;
+                runs.push(known, |_| None);
+            } else {
+                runs.push(own(0, own_end, 16 << 10), |_| None);
+                own_end += 16 << 10;
+            }
+        }
+        let most = FREE_RUNS + 64 * RUNS_PER_MIB;
+        assert!(runs.runs.len() as u64 <= most + most / 2, "{} runs", runs.runs.len());
+        assert!(borrowed > 64 * RUNS_PER_MIB / 2, "{borrowed} borrowed");
+
+        // In order it is one run, however long.
+        let mut runs = Runs::default();
+        for n in 0..64 * 64 {
+            let known = own(0, n * (16 << 10), 16 << 10);
+            assert!(runs.takes(&known, |_| None));
+            runs.push(known, |_| None);
+        }
+        assert_eq!(runs.runs.len(), 1);
     }
 }
