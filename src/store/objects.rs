@@ -21,6 +21,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .expect("a thread can be started")
 });
 
+/// No object that git-datamon writes is larger, bytes.
+const LARGEST: u64 = 128 << 20;
+
 /// A backend of the `object_store` crate.
 #[derive(Debug)]
 pub struct Objects(Arc<dyn ObjectStore>);
@@ -78,7 +81,19 @@ impl Backend for Objects {
     fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
         let path = path(key)?;
         let options = GetOptions { range: range.map(Into::into), ..GetOptions::default() };
-        found(RUNTIME.block_on(async { self.0.get_opts(&path, options).await?.bytes().await }))
+        RUNTIME.block_on(async {
+            let Some(answer) = found(self.0.get_opts(&path, options).await)? else { return Ok(None) };
+            // Whoever can write into the store chooses its lengths, and this one is read into memory.
+            match answer.range.end - answer.range.start {
+                length if length <= LARGEST => found(answer.bytes().await),
+                length => Err(BackendError {
+                    failure: Failure::Unsupported,
+                    message: format!(
+                        "it has {length} bytes, and no object of a store has more than {LARGEST}"
+                    ),
+                }),
+            }
+        })
     }
 
     fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
@@ -114,5 +129,23 @@ impl Backend for Objects {
     fn delete(&self, key: &str) -> Result<(), BackendError> {
         let path = path(key)?;
         found(RUNTIME.block_on(self.0.delete(&path))).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::local::LocalFileSystem;
+
+    use super::*;
+
+    #[test]
+    fn an_object_larger_than_any_is_not_read_into_memory() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let file = std::fs::File::create(folder.path().join("huge")).expect("made");
+        file.set_len(1 << 40).expect("a sparse file");
+        let backend = Objects::new(LocalFileSystem::new_with_prefix(folder.path()).expect("a directory"));
+        let error = backend.get("huge", None).expect_err("a tebibyte").to_string();
+        assert!(error.contains("1099511627776"), "{error}");
+        assert_eq!(backend.get("huge", Some(5..8)).expect("a range of it").as_deref(), Some(&[0, 0, 0][..]));
     }
 }
