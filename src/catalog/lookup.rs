@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::change::TableKind;
 use super::log::{Catalog, CatalogError};
 use super::state::Run;
-use crate::id::{Oid, PackId, PackKind, RepoId};
+use crate::id::{Oid, PackId, PackKind, Prefix, RepoId};
 use crate::pack::{Footer, Term, decode_exact, read_footer};
 use crate::store::key;
 use crate::table::{BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, read_frame};
@@ -28,8 +29,13 @@ impl Catalog {
                 take(row);
             }
         }
-        for segment in self.state.segments().values() {
-            let found = match find_rows(&self.store, &self.cache, &segment.at.fence, &sorted) {
+        for segment in self.state.table(TableKind::Files) {
+            let covered = |oid: &&Oid| segment.at.covers(Prefix::from(*oid));
+            let asked: Vec<Oid> = sorted.iter().filter(covered).copied().collect();
+            if asked.is_empty() {
+                continue;
+            }
+            let found = match find_rows(&self.store, &self.cache, &segment.at.fence, &asked) {
                 Ok(found) => found,
                 // `fsck` has found it damaged: what only it knows counts as missing, and is stored anew by who has it.
                 Err(_) if self.suspects.has(segment.at.fence.pack) => continue,

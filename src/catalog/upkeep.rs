@@ -26,12 +26,8 @@ impl Catalog {
         let covers = self.head.seq();
         let mut pack = PackWriter::new(PackKind::Meta);
         let mut rows = self.inline_rows()?;
-        let segment = (!rows.is_empty()).then(|| SegmentRef {
-            pack: pack.id(),
-            rows: rows.len() as u64,
-            fence: write_segment(&mut pack, &mut rows),
-            table: TableKind::Files,
-        });
+        let segment = (!rows.is_empty())
+            .then(|| SegmentRef::new(TableKind::Files, &write_segment(&mut pack, &mut rows)));
         let newest = self.state.checkpoint();
         let (mut blobs, write) =
             checkpoint::changed(newest.map(|(_, it)| it), checkpoint::encode(&self.state, segment.as_ref()));

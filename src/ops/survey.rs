@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::receipt::UploadStats;
+use crate::catalog::change::TableKind;
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, PackKind};
 use crate::store::{Counts, key};
@@ -77,7 +78,7 @@ pub fn live_rows(catalog: &Catalog) -> Result<Vec<Row>, CatalogError> {
         }
     };
     catalog.inline_rows()?.into_iter().for_each(&mut take);
-    for segment in catalog.state().segments().values() {
+    for segment in catalog.state().table(TableKind::Files) {
         for mut row in all_rows(catalog.store(), catalog.cache(), &segment.at.fence, segment.at.rows)? {
             if row.born == 0 {
                 row.born = segment.born;

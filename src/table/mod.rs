@@ -4,4 +4,6 @@ mod row;
 mod segment;
 
 pub use row::{BadBlock, INLINE_TERMS, Recipe, Row, decode_rows, decode_terms, encode_rows, encode_terms};
-pub use segment::{SEGMENT_ROWS, TableError, all_rows, find_rows, read_frame, read_frames, write_segment};
+pub use segment::{
+    SEGMENT_ROWS, TableError, Written, all_rows, find_rows, read_frame, read_frames, write_segment,
+};

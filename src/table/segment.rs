@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::{BadBlock, Row, decode_rows, encode_rows};
 use crate::cache::Cache;
-use crate::id::{Oid, PackId, PackKind};
+use crate::id::{Oid, PackId, PackKind, Prefix};
 use crate::pack::{Blob, Frame, PackError, PackWriter, decode_exact, plan};
 use crate::store::{Store, StoreError, key};
 
@@ -45,9 +45,23 @@ fn bad(pack: PackId, source: BadBlock) -> TableError {
 #[derive(Serialize, Deserialize)]
 struct Block(Oid, u64, u32);
 
-/// Write `rows` (sorted here) as one segment into `pack`. Gives its fence, which names it.
-pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Blob {
+/// A segment that was written: what the log says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Its fence, which names it.
+    pub fence: Blob,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The key of its first row.
+    pub first: Prefix,
+    /// The key of its last row.
+    pub last: Prefix,
+}
+
+/// Write `rows` (sorted here; at least one) as one segment into `pack`.
+pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Written {
     rows.sort_by_key(|row| (row.key(), row.born));
+    let [first, last] = [rows.first(), rows.last()].map(|row| Prefix::from(&row.expect("some rows").oid));
     let blocks: Vec<Block> = rows
         .chunks(BLOCK_ROWS)
         .map(|rows| {
@@ -56,7 +70,7 @@ pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Blob {
         })
         .collect();
     let fence = rmp_serde::to_vec(&blocks).expect("plain values always encode");
-    pack.add(&Frame::encode(fence), vec![])
+    Written { fence: pack.add(&Frame::encode(fence), vec![]), rows: rows.len() as u64, first, last }
 }
 
 /// A metadata frame, from the cache or by one range GET.
@@ -179,7 +193,7 @@ mod tests {
         let store = Store::open(&StoreUrl::parse("memory:segment").expect("a URL")).expect("memory");
         let mut rows: Vec<Row> = (0..3000).flat_map(|n| [row(n, 1), row(n, 2)]).collect();
         let mut pack = PackWriter::new(PackKind::Meta);
-        let segment = write_segment(&mut pack, &mut rows);
+        let segment = write_segment(&mut pack, &mut rows).fence;
         pack.finish().put(&store).expect("written");
 
         let before = store.requests();
@@ -202,7 +216,7 @@ mod tests {
             .chain([row(2, 0)])
             .collect();
         let mut pack = PackWriter::new(PackKind::Meta);
-        let segment = write_segment(&mut pack, &mut rows);
+        let segment = write_segment(&mut pack, &mut rows).fence;
         pack.finish().put(&store).expect("written");
         assert_eq!(find_rows(&store, &Cache::none(), &segment, &[oid(1)]).expect("reads").len(), 900);
     }

@@ -20,9 +20,9 @@ use datamon::catalog::change::{BundleRef, Push, SegmentRef, TableKind};
 use datamon::catalog::plan::{Mark, Merged, Named};
 use datamon::catalog::state::Run;
 use datamon::catalog::{Change, ChangeRecord, Remedy, Rule, Rules};
-use datamon::id::{BundleId, Oid, RepoId};
+use datamon::id::{BundleId, Oid, Prefix, RepoId};
 use datamon::pack::Blob;
-use datamon::table::{Recipe, Row};
+use datamon::table::{Recipe, Row, Written};
 
 use super::explore::{Model, Outcome, explore};
 use super::world::{LogId, World, adding, frame, number, oid, repo, row};
@@ -107,7 +107,8 @@ pub fn own(i: usize, round: u8, what: char) -> u8 {
 
 /// The segment in a pack.
 pub fn segment(n: u8) -> SegmentRef {
-    SegmentRef { pack: frame(n).pack, fence: frame(n), rows: 1, table: TableKind::Files }
+    let written = Written { fence: frame(n), rows: 1, first: Prefix::MIN, last: Prefix::MAX };
+    SegmentRef::new(TableKind::Files, &written)
 }
 
 pub fn push(repo: RepoId, segments: Vec<SegmentRef>, bundles: Vec<BundleRef>) -> Change {
