@@ -91,6 +91,8 @@ pub enum TableKind {
 pub struct SegmentRef {
     /// The meta pack with the blocks.
     pub pack: PackId,
+    /// Where the first block begins in the pack; blocks and fence lie together, the fence last.
+    pub start: u64,
     /// The fence that leads to the blocks; it is also what names the segment.
     pub fence: Blob,
     /// How many rows the segment holds.
@@ -113,8 +115,8 @@ fn is_zero(shift: &u8) -> bool {
 impl SegmentRef {
     /// What was written, as a segment of a table.
     pub fn new(table: TableKind, written: &Written) -> SegmentRef {
-        let &Written { fence, rows, first, last } = written;
-        SegmentRef { pack: fence.pack, fence, rows, table, first, last, shift: 0 }
+        let &Written { start, fence, rows, first, last } = written;
+        SegmentRef { pack: fence.pack, start, fence, rows, table, first, last, shift: 0 }
     }
 
     /// Whether the segment may have rows of this key.

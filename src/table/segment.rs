@@ -48,6 +48,8 @@ struct Block(Oid, u64, u32);
 /// A segment that was written: what the log says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
+    /// Where its first block begins in the pack; blocks and fence lie together, the fence last.
+    pub start: u64,
     /// Its fence, which names it.
     pub fence: Blob,
     /// How many rows it has.
@@ -62,6 +64,7 @@ pub struct Written {
 pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Written {
     rows.sort_by_key(|row| (row.key(), row.born));
     let [first, last] = [rows.first(), rows.last()].map(|row| Prefix::from(&row.expect("some rows").oid));
+    let start = pack.len() as u64;
     let blocks: Vec<Block> = rows
         .chunks(BLOCK_ROWS)
         .map(|rows| {
@@ -70,7 +73,8 @@ pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Written {
         })
         .collect();
     let fence = rmp_serde::to_vec(&blocks).expect("plain values always encode");
-    Written { fence: pack.add(&Frame::encode(fence), vec![]), rows: rows.len() as u64, first, last }
+    let fence = pack.add(&Frame::encode(fence), vec![]);
+    Written { start, fence, rows: rows.len() as u64, first, last }
 }
 
 /// A metadata frame, from the cache or by one range GET.

@@ -107,7 +107,7 @@ pub fn own(i: usize, round: u8, what: char) -> u8 {
 
 /// The segment in a pack.
 pub fn segment(n: u8) -> SegmentRef {
-    let written = Written { fence: frame(n), rows: 1, first: Prefix::MIN, last: Prefix::MAX };
+    let written = Written { start: 16, fence: frame(n), rows: 1, first: Prefix::MIN, last: Prefix::MAX };
     SegmentRef::new(TableKind::Files, &written)
 }
 

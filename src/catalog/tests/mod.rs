@@ -31,8 +31,8 @@ fn frame(n: u8) -> Blob {
 }
 
 fn segment(n: u8) -> SegmentRef {
-    let range = (Prefix::from_bytes([n; 8]), Prefix::from_bytes([n | 0xf0; 8]));
-    SegmentRef::new(TableKind::Files, &Written { fence: frame(n), rows: 3, first: range.0, last: range.1 })
+    let (first, last) = (Prefix::from_bytes([n; 8]), Prefix::from_bytes([n | 0xf0; 8]));
+    SegmentRef::new(TableKind::Files, &Written { start: 16, fence: frame(n), rows: 3, first, last })
 }
 
 /// A change that adds packs, with nothing random in it.
