@@ -119,6 +119,12 @@ impl SegmentRef {
         SegmentRef { pack: fence.pack, start, fence, rows, table, first, last, shift: 0 }
     }
 
+    /// Where it lies in its pack, and what is in it.
+    pub fn written(&self) -> Written {
+        let &SegmentRef { start, fence, rows, first, last, .. } = self;
+        Written { start, fence, rows, first, last }
+    }
+
     /// Whether the segment may have rows of this key.
     pub fn covers(&self, key: Prefix) -> bool {
         self.first <= key && key <= self.last

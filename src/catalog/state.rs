@@ -37,7 +37,7 @@ pub struct Repo {
 pub struct Segment {
     /// Where it lies.
     pub at: SegmentRef,
-    /// The `born` of its rows that say 0 (R9).
+    /// No row in it was born later, and those that say 0 were born then (R9).
     pub born: u64,
     /// No row in it was born earlier.
     pub oldest: u64,
