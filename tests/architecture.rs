@@ -31,7 +31,7 @@ const EDGES: [(&str, &str); 2] = [
 ];
 
 /// Words that may stand in the code of the given rooms only.
-const ONLY_IN: [(&str, &[&str]); 14] = [
+const ONLY_IN: [(&str, &[&str]); 15] = [
     ("gix", &["git"]),
     ("toml_edit", &["git"]),
     (RUNS_PROGRAMS, &["git"]),
@@ -41,7 +41,8 @@ const ONLY_IN: [(&str, &[&str]); 14] = [
     ("zstd", &["chunk"]),
     ("fastcdc", &["chunk"]),
     ("zerocopy", &["pack"]),
-    ("rmp_serde", &["table", "catalog"]),
+    ("twox_hash", &["pack"]),
+    ("rmp_serde", &["table", "catalog", "ops"]),
     ("lfs_agent", &["transfer", "cli"]),
     ("clap", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -84,7 +84,7 @@ fn rows_and_terms_have_the_golden_bytes() {
 
 #[test]
 fn a_pack_has_the_golden_bytes_and_gives_the_golden_content() {
-    assert_eq!(pack(&frames()[..1]).bytes[..], golden("pack-raw.bin")[..]);
+    assert_eq!(pack(&frames()[..1]).payload.to_bytes()[..], golden("pack-raw.bin")[..]);
     let bytes = golden("pack.bin");
     let info = pack(&frames()).info;
     let footer = &bytes[bytes.len() - info.footer as usize..];
@@ -104,6 +104,6 @@ fn bless_golden() {
     fs::write(path("cuts.txt"), cuts()).expect("written");
     fs::write(path("rows.bin"), encode_rows(&rows())).expect("written");
     fs::write(path("terms.bin"), encode_terms(&terms())).expect("written");
-    fs::write(path("pack-raw.bin"), &pack(&frames()[..1]).bytes).expect("written");
-    fs::write(path("pack.bin"), &pack(&frames()).bytes).expect("written");
+    fs::write(path("pack-raw.bin"), pack(&frames()[..1]).payload.to_bytes()).expect("written");
+    fs::write(path("pack.bin"), pack(&frames()).payload.to_bytes()).expect("written");
 }

@@ -48,12 +48,12 @@ impl Scene {
             let oid = Oid::from_bytes(Sha256::digest(bytes).into());
             let path = self.folder.path().join("files").join(oid.to_string());
             fs::write(&path, bytes).expect("writable");
-            Upload { oid, size: bytes.len() as u64, path, previous }
+            Upload { oid: Some(oid), size: bytes.len() as u64, path, previous }
         };
         let files: Vec<Upload> = contents.iter().map(file).collect();
         let done = upload(&mut self.catalog, self.repo, &files, &[], &Silent).expect("uploads");
         assert!(done.failed.is_empty(), "{:?}", done.failed);
-        files.iter().map(|file| file.oid).collect()
+        files.iter().filter_map(|file| file.oid).collect()
     }
 
     fn commit(&mut self, change: Change) -> ChangeRecord {

@@ -2,6 +2,7 @@
 //!
 //! Compression is most of what an ingest costs, so it is tried on a sample first and kept only where it pays.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use zstd::bulk::{Compressor, Decompressor};
@@ -53,37 +54,44 @@ pub enum BadFrame {
 }
 
 thread_local! {
-    static COMPRESSOR: RefCell<Compressor<'static>> =
-        RefCell::new(Compressor::new(LEVEL).expect("level 1 exists and memory for a context can be had"));
+    static COMPRESSOR: RefCell<(Compressor<'static>, Vec<u8>)> = RefCell::new((
+        Compressor::new(LEVEL).expect("level 1 exists and memory for a context can be had"),
+        vec![],
+    ));
     static DECOMPRESSOR: RefCell<Decompressor<'static>> =
         RefCell::new(Decompressor::new().expect("memory for a context can be had"));
 }
 
-/// The smaller form of `raw`: `None` when it is better stored as it is.
-pub fn compress(raw: &[u8]) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|zstd| {
+/// What `keep` makes of the smaller form of `raw`; `None` when it is better stored as it is.
+pub fn compress<T>(raw: &[u8], keep: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    COMPRESSOR.with_borrow_mut(|(zstd, room)| {
+        if room.len() < raw.len() {
+            room.resize(raw.len(), 0);
+        }
+        // What does not fit into that much room does not save enough: zstd stops there.
+        let mut saves = |bytes: &[u8]| {
+            let most = bytes.len() - bytes.len().div_ceil(WORTH);
+            zstd.compress_to_buffer(bytes, &mut room[..most]).ok()
+        };
         if raw.len() > SAMPLE_FROM {
-            let mut worth = |at: usize| saves(zstd, &raw[at..at + SAMPLE]);
+            let mut worth = |at: usize| saves(&raw[at..at + SAMPLE]).is_some();
             if !worth(0) && !worth(raw.len() / 2) {
                 return None;
             }
         }
-        let stored = zstd.compress(raw).ok()?;
-        (stored.len() + raw.len() / WORTH <= raw.len() && stored.len() < raw.len()).then_some(stored)
+        let stored = saves(raw)?;
+        Some(keep(&room[..stored]))
     })
 }
 
-fn saves(zstd: &mut Compressor<'_>, sample: &[u8]) -> bool {
-    zstd.compress(sample).is_ok_and(|stored| stored.len() + sample.len() / WORTH <= sample.len())
-}
-
 /// The raw bytes of a frame: exactly `raw_length` of them, and no more memory than that.
-pub fn decompress(codec: Codec, stored: &[u8], raw_length: usize) -> Result<Vec<u8>, BadFrame> {
+pub fn decompress(codec: Codec, stored: &[u8], raw_length: usize) -> Result<Cow<'_, [u8]>, BadFrame> {
     let raw = match codec {
-        Codec::Raw => stored.to_vec(),
+        Codec::Raw => Cow::Borrowed(stored),
         Codec::Zstd => DECOMPRESSOR
             .with_borrow_mut(|zstd| zstd.decompress(stored, raw_length))
-            .map_err(|error| BadFrame::Zstd(error.to_string()))?,
+            .map_err(|error| BadFrame::Zstd(error.to_string()))?
+            .into(),
     };
     if raw.len() == raw_length {
         Ok(raw)
@@ -99,19 +107,19 @@ mod tests {
     #[test]
     fn text_shrinks_and_noise_is_left_alone() {
         let text = b"timestamp,value\n".repeat(20_000);
-        let stored = compress(&text).expect("text shrinks");
+        let stored = compress(&text, <[u8]>::to_vec).expect("text shrinks");
         assert!(stored.len() < text.len() / 10);
         assert_eq!(decompress(Codec::Zstd, &stored, text.len()).expect("decodes"), text);
         let mut noise = vec![0; 300_000];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        assert_eq!(compress(&noise), None);
-        assert_eq!(compress(&[]), None);
+        assert_eq!(compress(&noise, <[u8]>::to_vec), None);
+        assert_eq!(compress(&[], <[u8]>::to_vec), None);
     }
 
     #[test]
     fn a_declared_length_is_a_cap() {
         let zeros = vec![0; 1 << 20];
-        let stored = compress(&zeros).expect("zeros shrink");
+        let stored = compress(&zeros, <[u8]>::to_vec).expect("zeros shrink");
         assert!(decompress(Codec::Zstd, &stored, 1 << 10).is_err());
         assert!(decompress(Codec::Zstd, &stored, 1 << 21).is_err());
         assert!(decompress(Codec::Raw, &stored, 1).is_err());

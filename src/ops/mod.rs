@@ -7,6 +7,7 @@ pub mod open;
 mod publish;
 pub mod receipt;
 pub mod survey;
+pub mod tree;
 pub mod trust;
 pub mod upload;
 pub mod verify;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ingest::Taken;
 use crate::catalog::change::{Change, ChangeRecord, Push, RowBlock, SegmentRef, TableKind};
 use crate::catalog::log::{now, writer};
 use crate::catalog::{Catalog, CatalogError, Landed};
@@ -20,24 +21,26 @@ pub fn publish(
     base: u64,
     repo: RepoId,
     touched: Vec<Row>,
-    files: &[(Oid, u64, Vec<Term>)],
+    files: &[Taken],
     mut added: Vec<(PackId, PackInfo)>,
 ) -> Result<Landed, CatalogError> {
     let mut metas = Metas { packs: vec![], open: None };
     let mut rows = touched;
-    for (oid, size, terms) in files {
+    for Taken { oid, size, terms, .. } in files {
         rows.push(Row { oid: *oid, repo, born: 0, size: *size, recipe: recipe(&mut metas, terms) });
     }
+    // The same content under two names is one row.
+    rows.sort_by_key(Row::key);
+    rows.dedup_by_key(|row| row.key());
     let mut push = Push { repo, rows: None, segments: vec![], bundles: vec![] };
     // Oids do not compress: more rows never fit, and might not even fit into one frame.
-    let block =
-        (rows.len() <= INLINE_ROWS / size_of::<Oid>()).then(|| Frame::encode(encode_rows(&rows)).to_bytes());
+    let block = (rows.len() <= INLINE_ROWS / size_of::<Oid>())
+        .then(|| Frame::encode(encode_rows(&rows)).bytes().to_vec());
     match block {
         Some(bytes) if bytes.len() <= INLINE_ROWS => {
             push.rows = Some(RowBlock { rows: rows.len() as u64, bytes })
         }
         _ => {
-            rows.sort_by_key(Row::key);
             for rows in rows.chunks_mut(SEGMENT_ROWS) {
                 let written = write_segment(metas.room(), rows);
                 push.segments.push(SegmentRef::new(TableKind::Files, &written));

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::fetch::{FetchError, Wanted, fetch};
-use super::ingest::{ChunkIndex, Ingested, Source, ingest};
+use super::ingest::{ChunkIndex, Ingested, Known, Source, Taken, ingest};
 use crate::chunk::Sizes;
-use crate::id::{Oid, PackId, PackKind};
+use crate::id::{ChunkId, Oid, PackId, PackKind};
 use crate::pack::Footer;
 use crate::progress::Silent;
 use crate::store::{Store, StoreUrl, key};
@@ -39,12 +39,22 @@ fn source(folder: &Path, bytes: &[u8], near: Vec<PackId>) -> Source {
     let oid = oid(bytes);
     let path = folder.join(oid.to_string());
     fs::write(&path, bytes).expect("writable");
-    Source { oid, size: bytes.len() as u64, path, near }
+    Source { expected: Some((oid, bytes.len() as u64)), path, near }
+}
+
+/// Knows the packs it was given.
+struct Packs<'a>(&'a BTreeMap<PackId, Footer>);
+
+impl Known for Packs<'_> {
+    fn learn(&mut self, pack: PackId, index: &mut ChunkIndex) {
+        index.learn(pack, &self.0[&pack]);
+    }
+
+    fn look_up(&mut self, _unknown: &[(ChunkId, u32)], _index: &mut ChunkIndex) {}
 }
 
 fn take(store: &Store, sources: &[Source], footers: &BTreeMap<PackId, Footer>) -> Ingested {
-    let mut learn = |pack: PackId, index: &mut ChunkIndex| index.learn(pack, &footers[&pack]);
-    ingest(store, Sizes::DEFAULT, sources, ChunkIndex::default(), &mut learn, &Silent, hour())
+    ingest(store, Sizes::DEFAULT, sources, ChunkIndex::default(), &mut Packs(footers), &Silent, hour())
         .expect("ingests")
 }
 
@@ -52,7 +62,7 @@ fn give(store: &Store, made: &Ingested, folder: &Path) -> BTreeMap<Oid, Result<V
     let wanted: Vec<Wanted> = made
         .files
         .iter()
-        .map(|(oid, size, terms)| {
+        .map(|Taken { oid, size, terms, .. }| {
             let path = folder.join(format!("{oid}.out"));
             Wanted { oid: *oid, size: *size, terms: terms.clone(), path }
         })
@@ -90,8 +100,8 @@ fn large_small_and_repeated_files_come_back() {
     let store = memory("mixed");
     let made = assert_round_trip(&store, &contents);
     assert_eq!(made.packs.len(), 2);
-    let zeros = made.files.iter().find(|(_, size, _)| *size == 30 << 20).expect("there");
-    assert!(zeros.2.len() <= 2, "a run of zeros is one term: {:?}", zeros.2);
+    let zeros = made.files.iter().find(|it| it.size == 30 << 20).expect("there");
+    assert!(zeros.terms.len() <= 2, "a run of zeros is one term: {:?}", zeros.terms);
 }
 
 #[test]
@@ -114,11 +124,12 @@ fn a_wrong_local_object_fails_alone() {
     fs::remove_file(&sources[1].path).expect("there");
     let made = take(&store, &sources, &BTreeMap::new());
     assert_eq!(made.files.len(), 1);
-    let failed: BTreeMap<_, _> = made.failed.iter().map(|(oid, e)| (*oid, e.to_string())).collect();
-    assert!(failed[&sources[0].oid].contains("damaged"), "{failed:?}");
-    assert!(failed[&sources[1].oid].contains("cannot read"), "{failed:?}");
+    let failed: BTreeMap<_, _> = made.failed.iter().map(|it| (it.oid, it.error.to_string())).collect();
+    let oid = |at: usize| sources[at].expected.map(|(oid, _)| oid);
+    assert!(failed[&oid(0)].contains("damaged"), "{failed:?}");
+    assert!(failed[&oid(1)].contains("cannot read"), "{failed:?}");
     // A size that lies is found too.
-    sources[2].size += 1;
+    sources[2].expected.as_mut().expect("set above").1 += 1;
     assert_eq!(take(&store, &sources[2..], &BTreeMap::new()).failed.len(), 1);
 }
 
@@ -126,13 +137,12 @@ fn a_wrong_local_object_fails_alone() {
 fn when_time_is_up_what_is_done_can_be_committed() {
     let (store, folder) = (memory("late"), tempfile::tempdir().expect("a temporary directory"));
     let sources: Vec<Source> = (0..3).map(|n| source(folder.path(), &noise(n, 30_000), vec![])).collect();
-    let mut nothing = |_: PackId, _: &mut ChunkIndex| {};
     let made = ingest(
         &store,
         Sizes::DEFAULT,
         &sources,
         ChunkIndex::default(),
-        &mut nothing,
+        &mut Packs(&BTreeMap::new()),
         &Silent,
         Instant::now(),
     );

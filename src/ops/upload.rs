@@ -4,18 +4,17 @@
 //! collection that began earlier can take them (R2, R12). What it does not have is ingested. If the entry may not land because
 //! a borrowed pack went, or the floor rose, everything is done again from the new head, with new packs.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::ingest::{ChunkIndex, Ingested, Source, SourceError, infos, ingest};
+use super::ingest::{ChunkIndex, Failed, Ingested, Known, Source, infos, ingest};
 use super::receipt::{Receipt, UploadStats};
 use super::{open, publish};
 use crate::catalog::change::{Change, ChangeRecord, RepoChange};
 use crate::catalog::log::{now, writer};
 use crate::catalog::state::Remedy;
 use crate::catalog::{Catalog, CatalogError};
-use crate::id::{Oid, PackId, PackKind, RepoId};
+use crate::id::{ChunkId, Oid, PackId, PackKind, RepoId};
 use crate::progress::Progress;
 use crate::store::Counts;
 use crate::table::{Recipe, Row};
@@ -30,9 +29,9 @@ const REMEMBERED: usize = 200_000;
 /// A file to upload.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// Its SHA-256.
-    pub oid: Oid,
-    /// Its length, bytes.
+    /// Its SHA-256; `None` if nobody has read it yet: then it is taken in as it is, and [`Uploaded::read`] says what it was.
+    pub oid: Option<Oid>,
+    /// Its length, bytes; without an oid only what it was when it was looked at.
     pub size: u64,
     /// Where it lies on this machine; not read if the store has it.
     pub path: PathBuf,
@@ -46,7 +45,9 @@ pub struct Uploaded {
     /// What is durable now.
     pub receipt: Receipt,
     /// Files that are not, and why; the others are.
-    pub failed: Vec<(Oid, SourceError)>,
+    pub failed: Vec<Failed>,
+    /// What the files without an oid were: path, oid, length.
+    pub read: Vec<(PathBuf, Oid, u64)>,
     /// What it cost.
     pub stats: UploadStats,
     /// Files of the part that were not begun.
@@ -58,6 +59,7 @@ impl Uploaded {
         self.receipt.entries.extend(part.receipt.entries);
         self.receipt.oids.extend(part.receipt.oids);
         self.failed.extend(part.failed);
+        self.read.extend(part.read);
         self.stats.add(part.stats);
     }
 }
@@ -75,7 +77,8 @@ pub fn upload(
     let mut attempt = 1;
     let (mut files, mut touch) = (files.to_vec(), touch);
     let receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
-    let mut all = Uploaded { receipt, failed: vec![], stats: UploadStats::default(), left: vec![] };
+    let mut all =
+        Uploaded { receipt, failed: vec![], read: vec![], stats: UploadStats::default(), left: vec![] };
     loop {
         match try_upload(catalog, repo, &files, touch, progress) {
             Err(CatalogError::Refused(refusal))
@@ -106,91 +109,108 @@ fn try_upload(
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
     let base = catalog.head().seq();
-    let mut wanted: Vec<Oid> = files.iter().map(|file| file.oid).collect();
-    wanted.extend(touch);
-    wanted.extend(files.iter().filter_map(|file| file.previous));
-    let rows = catalog.find(repo, &wanted)?;
-    let known = |oid: &Oid| rows.get(oid).filter(|row| catalog.borrowable(row));
-
-    // With another length than asked for, the file itself decides: its row or its pointer is wrong.
-    let has = |file: &Upload| known(&file.oid).is_some_and(|row| row.size == file.size);
-
-    let mut touched: Vec<Row> = files
-        .iter()
-        .filter(|file| has(file))
-        .map(|file| &file.oid)
-        .chain(touch)
-        .filter_map(known)
-        .cloned()
-        .collect();
-    touched.sort_by_key(Row::key);
-    touched.dedup_by_key(|row| row.oid);
-    touched.iter_mut().for_each(|row| (row.repo, row.born) = (repo, 0));
-    let mut sources: Vec<Source> = Vec::new();
-    for file in files.iter().filter(|file| !has(file)) {
-        let near = file.previous.as_ref().and_then(known).map_or(vec![], data_packs);
-        sources.push(Source { oid: file.oid, size: file.size, path: file.path.clone(), near });
-    }
-    let known_bytes =
-        files.iter().filter(|file| has(file)).map(|file| file.size).fold(0, u64::saturating_add);
-    progress.add(known_bytes);
-
-    let mut made =
-        if sources.is_empty() { Ingested::default() } else { take_in(catalog, &sources, progress)? };
+    let plan = Plan::of(catalog, repo, files, touch)?;
+    progress.add(plan.known_bytes);
+    let made = if plan.sources.is_empty() {
+        Ingested::default()
+    } else {
+        take_in(catalog, &plan.sources, progress)?
+    };
     for pack in &made.packs {
         catalog.keep_footer(pack.id, &pack.footer);
     }
-    let mut receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
-    let failed = std::mem::take(&mut made.failed);
-    let begun: HashSet<Oid> = sources[..sources.len() - made.left].iter().map(|source| source.oid).collect();
-    let (left, taken): (Vec<Upload>, Vec<Upload>) =
-        files.iter().cloned().partition(|file| !has(file) && !begun.contains(&file.oid));
+    let begun = plan.sources.len() - made.left;
+    let left: Vec<Upload> = plan.absent[begun..].iter().map(|at| files[*at].clone()).collect();
     let stats = UploadStats {
-        files: (taken.len() - failed.len()) as u64,
-        known: (files.len() - sources.len()) as u64,
-        logical: taken.iter().map(|file| file.size).fold(0, u64::saturating_add),
+        files: (files.len() - left.len() - made.failed.len()) as u64,
+        known: (files.len() - plan.sources.len()) as u64,
+        logical: files.iter().map(|file| file.size).fold(0, u64::saturating_add)
+            - left.iter().map(|file| file.size).fold(0, u64::saturating_add),
         new_raw: made.new_raw,
         stored: made.packs.iter().map(|pack| pack.info.size).sum(),
         requests: Counts::default(),
     };
-    if touched.is_empty() && made.files.is_empty() {
-        return Ok(Uploaded { receipt, failed, stats, left });
+    let unread = made.files.iter().filter(|taken| files[plan.absent[taken.source]].oid.is_none());
+    let read =
+        unread.map(|taken| (files[plan.absent[taken.source]].path.clone(), taken.oid, taken.size)).collect();
+    let mut receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
+    if !plan.touched.is_empty() || !made.files.is_empty() {
+        ensure_repo(catalog, repo)?;
+        let new = made.files.iter().map(|taken| taken.oid);
+        let oids: Vec<Oid> = plan.touched.iter().map(|row| row.oid).chain(new).collect();
+        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, infos(&made.packs))?;
+        receipt.add(landed, oids);
     }
-    ensure_repo(catalog, repo)?;
-    let oids: Vec<Oid> =
-        touched.iter().map(|row| row.oid).chain(made.files.iter().map(|file| file.0)).collect();
-    let landed = publish::publish(catalog, base, repo, touched, &made.files, infos(&made.packs))?;
-    receipt.add(landed, oids);
-    Ok(Uploaded { receipt, failed, stats, left })
+    Ok(Uploaded { receipt, failed: made.failed, read, stats, left })
+}
+
+/// What of an upload the store has already, and what is to be read.
+struct Plan {
+    /// Rows to promise anew.
+    touched: Vec<Row>,
+    /// Bytes of the files among them.
+    known_bytes: u64,
+    /// Files to take in.
+    sources: Vec<Source>,
+    /// Which of the files each source is.
+    absent: Vec<usize>,
+}
+
+impl Plan {
+    fn of(catalog: &Catalog, repo: RepoId, files: &[Upload], touch: &[Oid]) -> Result<Plan, CatalogError> {
+        let mut wanted: Vec<Oid> = files.iter().filter_map(|file| file.oid).collect();
+        wanted.extend(touch);
+        wanted.extend(files.iter().filter_map(|file| file.previous));
+        let rows = catalog.find(repo, &wanted)?;
+        let known = |oid: &Oid| rows.get(oid).filter(|row| catalog.borrowable(row));
+        let mut plan = Plan { touched: vec![], known_bytes: 0, sources: vec![], absent: vec![] };
+        plan.touched.extend(touch.iter().filter_map(known).cloned());
+        for (at, file) in files.iter().enumerate() {
+            // With another length than asked for, the file itself decides: its row or its pointer is wrong.
+            if let Some(row) = file.oid.as_ref().and_then(known).filter(|row| row.size == file.size) {
+                plan.touched.push(row.clone());
+                plan.known_bytes = plan.known_bytes.saturating_add(file.size);
+                continue;
+            }
+            let near = file.previous.as_ref().and_then(known).map_or(vec![], data_packs);
+            let expected = file.oid.map(|oid| (oid, file.size));
+            plan.sources.push(Source { expected, path: file.path.clone(), near });
+            plan.absent.push(at);
+        }
+        plan.touched.sort_by_key(Row::key);
+        plan.touched.dedup_by_key(|row| row.oid);
+        plan.touched.iter_mut().for_each(|row| (row.repo, row.born) = (repo, 0));
+        Ok(plan)
+    }
 }
 
 fn take_in(catalog: &Catalog, sources: &[Source], progress: &dyn Progress) -> Result<Ingested, CatalogError> {
     let mut index = ChunkIndex::default();
+    let mut known = Footers(catalog);
     for pack in catalog.kept_footers() {
         if index.len() > REMEMBERED {
             break;
         }
-        learn(catalog, pack, &mut index);
+        known.learn(pack, &mut index);
     }
-    let mut neighbours = |pack: PackId, index: &mut ChunkIndex| learn(catalog, pack, index);
-    Ok(ingest(
-        catalog.store(),
-        catalog.identity().chunks,
-        sources,
-        index,
-        &mut neighbours,
-        progress,
-        Instant::now() + SESSION,
-    )?)
+    let until = Instant::now() + SESSION;
+    Ok(ingest(catalog.store(), catalog.identity().chunks, sources, index, &mut known, progress, until)?)
 }
 
-/// A footer that cannot be read is no reason to fail: what it would have saved is stored again.
-fn learn(catalog: &Catalog, pack: PackId, index: &mut ChunkIndex) {
-    let is_data = catalog.may_borrow(pack)
-        && catalog.state().packs().get(&pack).is_some_and(|info| info.kind == PackKind::Data);
-    if is_data && let Ok(Some(footer)) = catalog.footer(pack) {
-        index.learn(pack, &footer);
+/// What the footers of packs tell.
+struct Footers<'a>(&'a Catalog);
+
+impl Known for Footers<'_> {
+    /// A footer that cannot be read is no reason to fail: what it would have saved is stored again.
+    fn learn(&mut self, pack: PackId, index: &mut ChunkIndex) {
+        let is_data = self.0.may_borrow(pack)
+            && self.0.state().packs().get(&pack).is_some_and(|info| info.kind == PackKind::Data);
+        if is_data && let Ok(Some(footer)) = self.0.footer(pack) {
+            index.learn(pack, &footer);
+        }
     }
+
+    fn look_up(&mut self, _unknown: &[(ChunkId, u32)], _index: &mut ChunkIndex) {}
 }
 
 fn data_packs(row: &Row) -> Vec<PackId> {

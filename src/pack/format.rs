@@ -7,8 +7,11 @@
 //! few bytes, or chunk ids, reads footer and trailer first. The catalog knows the size of the pack and of its footer, so
 //! neither needs a suffix range.
 
+use std::borrow::Cow;
 use std::mem::size_of;
 
+use bytes::Bytes;
+use twox_hash::XxHash3_128;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -40,12 +43,12 @@ pub struct Header {
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct FrameHeader {
+    /// XXH3-128 over everything after it: the rest of this header and the stored bytes.
+    checksum: [u8; 16],
     codec: u8,
     reserved: [u8; 3],
     stored: U32,
     raw: U32,
-    /// First 16 bytes of the BLAKE3 of the raw bytes.
-    hash: [u8; 16],
 }
 
 /// One frame in the footer.
@@ -96,7 +99,7 @@ pub enum BadPack {
     /// A number points outside, or contradicts another.
     #[error("its {0} is damaged")]
     Damaged(&'static str),
-    /// A frame whose bytes do not have the hash its header gives.
+    /// A frame whose bytes do not have the checksum its header gives, or a chunk that is not what its id says.
     #[error("a frame has other bytes than were written")]
     Hash,
     /// A frame that cannot be decoded.
@@ -116,41 +119,90 @@ pub fn header(kind: PackKind) -> Header {
     Header { magic: MAGIC, version: VERSION.into(), kind: kind_byte(kind), reserved: [0; 5] }
 }
 
-fn short_hash(raw: &[u8]) -> [u8; 16] {
-    let hash = blake3::hash(raw);
-    hash.as_bytes()[..16].try_into().expect("a BLAKE3 hash has 32 bytes")
+/// A checksum, not a promise: damage by chance is noticed before anything is decoded, at the speed of memory. What bytes *are*
+/// is said by the SHA-256 of a file and the BLAKE3 of a chunk, each computed once.
+fn checksum(framed: &[u8]) -> [u8; 16] {
+    XxHash3_128::oneshot(framed).to_be_bytes()
 }
 
-/// A frame ready to be stored: its header and its bytes.
+const CHECKSUM: usize = 16;
+
+/// Raw bytes on their way into a frame, with room for its header in front, so that what does not shrink is never copied again.
+pub struct FrameBuilder(Vec<u8>);
+
+impl FrameBuilder {
+    /// An empty one with room for `raw` bytes.
+    pub fn with_capacity(raw: usize) -> Self {
+        let mut bytes = Vec::with_capacity(FRAME_HEADER + raw);
+        bytes.resize(FRAME_HEADER, 0);
+        FrameBuilder(bytes)
+    }
+
+    /// Append raw bytes.
+    pub fn push(&mut self, raw: &[u8]) {
+        self.0.extend_from_slice(raw);
+    }
+
+    /// Raw bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len() - FRAME_HEADER
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The frame, compressed if that pays; at most [`MAX_FRAME`] raw bytes.
+    pub fn finish(mut self) -> Frame {
+        let raw = self.len();
+        assert!(raw <= MAX_FRAME, "a frame of {raw} bytes");
+        let compressed = compress(&self.0[FRAME_HEADER..], |stored| {
+            let mut bytes = Vec::with_capacity(FRAME_HEADER + stored.len());
+            bytes.resize(FRAME_HEADER, 0);
+            bytes.extend_from_slice(stored);
+            bytes
+        });
+        let codec = if let Some(bytes) = compressed {
+            self.0 = bytes;
+            Codec::Zstd
+        } else {
+            Codec::Raw
+        };
+        let length = |n: usize| U32::new(u32::try_from(n).expect("frames are below MAX_FRAME"));
+        let mut header = FrameHeader {
+            checksum: [0; CHECKSUM],
+            codec: codec as u8,
+            reserved: [0; 3],
+            stored: length(self.len()),
+            raw: length(raw),
+        };
+        self.0[..FRAME_HEADER].copy_from_slice(header.as_bytes());
+        header.checksum = checksum(&self.0[CHECKSUM..]);
+        self.0[..CHECKSUM].copy_from_slice(&header.checksum);
+        Frame { raw: header.raw.get(), bytes: self.0.into() }
+    }
+}
+
+/// A frame ready to be stored, header and all.
 #[derive(Clone)]
 pub struct Frame {
-    header: FrameHeader,
-    stored: Vec<u8>,
+    raw: u32,
+    bytes: Bytes,
 }
 
 impl Frame {
-    /// Compress `raw` (at most [`MAX_FRAME`] bytes) if that pays.
-    pub fn encode(raw: Vec<u8>) -> Frame {
-        assert!(raw.len() <= MAX_FRAME, "a frame of {} bytes", raw.len());
-        let length = |bytes: &[u8]| U32::new(u32::try_from(bytes.len()).expect("frames are below MAX_FRAME"));
-        let (raw_length, hash) = (length(&raw), short_hash(&raw));
-        let (codec, stored) = match compress(&raw) {
-            Some(stored) => (Codec::Zstd, stored),
-            None => (Codec::Raw, raw),
-        };
-        let header = FrameHeader {
-            codec: codec as u8,
-            reserved: [0; 3],
-            stored: length(&stored),
-            raw: raw_length,
-            hash,
-        };
-        Frame { header, stored }
+    /// The frame of `raw` (at most [`MAX_FRAME`] bytes), compressed if that pays.
+    pub fn encode(raw: impl AsRef<[u8]>) -> Frame {
+        let raw = raw.as_ref();
+        let mut builder = FrameBuilder::with_capacity(raw.len());
+        builder.push(raw);
+        builder.finish()
     }
 
     /// Bytes it takes in a pack, header included.
     pub fn len(&self) -> usize {
-        FRAME_HEADER + self.stored.len()
+        self.bytes.len()
     }
 
     /// Whether it holds nothing; a frame always has a header.
@@ -160,46 +212,39 @@ impl Frame {
 
     /// Raw bytes.
     pub fn raw_len(&self) -> u32 {
-        self.header.raw.get()
+        self.raw
     }
 
-    /// The frame alone, header and all: how a block of rows lies inside a log entry.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.len());
-        self.write(&mut bytes);
-        bytes
-    }
-
-    pub(super) fn write(&self, to: &mut Vec<u8>) {
-        to.extend_from_slice(self.header.as_bytes());
-        to.extend_from_slice(&self.stored);
+    /// The frame as it is stored: in a pack, or, a block of rows, alone inside a log entry.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 }
 
 /// One frame where it lies in a buffer.
 #[derive(Clone, Copy)]
 pub struct FrameView<'a> {
-    header: FrameHeader,
     codec: Codec,
-    stored: &'a [u8],
+    raw: usize,
+    bytes: &'a [u8],
 }
 
 impl<'a> FrameView<'a> {
     /// The frame at the head of `bytes`; `None` when its end lies beyond them.
     pub fn parse(bytes: &'a [u8]) -> Result<Option<FrameView<'a>>, BadPack> {
-        let Ok((header, rest)) = FrameHeader::read_from_prefix(bytes) else { return Ok(None) };
+        let Ok((header, _)) = FrameHeader::read_from_prefix(bytes) else { return Ok(None) };
         let codec = Codec::from_byte(header.codec).ok_or(BadPack::Damaged("frame header"))?;
         let (stored, raw) = (header.stored.get() as usize, header.raw.get() as usize);
         // A frame is never larger than raw, and never larger than anything we write.
         if raw > MAX_FRAME || stored > raw || header.reserved != [0; 3] {
             return Err(BadPack::Damaged("frame header"));
         }
-        Ok(rest.get(..stored).map(|stored| FrameView { header, codec, stored }))
+        Ok(bytes.get(..FRAME_HEADER + stored).map(|bytes| FrameView { codec, raw, bytes }))
     }
 
     /// Bytes it takes, header included.
     pub fn len(&self) -> usize {
-        FRAME_HEADER + self.stored.len()
+        self.bytes.len()
     }
 
     /// Whether it holds nothing; a frame always has a header.
@@ -209,13 +254,15 @@ impl<'a> FrameView<'a> {
 
     /// Raw bytes it declares.
     pub fn raw_len(&self) -> usize {
-        self.header.raw.get() as usize
+        self.raw
     }
 
-    /// Its raw bytes, verified.
-    pub fn decode(&self) -> Result<Vec<u8>, BadPack> {
-        let raw = decompress(self.codec, self.stored, self.raw_len())?;
-        if short_hash(&raw) == self.header.hash { Ok(raw) } else { Err(BadPack::Hash) }
+    /// Its raw bytes, checked; borrowed where they are stored as they are.
+    pub fn decode(&self) -> Result<Cow<'a, [u8]>, BadPack> {
+        if checksum(&self.bytes[CHECKSUM..]) != self.bytes[..CHECKSUM] {
+            return Err(BadPack::Hash);
+        }
+        Ok(decompress(self.codec, &self.bytes[FRAME_HEADER..], self.raw)?)
     }
 }
 

@@ -53,7 +53,7 @@ pub fn read_blob(store: &Store, blob: &Blob) -> Result<Vec<u8>, PackError> {
 /// The one frame that `bytes` are.
 pub fn decode_exact(bytes: &[u8]) -> Result<Vec<u8>, BadPack> {
     match FrameView::parse(bytes)? {
-        Some(frame) if frame.len() == bytes.len() => frame.decode(),
+        Some(frame) if frame.len() == bytes.len() => Ok(frame.decode()?.into_owned()),
         _ => Err(BadPack::Damaged("frame length")),
     }
 }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_newer_pack_asks_for_an_upgrade() {
-        let mut bytes = sample().bytes.to_vec();
+        let mut bytes = sample().payload.to_bytes().to_vec();
         bytes[8] = 9;
         let error = check_header(PackKind::Data, &bytes).expect_err("newer");
         assert!(error.to_string().contains("upgrade"));
@@ -134,8 +134,9 @@ mod tests {
         #[test]
         fn no_flipped_bit_gives_a_wrong_byte(at: prop::sample::Index, bit in 0u8..8) {
             let (store, pack) = (store("flip"), sample());
-            let mut bytes = pack.bytes.to_vec();
-            bytes[at.index(pack.bytes.len())] ^= 1 << bit;
+            let mut bytes = pack.payload.to_bytes().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
             store.overwrite(&key::pack(PackKind::Data, pack.id), bytes.into()).expect("memory");
             // A few bits mean nothing (reserved bytes of the header, the unused bit of a zstd header): then all is as it was.
             if let Ok(footer) = verify_pack(&store, pack.id, pack.info) {

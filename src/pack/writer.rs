@@ -1,12 +1,11 @@
 //! Building a pack in memory. Its bytes are fixed before the first PUT (R16): a pack built again takes a new id.
 
-use bytes::Bytes;
 use zerocopy::IntoBytes;
 
-use super::format::{Footer, Frame, FrameEntry, HEADER, MAX_PACK, header};
+use super::format::{Footer, Frame, FrameEntry, MAX_PACK, header};
 use super::{Blob, PackInfo};
 use crate::id::{ChunkId, PackId, PackKind};
-use crate::store::{Store, StoreError, key};
+use crate::store::{Payload, Store, StoreError, key};
 
 /// A data pack is finished when it holds this many bytes.
 pub const DATA_TARGET: usize = 32 << 20;
@@ -14,15 +13,17 @@ pub const DATA_TARGET: usize = 32 << 20;
 /// A pack under construction.
 pub struct PackWriter {
     id: PackId,
-    bytes: Vec<u8>,
+    payload: Payload,
+    len: usize,
     footer: Footer,
 }
 
 impl PackWriter {
     /// An empty pack under a new name.
     pub fn new(kind: PackKind) -> Self {
-        let bytes = header(kind).as_bytes().to_vec();
-        PackWriter { id: PackId::new(), bytes, footer: Footer { kind, frames: vec![] } }
+        let header = header(kind).as_bytes().to_vec();
+        let (len, payload) = (header.len(), header.into());
+        PackWriter { id: PackId::new(), payload, len, footer: Footer { kind, frames: vec![] } }
     }
 
     /// The pack's name, so that recipes can name it before it is finished.
@@ -32,7 +33,7 @@ impl PackWriter {
 
     /// Bytes so far, without footer.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
     /// Whether no frame was added.
@@ -42,9 +43,10 @@ impl PackWriter {
 
     /// Add a frame with the chunks that fill it (none for metadata).
     pub fn add(&mut self, frame: &Frame, chunks: Vec<(ChunkId, u32)>) -> Blob {
-        let offset = self.bytes.len() as u64;
-        frame.write(&mut self.bytes);
-        assert!(self.bytes.len() <= MAX_PACK, "a pack of {} bytes", self.bytes.len());
+        let offset = self.len as u64;
+        self.payload.push(frame.bytes().clone());
+        self.len += frame.len();
+        assert!(self.len <= MAX_PACK, "a pack of {} bytes", self.len);
         let stored = u32::try_from(frame.len()).expect("frames are below MAX_FRAME");
         self.footer.frames.push(FrameEntry { offset, stored, raw: frame.raw_len(), chunks });
         Blob { pack: self.id, offset, stored }
@@ -52,15 +54,14 @@ impl PackWriter {
 
     /// The finished pack.
     pub fn finish(mut self) -> Pack {
-        debug_assert!(self.bytes.len() >= HEADER);
-        let footer = self.footer.encode(self.bytes.len() as u64);
-        self.bytes.extend_from_slice(&footer);
+        let footer = self.footer.encode(self.len as u64);
         let info = PackInfo {
             kind: self.footer.kind,
-            size: self.bytes.len() as u64,
+            size: (self.len + footer.len()) as u64,
             footer: u32::try_from(footer.len()).expect("a footer is smaller than its pack"),
         };
-        Pack { id: self.id, info, footer: self.footer, bytes: self.bytes.into() }
+        self.payload.push(footer);
+        Pack { id: self.id, info, footer: self.footer, payload: self.payload }
     }
 }
 
@@ -74,12 +75,12 @@ pub struct Pack {
     /// What is in it.
     pub footer: Footer,
     /// All of it.
-    pub bytes: Bytes,
+    pub payload: Payload,
 }
 
 impl Pack {
     /// Write it to the store; durable on return.
     pub fn put(&self, store: &Store) -> Result<(), StoreError> {
-        store.create_own(&key::pack(self.info.kind, self.id), self.bytes.clone())
+        store.create_own(&key::pack(self.info.kind, self.id), self.payload.clone())
     }
 }

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::payload::Payload;
+
 /// What a create-only PUT met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Create {
@@ -59,10 +61,10 @@ pub trait Backend: Send + Sync + Debug {
     fn size(&self, key: &str) -> Result<Option<u64>, BackendError>;
 
     /// Write the object unless one is there. `Created` means durable. After an error it may be there or not.
-    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError>;
+    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError>;
 
     /// Write the object, whatever was there. For hints only.
-    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError>;
+    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError>;
 
     /// Every object whose key begins with `prefix` (which ends in `/` or is empty) and sorts after `after`.
     fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError>;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use bytes::Bytes;
 
 use super::backend::{Backend, BackendError, Create, Failure, Listed};
+use super::payload::Payload;
 
 /// How the request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl Backend for Failing {
         self.call(|| self.inner.size(key))
     }
 
-    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
         match self.now() {
             None => self.inner.create(key, bytes),
             Some(Fault::Before | Fault::Torn) => self.hit(Err(injected())),
@@ -104,7 +105,7 @@ impl Backend for Failing {
         }
     }
 
-    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
         self.call(|| self.inner.overwrite(key, bytes))
     }
 

@@ -8,6 +8,7 @@ mod error;
 pub mod fail;
 pub mod key;
 mod objects;
+mod payload;
 mod probe;
 mod url;
 
@@ -27,6 +28,7 @@ pub use backend::{Backend, BackendError, Create, Failure, Listed};
 pub use count::{Counts, Requests};
 pub use error::StoreError;
 use objects::Objects;
+pub use payload::Payload;
 
 /// Tries of one request before its failure is reported.
 const TRIES: u32 = 4;
@@ -140,20 +142,20 @@ impl Store {
 
     /// One create-only request and its bare answer, without a second try: only for the log's slot, whose loop knows what each
     /// answer means (R5).
-    pub fn create_once(&self, key: &str, bytes: Bytes) -> Result<Create, StoreError> {
+    pub fn create_once(&self, key: &str, bytes: Payload) -> Result<Create, StoreError> {
         self.requests.put(bytes.len());
         self.backend.create(key, bytes).map_err(|source| self.failed("write", key, source))
     }
 
     /// Write an object under a name nobody else uses. An unclear answer is met with the same bytes (R16); other bytes under
     /// the name are an error.
-    pub fn create_own(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+    pub fn create_own(&self, key: &str, bytes: Payload) -> Result<(), StoreError> {
         self.requests.put(bytes.len());
         match self.retry("write", key, || self.backend.create(key, bytes.clone()))? {
             Create::Created => Ok(()),
             // An earlier try of ours landed and its answer was lost, or the backend is wrong: the object decides.
             Create::Exists => match self.get(key)? {
-                Some(there) if there == bytes => Ok(()),
+                Some(there) if bytes == *there => Ok(()),
                 Some(_) => Err(StoreError::Foreign { url: self.url.to_string(), key: key.to_owned() }),
                 None => {
                     let message = "the backend says it exists and that it does not".to_owned();
@@ -164,7 +166,7 @@ impl Store {
     }
 
     /// Write a hint over whatever was there.
-    pub fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+    pub fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), StoreError> {
         self.requests.put(bytes.len());
         self.retry("write", key, || self.backend.overwrite(key, bytes.clone()))
     }

@@ -10,6 +10,7 @@ use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutO
 use tokio::runtime::{Builder, Runtime};
 
 use super::backend::{Backend, BackendError, Create, Failure, Listed};
+use super::payload::Payload;
 
 /// The one runtime, started at the first request: an agent that only says `init` never pays for it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -69,6 +70,10 @@ fn found<T>(result: Result<T, Error>) -> Result<Option<T>, BackendError> {
     }
 }
 
+fn put(payload: &Payload) -> PutPayload {
+    payload.pieces().iter().cloned().collect()
+}
+
 impl Backend for Objects {
     fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
         let path = path(key)?;
@@ -81,19 +86,19 @@ impl Backend for Objects {
         Ok(found(RUNTIME.block_on(self.0.head(&path)))?.map(|meta| meta.size))
     }
 
-    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
         let path = path(key)?;
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match RUNTIME.block_on(self.0.put_opts(&path, PutPayload::from_bytes(bytes), options)) {
+        match RUNTIME.block_on(self.0.put_opts(&path, put(&bytes), options)) {
             Ok(_) => Ok(Create::Created),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Create::Exists),
             Err(error) => Err(classify(error)),
         }
     }
 
-    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
         let path = path(key)?;
-        RUNTIME.block_on(self.0.put(&path, PutPayload::from_bytes(bytes))).map(drop).map_err(classify)
+        RUNTIME.block_on(self.0.put(&path, put(&bytes))).map(drop).map_err(classify)
     }
 
     fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {

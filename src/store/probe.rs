@@ -33,7 +33,7 @@ impl Store {
 
     fn probe_create(&self, key: &str) -> Result<Result<(), String>, StoreError> {
         let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
-        match self.create_once(key, first.clone()) {
+        match self.create_once(key, first.clone().into()) {
             Ok(Create::Created) => {}
             // Said of some creates that landed, and of some that did not (R5): what is there decides.
             Ok(Create::Exists) if self.get(key)?.as_ref() == Some(&first) => {}
@@ -45,7 +45,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        let again = self.create_once(key, second)?;
+        let again = self.create_once(key, second.into())?;
         let there = self.get(key)?;
         Ok(match (again, there) {
             (Create::Created, _) => {
@@ -63,7 +63,7 @@ mod tests {
     use std::ops::Range;
     use std::sync::Arc;
 
-    use super::super::{Backend, BackendError, Listed, StoreUrl};
+    use super::super::{Backend, BackendError, Listed, Payload, StoreUrl};
     use super::*;
 
     #[derive(Debug)]
@@ -76,10 +76,10 @@ mod tests {
         fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
             self.0.backend.size(key)
         }
-        fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+        fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
             self.0.backend.overwrite(key, bytes).map(|()| Create::Created)
         }
-        fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+        fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
             self.0.backend.overwrite(key, bytes)
         }
         fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
@@ -110,10 +110,10 @@ mod tests {
         fn size(&self, _: &str) -> Result<Option<u64>, BackendError> {
             Ok(None)
         }
-        fn create(&self, _: &str, _: Bytes) -> Result<Create, BackendError> {
+        fn create(&self, _: &str, _: Payload) -> Result<Create, BackendError> {
             Err(BackendError { failure: Failure::Unsupported, message: "operation not supported".to_owned() })
         }
-        fn overwrite(&self, _: &str, _: Bytes) -> Result<(), BackendError> {
+        fn overwrite(&self, _: &str, _: Payload) -> Result<(), BackendError> {
             Ok(())
         }
         fn list(&self, _: &str, _: &str) -> Result<Vec<Listed>, BackendError> {

@@ -23,7 +23,7 @@ pub fn uploads(session: &Session, remote: &str, pointers: Vec<TreePointer>) -> V
         let path = session.repo.lfs_object_path(&pointer.oid);
         if pointer.size > 0 && seen.insert(pointer.oid) && path.is_file() {
             let previous = previous.get(&pointer.oid).copied();
-            uploads.push(Upload { oid: pointer.oid, size: pointer.size, path, previous });
+            uploads.push(Upload { oid: Some(pointer.oid), size: pointer.size, path, previous });
         }
     }
     uploads

@@ -78,12 +78,13 @@ impl Pusher {
             // All of the batch is told so: to try it again for each object would cost the whole batch each time.
             Err(error) => {
                 let why = error.to_string();
-                self.results.extend(batch.iter().map(|file| (file.oid, Err(why.clone()))));
+                self.results.extend(batch.iter().filter_map(|file| Some((file.oid?, Err(why.clone())))));
                 return self.outcome(&asked.oid).unwrap_or(Err(why));
             }
         };
         self.results.extend(uploaded.receipt.oids.iter().map(|oid| (*oid, Ok(()))));
-        self.results.extend(uploaded.failed.iter().map(|(oid, error)| (*oid, Err(error.to_string()))));
+        let failed = uploaded.failed.iter();
+        self.results.extend(failed.filter_map(|it| Some((it.oid?, Err(it.error.to_string())))));
         self.keep_house(&uploaded);
         self.outcome(&asked.oid).unwrap_or_else(|| Err(format!("{} was not uploaded; push again", asked.oid)))
     }
@@ -96,7 +97,7 @@ impl Pusher {
         progress: &dyn Progress,
     ) -> Result<Uploaded, NoSession> {
         let uploads = batch::uploads(&self.session, &self.remote, pointers.to_vec());
-        let here: HashSet<Oid> = uploads.iter().map(|file| file.oid).collect();
+        let here: HashSet<Oid> = uploads.iter().filter_map(|file| file.oid).collect();
         let absent =
             pointers.iter().map(|found| found.pointer).filter(|it| it.size > 0 && !here.contains(&it.oid));
         let touch: Vec<Oid> = absent.map(|pointer| pointer.oid).collect();
@@ -110,7 +111,7 @@ impl Pusher {
     /// What `push_all` would send: files, and how many of them the store has.
     pub fn preview(&self, pointers: Vec<TreePointer>) -> Result<(Vec<Upload>, usize), NoSession> {
         let uploads = batch::uploads(&self.session, &self.remote, pointers);
-        let oids: Vec<Oid> = uploads.iter().map(|file| file.oid).collect();
+        let oids: Vec<Oid> = uploads.iter().filter_map(|file| file.oid).collect();
         let known = self.session.catalog.find(self.session.repo_id, &oids)?.len();
         Ok((uploads, known))
     }
@@ -130,7 +131,7 @@ impl Pusher {
     /// What to upload now, and what else to touch if the store has it. A partial clone may not be able to tell what is being
     /// pushed: then each object goes when it is asked for.
     fn plan(&mut self, asked: Pointer, path: &Path) -> (Vec<Upload>, Vec<Oid>) {
-        let alone = Upload { oid: asked.oid, size: asked.size, path: path.to_owned(), previous: None };
+        let alone = Upload { oid: Some(asked.oid), size: asked.size, path: path.to_owned(), previous: None };
         if self.one_of_many {
             return (vec![alone], vec![]);
         }
@@ -138,7 +139,7 @@ impl Pusher {
             return (vec![alone], self.everything().unwrap_or_default());
         };
         let mut uploads = batch::uploads(&self.session, &self.remote, pointers);
-        match uploads.iter_mut().find(|file| file.oid == asked.oid) {
+        match uploads.iter_mut().find(|file| file.oid == Some(asked.oid)) {
             Some(file) => (file.path, file.size) = (path.to_owned(), asked.size),
             None => uploads.push(alone),
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use datamon::catalog::Catalog;
 use datamon::id::Oid;
 use datamon::ops::receipt::Receipt;
-use datamon::store::{Backend, BackendError, Create, Listed, Store, key, memory};
+use datamon::store::{Backend, BackendError, Create, Listed, Payload, Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
 use super::world::{Machine, Shelf, assert_chain, assert_packs, directory, folder, fresh, push, store};
@@ -128,10 +128,10 @@ impl Backend for Overtaken {
     fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
         self.0.size(key)
     }
-    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
         self.0.create(key, bytes)
     }
-    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
         self.0.overwrite(key, bytes)
     }
     fn delete(&self, key: &str) -> Result<(), BackendError> {

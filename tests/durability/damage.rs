@@ -117,7 +117,7 @@ fn damage_all(wanted: impl Fn(&str) -> bool) -> usize {
                 assert_clear(object, &form, error);
             }
             told += usize::from(!cold.is_empty());
-            store.overwrite(object, bytes.clone()).expect("back");
+            store.overwrite(object, bytes.clone().into()).expect("back");
             assert_eq!(assert_chain(store), entries, "{object} {form}");
         }
         seen += told;

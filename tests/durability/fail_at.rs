@@ -52,7 +52,7 @@ impl Workload {
     }
 
     fn oids(&self) -> Vec<Oid> {
-        self.versions.iter().flat_map(|version| version.files.iter().map(|file| file.oid)).collect()
+        self.versions.iter().flat_map(|version| version.files.iter().filter_map(|file| file.oid)).collect()
     }
 
     /// The workload as one process does it: up to the first error. Receipts are what was acknowledged before.
@@ -86,7 +86,7 @@ impl Workload {
             self.shelf.assert_download(&mut catalog, &seen.keys().copied().collect::<Vec<_>>(), &context);
             // Nothing is half there: of each upload all rows are seen or none, and what is seen can be had.
             for version in &self.versions {
-                let oids: Vec<Oid> = version.files.iter().map(|file| file.oid).collect();
+                let oids: Vec<Oid> = version.files.iter().filter_map(|file| file.oid).collect();
                 let new = oids.iter().filter(|oid| seen.contains_key(oid)).count();
                 assert!(new == 0 || new == oids.len(), "{context}: {new} of {} rows", oids.len());
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datamon::catalog::CatalogError;
 use datamon::id::Oid;
-use datamon::store::{Backend, BackendError, Create, Listed, Store, key, memory};
+use datamon::store::{Backend, BackendError, Create, Listed, Payload, Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
 use super::world::{Machine, Shelf, assert_chain, fresh, push, store};
@@ -56,7 +56,7 @@ fn no_cold_writer_fills_a_hole() {
             Err(error) => panic!("without entry {lost}: {error}"),
         }
         assert!(whole.get(&key::log(lost)).expect("reads").is_none(), "{lost} was filled");
-        whole.create_own(&key::log(lost), bytes).expect("back");
+        whole.create_own(&key::log(lost), bytes.into()).expect("back");
     }
     assert!(refused > 0 && went_on > 0, "{refused} refused, {went_on} went on");
 }
@@ -99,7 +99,7 @@ fn store_without_news(whole: &Store, from: u64) -> Store {
     for it in whole.list("", "").expect("lists") {
         if key::log_seq(&it.key).is_none_or(|seq| seq < from) {
             let bytes = whole.get(&it.key).expect("reads").expect("listed");
-            old.create_own(&it.key, bytes).expect("copied");
+            old.create_own(&it.key, bytes.into()).expect("copied");
         }
     }
     old
@@ -166,10 +166,10 @@ impl Backend for Unordered {
     fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
         self.0.size(key)
     }
-    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
         self.0.create(key, bytes)
     }
-    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
         self.0.overwrite(key, bytes)
     }
     fn delete(&self, key: &str) -> Result<(), BackendError> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use datamon::catalog::{CatalogError, Entry};
 use datamon::id::Oid;
 use datamon::store::fail::{Failing, Fault};
-use datamon::store::{Backend, BackendError, Create, Failure, Listed, Store, key, memory};
+use datamon::store::{Backend, BackendError, Create, Failure, Listed, Payload, Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
 use super::world::{Machine, Shelf, assert_chain, assert_packs, fresh, push, store};
@@ -175,10 +175,10 @@ impl Backend for Quiet {
     fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
         self.answer(key, || self.inner.size(key))
     }
-    fn create(&self, key: &str, bytes: Bytes) -> Result<Create, BackendError> {
+    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
         self.answer(key, || self.inner.create(key, bytes))
     }
-    fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), BackendError> {
+    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
         self.inner.overwrite(key, bytes)
     }
     fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {

@@ -44,7 +44,7 @@ impl Shelf {
     }
 
     pub fn file(&self, oid: Oid, previous: Option<Oid>) -> Upload {
-        Upload { oid, size: self.sizes[&oid], path: self.path(oid), previous }
+        Upload { oid: Some(oid), size: self.sizes[&oid], path: self.path(oid), previous }
     }
 
     pub fn files(&self, oids: &[Oid]) -> Vec<Upload> {

@@ -144,7 +144,7 @@ class Store:
         """The raw bytes of the frame at `at`, and where it ends."""
         if at + 28 > len(data):
             raise Damaged("a frame is cut off")
-        codec, reserved, stored, raw = struct.unpack_from("<B3sII", data, at)
+        codec, reserved, stored, raw = struct.unpack_from("<B3sII", data, at + 16)
         end = at + 28 + stored
         if raw > MAX_FRAME or stored > raw or end > len(data) or reserved != b"\0\0\0" or codec > 1:
             raise Damaged("a frame header is impossible")

@@ -150,9 +150,13 @@ pub fn send(
     let bar = Bar::new("uploading", total, context.ui.is_quiet());
     let uploaded = pusher.push_all(&pointers, &bar)?;
     bar.finish();
-    if let Some((_, error)) = uploaded.failed.first() {
-        let message =
-            format!("{} of {} files were not uploaded: {error}", uploaded.failed.len(), pointers.len());
+    if let Some(first) = uploaded.failed.first() {
+        let message = format!(
+            "{} of {} files were not uploaded: {}",
+            uploaded.failed.len(),
+            pointers.len(),
+            first.error
+        );
         return Err(CommandError::new(Kind::Integrity, message));
     }
     let absent =

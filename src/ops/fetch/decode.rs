@@ -1,5 +1,6 @@
-//! From the bytes of requests to verified frames, on all cores.
+//! From the bytes of requests to checked runs of raw bytes, on all cores.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,22 +10,29 @@ use rayon::prelude::*;
 
 use super::FetchError;
 use super::plan::Slice;
-use super::sink::Sink;
 use crate::id::{PackId, PackKind};
 use crate::pack::{BadPack, FrameView, PackError, Term};
 use crate::store::StoreError;
 
-/// Frames decoded at a time from a long term: what bounds its memory when it is compressed well.
+/// Raw bytes decoded at a time from a long term: what bounds its memory when it is compressed well.
 const LONG_BATCH: usize = 4 << 20;
 
 /// One request of a group, and its answer: a pack that cannot be read costs only the files that need it.
 pub type Answer = (PackId, Range<u64>, Result<Bytes, Arc<StoreError>>);
 
-/// The frames of a group, each decoded once however many files share it.
-pub struct Frames(HashMap<(PackId, u64), Result<Vec<u8>, BadPack>>);
+/// What one term, or a part of a long one, gives: raw bytes in order, `repeat` times.
+#[derive(Default)]
+pub struct Run {
+    pub pieces: Vec<Bytes>,
+    pub repeat: u32,
+}
 
-fn stored_of<'a>(answers: &'a [Answer], term: &Term) -> Result<&'a [u8], FetchError> {
-    let bad = || FetchError::Pack(PackError::bad(PackKind::Data, term.pack, BadPack::Damaged("range")));
+fn bad(pack: PackId, source: BadPack) -> FetchError {
+    FetchError::Pack(PackError::bad(PackKind::Data, pack, source))
+}
+
+fn stored_of<'a>(answers: &'a [Answer], term: &Term) -> Result<(&'a Bytes, Range<usize>), FetchError> {
+    let bad = || bad(term.pack, BadPack::Damaged("range"));
     let end = term.offset.saturating_add(term.stored);
     let (_, range, bytes) = answers
         .iter()
@@ -32,10 +40,10 @@ fn stored_of<'a>(answers: &'a [Answer], term: &Term) -> Result<&'a [u8], FetchEr
         .ok_or_else(bad)?;
     let bytes = bytes.as_ref().map_err(|error| FetchError::Store(error.clone()))?;
     let own = (term.offset - range.start) as usize..(end - range.start) as usize;
-    bytes.get(own).ok_or_else(bad)
+    if own.end <= bytes.len() { Ok((bytes, own)) } else { Err(bad()) }
 }
 
-/// The frames of one term as far as its file needs them: where each begins, and its view.
+/// The frames of one term as far as its file needs them: where each begins in the pack, and its view.
 fn frames_of<'a>(stored: &'a [u8], term: &Term) -> Result<Vec<(u64, FrameView<'a>)>, BadPack> {
     let wanted = u64::from(term.skip).saturating_add(term.raw);
     let (mut frames, mut at, mut raw) = (Vec::new(), 0, 0u64);
@@ -48,37 +56,41 @@ fn frames_of<'a>(stored: &'a [u8], term: &Term) -> Result<Vec<(u64, FrameView<'a
     Ok(frames)
 }
 
-impl Frames {
-    /// Decode every frame that a slice needs.
-    pub fn decode(answers: &[Answer], slices: &[Slice]) -> Frames {
-        let mut views: BTreeMap<(PackId, u64), FrameView<'_>> = BTreeMap::new();
-        for slice in slices {
-            // A term that cannot be walked is reported when its file is written.
-            let Ok(stored) = stored_of(answers, &slice.term) else { continue };
-            if let Ok(frames) = frames_of(stored, &slice.term) {
-                views.extend(frames.into_iter().map(|(at, view)| ((slice.term.pack, at), view)));
-            }
-        }
-        let views: Vec<_> = views.into_iter().collect();
-        Frames(views.into_par_iter().map(|(place, view)| (place, view.decode())).collect())
-    }
+/// The raw bytes of a frame that lies in `buffer`, not copied where they are stored as they are.
+fn raw_of(buffer: &Bytes, frame: &FrameView<'_>) -> Result<Bytes, BadPack> {
+    Ok(match frame.decode()? {
+        Cow::Borrowed(raw) => buffer.slice_ref(raw),
+        Cow::Owned(raw) => raw.into(),
+    })
+}
 
-    /// Write the bytes that `term` gives.
-    pub fn write(&self, answers: &[Answer], term: &Term, sink: &mut Sink) -> Result<(), FetchError> {
-        let bad = |source| FetchError::Pack(PackError::bad(PackKind::Data, term.pack, source));
-        let frames = frames_of(stored_of(answers, term)?, term).map_err(bad)?;
-        for _ in 0..term.repeat {
-            let mut cursor = Cursor::of(term);
-            for (at, _) in &frames {
-                let raw = match &self.0[&(term.pack, *at)] {
-                    Ok(raw) => raw,
-                    Err(error) => return Err(bad(error.clone())),
-                };
-                sink.write(cursor.take(raw))?;
-            }
-        }
-        Ok(())
+/// What each slice of a group gives, each frame decoded once however many files share it.
+pub fn group(answers: &[Answer], slices: &[Slice]) -> Vec<Result<Run, FetchError>> {
+    let mut views: BTreeMap<(PackId, u64), (&Bytes, FrameView<'_>)> = BTreeMap::new();
+    let mut places: Vec<Result<Vec<u64>, FetchError>> = Vec::with_capacity(slices.len());
+    for Slice { term, .. } in slices {
+        let frames = stored_of(answers, term).and_then(|(bytes, own)| {
+            let frames = frames_of(&bytes[own], term).map_err(|source| bad(term.pack, source))?;
+            views.extend(frames.iter().map(|(at, view)| ((term.pack, *at), (bytes, *view))));
+            Ok(frames.iter().map(|(at, _)| *at).collect())
+        });
+        places.push(frames);
     }
+    let views: Vec<_> = views.into_iter().collect();
+    let decode =
+        |(place, (bytes, view)): ((PackId, u64), (&Bytes, FrameView<'_>))| (place, raw_of(bytes, &view));
+    let frames: HashMap<_, _> = views.into_par_iter().map(decode).collect();
+    let run = |(slice, places): (&Slice, Result<Vec<u64>, FetchError>)| {
+        let term = &slice.term;
+        let mut cursor = Cursor::of(term);
+        let piece = |at: &u64| match &frames[&(term.pack, *at)] {
+            Ok(raw) => Ok(cursor.take(raw)),
+            Err(error) => Err(bad(term.pack, error.clone())),
+        };
+        let pieces = places?.iter().map(piece).collect::<Result<_, _>>()?;
+        Ok(Run { pieces, repeat: term.repeat })
+    };
+    slices.iter().zip(places).map(run).collect()
 }
 
 /// What of the next frame belongs to the file.
@@ -92,11 +104,11 @@ impl Cursor {
         Cursor { skip: term.skip as usize, left: term.raw }
     }
 
-    fn take<'a>(&mut self, raw: &'a [u8]) -> &'a [u8] {
+    fn take(&mut self, raw: &Bytes) -> Bytes {
         let from = self.skip.min(raw.len());
         self.skip -= from;
-        let own = &raw[from..];
-        let own = &own[..own.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))];
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let own = raw.slice(from..raw.len().min(from.saturating_add(left)));
         self.left -= own.len() as u64;
         own
     }
@@ -117,16 +129,15 @@ impl Long {
         Long { cursor: Cursor::of(&term), rest: vec![], coming: term.stored, term }
     }
 
-    /// The next bytes of the term: write what they complete.
-    pub fn take(&mut self, bytes: &Bytes, sink: &mut Sink) -> Result<(), FetchError> {
-        let bad = |source| FetchError::Pack(PackError::bad(PackKind::Data, self.term.pack, source));
-        let joined;
-        let buffer: &[u8] = if self.rest.is_empty() {
-            bytes
+    /// The next bytes of the term: give what they complete, a batch at a time.
+    pub fn take(&mut self, bytes: &Bytes, give: &mut dyn FnMut(Run)) -> Result<(), FetchError> {
+        let bad = |source| bad(self.term.pack, source);
+        self.coming = self.coming.saturating_sub(bytes.len() as u64);
+        let buffer = if self.rest.is_empty() {
+            bytes.clone()
         } else {
             self.rest.extend_from_slice(bytes);
-            joined = std::mem::take(&mut self.rest);
-            &joined
+            std::mem::take(&mut self.rest).into()
         };
         let mut at = 0;
         loop {
@@ -135,20 +146,16 @@ impl Long {
                 break;
             }
             at += batch.iter().map(FrameView::len).sum::<usize>();
-            let raws: Vec<_> = batch.par_iter().map(FrameView::decode).collect();
-            for raw in raws {
-                sink.write(self.cursor.take(&raw.map_err(bad)?))?;
-            }
+            let raws: Vec<_> = batch.par_iter().map(|frame| raw_of(&buffer, frame)).collect();
+            let pieces = raws.into_iter().map(|raw| Ok(self.cursor.take(&raw.map_err(bad)?)));
+            give(Run { pieces: pieces.collect::<Result<_, FetchError>>()?, repeat: 1 });
         }
-        let rest = buffer[at..].to_vec();
-        self.coming = self.coming.saturating_sub(bytes.len() as u64);
-        if self.coming == 0 {
-            if !rest.is_empty() || self.cursor.left > 0 {
-                return Err(bad(BadPack::Damaged("run of frames")));
-            }
-            *self = Long::new(self.term);
+        if self.coming > 0 {
+            self.rest = buffer[at..].to_vec();
+        } else if at < buffer.len() || self.cursor.left > 0 {
+            return Err(bad(BadPack::Damaged("run of frames")));
         } else {
-            self.rest = rest;
+            *self = Long::new(self.term);
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Fetch: from recipes to files, each frame and each file verified.
 //!
-//! The plan is made first (`plan`); one thread makes its requests in order, one part ahead; frames are decoded on all
-//! cores; small files are written in parallel, large ones in order. Memory: two parts of at most 24 MiB of frames and their
-//! stored bytes.
+//! The plan is made first (`plan`). Then three stages overlap, each a part ahead of the next: one thread makes the requests in
+//! order (`load`), frames are decoded on all cores (`decode`), and files are written and hashed (`write`), small ones in
+//! parallel, large ones in order. Nothing is read a second time. Memory: two parts decoded, two as they are stored.
 
 mod decode;
 mod plan;
 mod sink;
+mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use bytes::Bytes;
 use rayon::prelude::*;
 
-use decode::{Answer, Frames, Long};
-use plan::{Part, Slice, parts, reads};
+use decode::{Answer, Long, Run, group};
+use plan::{Part, parts, reads};
 use sink::Sink;
+use write::Writer;
 
 use crate::id::{Oid, PackId, PackKind};
 use crate::pack::{PackError, Term};
@@ -82,6 +84,17 @@ enum Loaded {
     Piece(Result<Bytes, StoreError>),
 }
 
+/// What one slice of the plan gave its file.
+type Given = (usize, Result<Run, FetchError>);
+
+/// What the decoder hands over.
+enum Decoded {
+    /// Whole files, to be written in parallel.
+    Whole(Vec<Given>),
+    /// The next runs of one file.
+    Next(Vec<Given>),
+}
+
 /// Write `files`; `done` is told of each, from any thread, when it is verified or has failed.
 pub fn fetch(
     store: &Store,
@@ -94,12 +107,14 @@ pub fn fetch(
         done(file, Sink::create(file).and_then(Sink::finish));
     }
     std::thread::scope(|scope| {
-        let (send, loaded) = sync_channel(1);
-        let planned = &parts;
-        scope.spawn(move || load(store, planned, &send));
-        let mut writer = Writer { files, progress, done, current: None };
-        for part in &parts {
-            writer.take(part, &loaded);
+        let (send, loaded) = sync_channel(0);
+        let (give, decoded) = sync_channel(0);
+        let parts = &parts;
+        scope.spawn(move || load(store, parts, &send));
+        scope.spawn(move || decode_all(parts, &loaded, &give));
+        let mut writer = Writer::new(files, progress, done);
+        for runs in decoded {
+            writer.take(runs);
         }
         writer.close();
     });
@@ -128,93 +143,26 @@ fn load(store: &Store, parts: &[Part], send: &SyncSender<Loaded>) {
     }
 }
 
-/// The file being written in order, over several parts. It holds an error instead once it failed.
-struct Current {
-    file: usize,
-    sink: Result<Sink, FetchError>,
-}
-
-struct Writer<'a> {
-    files: &'a [Wanted],
-    progress: &'a dyn Progress,
-    done: &'a (dyn Fn(&Wanted, Result<(), FetchError>) + Sync),
-    current: Option<Current>,
-}
-
-impl Writer<'_> {
-    fn take(&mut self, part: &Part, loaded: &Receiver<Loaded>) {
+fn decode_all(parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decoded>) {
+    for part in parts {
         match part {
-            Part::Long(slice) => {
-                let pieces = reads(part).len();
-                self.long(slice, pieces, loaded);
-            }
             Part::Group { slices, whole } => {
-                let Ok(Loaded::Group(answers)) = loaded.recv() else {
-                    unreachable!("the reader follows the plan")
-                };
-                if *whole {
-                    self.close();
-                    self.small(slices, &answers);
-                } else {
-                    self.in_order(slices, &answers);
+                let Ok(Loaded::Group(answers)) = loaded.recv() else { return };
+                let runs = slices.iter().map(|slice| slice.file).zip(group(&answers, slices)).collect();
+                let _ = give.send(if *whole { Decoded::Whole(runs) } else { Decoded::Next(runs) });
+            }
+            Part::Long(slice) => {
+                let mut long = Long::new(slice.term);
+                for _ in 0..reads(part).len() {
+                    let Ok(Loaded::Piece(bytes)) = loaded.recv() else { return };
+                    let mut next = |run| drop(give.send(Decoded::Next(vec![(slice.file, Ok(run))])));
+                    let taken =
+                        bytes.map_err(FetchError::from).and_then(|bytes| long.take(&bytes, &mut next));
+                    if let Err(error) = taken {
+                        let _ = give.send(Decoded::Next(vec![(slice.file, Err(error))]));
+                    }
                 }
             }
-        }
-    }
-
-    fn small(&self, slices: &[Slice], answers: &[Answer]) {
-        let frames = Frames::decode(answers, slices);
-        let files: Vec<&[Slice]> = slices.chunk_by(|a, b| a.file == b.file).collect();
-        files.into_par_iter().for_each(|slices| {
-            let file = &self.files[slices[0].file];
-            let write = || {
-                let mut sink = Sink::create(file)?;
-                slices.iter().try_for_each(|slice| frames.write(answers, &slice.term, &mut sink))?;
-                sink.finish()
-            };
-            let result = write();
-            self.progress.add(file.size);
-            (self.done)(file, result);
-        });
-    }
-
-    fn in_order(&mut self, slices: &[Slice], answers: &[Answer]) {
-        self.open(slices[0].file);
-        let raw: u64 = slices.iter().map(|slice| slice.term.len()).sum();
-        let frames = Frames::decode(answers, slices);
-        self.write(|sink| slices.iter().try_for_each(|slice| frames.write(answers, &slice.term, sink)));
-        self.progress.add(raw);
-    }
-
-    fn long(&mut self, slice: &Slice, pieces: usize, loaded: &Receiver<Loaded>) {
-        self.open(slice.file);
-        let mut long = Long::new(slice.term);
-        for _ in 0..pieces {
-            let Ok(Loaded::Piece(bytes)) = loaded.recv() else { unreachable!("the reader follows the plan") };
-            self.write(|sink| long.take(&bytes?, sink));
-            self.progress.add(slice.term.len() / pieces as u64);
-        }
-    }
-
-    fn write(&mut self, write: impl FnOnce(&mut Sink) -> Result<(), FetchError>) {
-        let Some(Current { sink, .. }) = &mut self.current else { unreachable!("a file is open") };
-        if let Ok(open) = sink
-            && let Err(error) = write(open)
-        {
-            *sink = Err(error);
-        }
-    }
-
-    fn open(&mut self, file: usize) {
-        if self.current.as_ref().is_none_or(|current| current.file != file) {
-            self.close();
-            self.current = Some(Current { file, sink: Sink::create(&self.files[file]) });
-        }
-    }
-
-    fn close(&mut self) {
-        if let Some(Current { file, sink }) = self.current.take() {
-            (self.done)(&self.files[file], sink.and_then(Sink::finish));
         }
     }
 }

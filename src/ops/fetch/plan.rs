@@ -13,7 +13,7 @@ use crate::pack::Term;
 use crate::pack::plan::{MAX_READ, coalesce};
 
 /// What the frames of a group may take in memory, bytes.
-const GROUP_COST: u64 = 24 << 20;
+const GROUP_COST: u64 = 16 << 20;
 /// What a frame that is only partly wanted may cost beyond what is wanted of it.
 const FRAME_COST: u64 = 320 << 10;
 

@@ -4,10 +4,15 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::decode::Run;
 use super::{FetchError, Wanted};
 use crate::id::Oid;
+
+/// From this many bytes on they are hashed on one core while another writes them.
+const BESIDE: u64 = 512 << 10;
 
 /// A file that exists under its name only while it is being written or once it is verified.
 pub struct Sink {
@@ -32,16 +37,32 @@ impl Sink {
         Ok(Sink { path, file, sha: Sha256::new(), oid, size, written: 0, verified: false })
     }
 
-    /// The next bytes of the file.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
-        self.written += bytes.len() as u64;
-        // What a recipe gives is bounded by what the row promised, so a hostile recipe fills no disk.
-        if self.written > self.size {
-            return Err(self.wrong());
+    /// The next bytes of the file. Returns how many.
+    pub fn write(&mut self, run: &Run) -> Result<u64, FetchError> {
+        let before = self.written;
+        let length: u64 = run.pieces.iter().map(|piece| piece.len() as u64).sum();
+        for _ in 0..run.repeat {
+            self.written = self.written.saturating_add(length);
+            // What a recipe gives is bounded by what the row promised, so a hostile recipe fills no disk.
+            if self.written > self.size {
+                return Err(self.wrong());
+            }
+            self.write_once(&run.pieces, length)?;
         }
-        self.file.write_all(bytes).map_err(|source| FetchError::write(&self.path, source))?;
-        self.sha.update(bytes);
-        Ok(())
+        Ok(self.written - before)
+    }
+
+    fn write_once(&mut self, pieces: &[Bytes], length: u64) -> Result<(), FetchError> {
+        let Sink { file, sha, path, .. } = self;
+        let mut write = || pieces.iter().try_for_each(|piece| file.write_all(piece));
+        let mut hash = || pieces.iter().for_each(|piece| sha.update(piece));
+        let written = if length < BESIDE {
+            hash();
+            write()
+        } else {
+            rayon::join(hash, write).1
+        };
+        written.map_err(|source| FetchError::write(path, source))
     }
 
     /// All bytes came: keep the file if they are the right ones.

@@ -1,15 +1,15 @@
 //! Which chunks are known, and where they lie: this push's own and those of packs whose footers were seen.
 //!
 //! Bounded: two generations of at most [`GENERATION`] chunks. When the young one is full the old one is forgotten, which
-//! costs deduplication over a distance of some 8 GiB and never correctness.
+//! costs deduplication over a distance of some 7 GiB and never correctness.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::id::{ChunkId, PackId};
 use crate::pack::Footer;
 
-/// Chunks in a generation: some 40 MiB of memory for both.
-const GENERATION: usize = 256 << 10;
+/// Chunks in a generation: as many as fill a table of 2^18 places, some 13 MiB.
+const GENERATION: usize = (1 << 18) / 8 * 7;
 
 /// Where a chunk lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,23 +40,45 @@ pub enum FramePlace {
     Own(u32),
 }
 
+/// Chunks that came one after the other; each names its frame by position, since a frame holds many.
+#[derive(Default)]
+struct Generation {
+    chunks: HashMap<ChunkId, (u32, u32, u32)>,
+    frames: Vec<FramePlace>,
+}
+
+impl Generation {
+    fn find(&self, id: &ChunkId) -> Option<Place> {
+        let &(frame, start, raw) = self.chunks.get(id)?;
+        Some(Place { frame: self.frames[frame as usize], start, raw })
+    }
+
+    fn insert(&mut self, id: ChunkId, place: Place) {
+        if self.frames.last() != Some(&place.frame) {
+            self.frames.push(place.frame);
+        }
+        let frame = u32::try_from(self.frames.len() - 1).expect("no more frames than chunks");
+        self.chunks.insert(id, (frame, place.start, place.raw));
+    }
+}
+
 /// The bounded index of known chunks.
 #[derive(Default)]
 pub struct ChunkIndex {
-    young: HashMap<ChunkId, Place>,
-    old: HashMap<ChunkId, Place>,
+    young: Generation,
+    old: Generation,
     seen: HashSet<PackId>,
 }
 
 impl ChunkIndex {
     /// Where the chunk with this id and length lies, if that is known.
     pub fn find(&self, id: &ChunkId, raw: u32) -> Option<Place> {
-        self.young.get(id).or_else(|| self.old.get(id)).copied().filter(|place| place.raw == raw)
+        self.young.find(id).or_else(|| self.old.find(id)).filter(|place| place.raw == raw)
     }
 
     /// The chunk lies there.
     pub fn insert(&mut self, id: ChunkId, place: Place) {
-        if self.young.len() >= GENERATION {
+        if self.young.chunks.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
             // A pack whose chunks were forgotten may be asked for again.
             self.seen.clear();
@@ -85,7 +107,7 @@ impl ChunkIndex {
 
     /// Chunks remembered.
     pub fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.young.chunks.len() + self.old.chunks.len()
     }
 
     /// Whether no chunk is remembered.

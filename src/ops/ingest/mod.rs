@@ -1,10 +1,10 @@
 //! Ingest: files into data packs, in one read pass.
 //!
-//! Windows of a few MiB flow through: SHA-256, cutting and BLAKE3 run on all cores over a window while the next one is read;
-//! then, in order, each chunk is looked up, and new ones fill frames; the frames a window closed are compressed on all cores
-//! and written into the pack; a full pack is put into the store while the next is filled.
+//! Windows of a few MiB flow through. While one is read, the one before is hashed (SHA-256 beside cutting and BLAKE3), the new
+//! chunks of the one before that are compressed, and a full pack is put into the store: all of it on all cores. Between two
+//! windows, in order, each chunk is looked up, and new ones fill frames.
 //!
-//! Memory: three windows of 9 MiB, a pack being filled, one in flight, and the index: some 130 MiB whatever the files are.
+//! Every byte is read once, hashed once as its file and once as its chunk, and copied once, into its frame.
 //! Nothing is promised here: rows become true when `publish` has put them into the log.
 
 mod index;
@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use index::ChunkIndex;
 use runs::Runs;
-use sink::PackSink;
+use sink::{Closed, PackSink};
 use window::{HEADROOM, Piece, Window};
 
 use crate::chunk::{Cutter, Sizes};
@@ -38,17 +38,37 @@ const MAX_RUNS: usize = 100_000;
 /// A file to take in.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The SHA-256 it must have.
-    pub oid: Oid,
-    /// The length it must have, bytes.
-    pub size: u64,
+    /// The SHA-256 and the length in bytes that it must have; `None` takes it in as it is.
+    pub expected: Option<(Oid, u64)>,
     /// Where it lies on this machine.
     pub path: PathBuf,
     /// Packs of what is likely similar: those of the previous version of the same path.
     pub near: Vec<PackId>,
 }
 
-/// Why one file was not taken in. The others were.
+/// A file that was taken in.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// Which of the sources.
+    pub source: usize,
+    /// Its SHA-256.
+    pub oid: Oid,
+    /// Its length, bytes.
+    pub size: u64,
+    /// How to rebuild it.
+    pub terms: Vec<Term>,
+}
+
+/// A file that was not taken in. The others were.
+#[derive(Debug)]
+pub struct Failed {
+    /// The oid it should have had, where one was expected.
+    pub oid: Option<Oid>,
+    /// Why.
+    pub error: SourceError,
+}
+
+/// Why one file was not taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// It cannot be read.
@@ -80,10 +100,10 @@ pub enum SourceError {
 /// What an ingest made: packs that are durable in the store, and recipes that nothing names yet.
 #[derive(Default)]
 pub struct Ingested {
-    /// Oid, size and terms of each file taken in.
-    pub files: Vec<(Oid, u64, Vec<Term>)>,
+    /// The files taken in, in order.
+    pub files: Vec<Taken>,
     /// Files that were not.
-    pub failed: Vec<(Oid, SourceError)>,
+    pub failed: Vec<Failed>,
     /// Packs written.
     pub packs: Vec<Pack>,
     /// Raw bytes of chunks that were new.
@@ -92,8 +112,14 @@ pub struct Ingested {
     pub left: usize,
 }
 
-/// The footers an ingest may ask for while it goes: gives the chunks of a pack, or nothing if it may not be borrowed from.
-pub type Neighbours<'a> = &'a mut dyn FnMut(PackId, &mut ChunkIndex);
+/// What the store has, as far as an ingest asks while it goes.
+pub trait Known {
+    /// Learn the chunks of a pack that is probably similar, if it may be borrowed from.
+    fn learn(&mut self, pack: PackId, index: &mut ChunkIndex);
+
+    /// These chunks of one window are not in the index: learn packs that have some of them.
+    fn look_up(&mut self, unknown: &[(ChunkId, u32)], index: &mut ChunkIndex);
+}
 
 /// Take `sources` in, beginning none after `until`. The store is written; nothing is committed. An error means that none of it
 /// counts.
@@ -102,19 +128,22 @@ pub fn ingest(
     sizes: Sizes,
     sources: &[Source],
     index: ChunkIndex,
-    neighbours: Neighbours<'_>,
+    known: &mut dyn Known,
     progress: &dyn Progress,
     until: Instant,
 ) -> Result<Ingested, StoreError> {
     std::thread::scope(|scope| {
         let (send, windows) = mpsc::sync_channel(1);
-        scope.spawn(move || window::read_all(sources, &send, until));
+        let (give_back, empty) = mpsc::channel();
+        scope.spawn(move || window::read_all(sources, &send, &empty, until));
         let mut work = Work::new(sizes, sources, PackSink::new(store), index);
         let mut left = 0;
         for mut window in windows {
             left = window.left.map_or(0, |at| sources.len() - at);
-            work.take(&mut window, neighbours)?;
+            work.take(&mut window, known)?;
             progress.add(window.pieces.iter().map(|p| (p.end - p.start) as u64).sum());
+            // The reader may be done already, and need no window any more.
+            let _ = give_back.send(window);
         }
         Ok(Ingested { left, ..work.finish()? })
     })
@@ -135,8 +164,8 @@ struct Work<'a> {
     open: HashMap<usize, Open>,
     /// The uncut end of the file that goes on in the next window.
     carry: Vec<u8>,
-    done: Vec<(usize, Runs)>,
-    failed: Vec<(Oid, SourceError)>,
+    done: Vec<(Taken, Runs)>,
+    failed: Vec<Failed>,
 }
 
 impl<'a> Work<'a> {
@@ -154,18 +183,29 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn take(&mut self, window: &mut Window, neighbours: Neighbours<'_>) -> Result<(), StoreError> {
+    fn take(&mut self, window: &mut Window, known: &mut dyn Known) -> Result<(), StoreError> {
         self.drop_unreadable(window);
         let spans = self.place_carry(window);
         for piece in window.pieces.iter().filter(|piece| piece.first) {
             for pack in &self.sources[piece.source].near {
                 if self.index.wants(*pack) {
-                    neighbours(*pack, &mut self.index);
+                    known.learn(*pack, &mut self.index);
                 }
             }
             self.open.insert(piece.source, Open { sha: Sha256::new(), size: 0, runs: Runs::default() });
         }
-        let chunks = self.hash(window, &spans);
+        let closed = self.sink.take_closed();
+        let (chunks, frames) = rayon::join(|| self.hash(window, &spans), || Closed::encode(closed));
+        self.sink.write(frames)?;
+        let unknown: Vec<(ChunkId, u32)> = chunks
+            .iter()
+            .flatten()
+            .filter(|(id, raw)| self.index.find(id, *raw).is_none())
+            .copied()
+            .collect();
+        if !unknown.is_empty() {
+            known.look_up(&unknown, &mut self.index);
+        }
         for ((piece, span), chunks) in window.pieces.iter().zip(&spans).zip(chunks) {
             let end = self.assign(piece, &window.bytes[span.0..span.1], &chunks);
             if piece.last {
@@ -174,14 +214,15 @@ impl<'a> Work<'a> {
                 self.carry = window.bytes[span.0 + end..span.1].to_vec();
             }
         }
-        self.sink.write_closed()
+        Ok(())
     }
 
     /// A file that turned unreadable has no last piece: forget what there is of it.
     fn drop_unreadable(&mut self, window: &mut Window) {
         for (at, source) in window.failed.drain(..) {
             let path = self.sources[at].path.display().to_string();
-            self.failed.push((self.sources[at].oid, SourceError::Read { path, source }));
+            let error = SourceError::Read { path, source };
+            self.failed.push(Failed { oid: self.sources[at].expected.map(|(oid, _)| oid), error });
             window.pieces.retain(|piece| piece.source != at);
             if self.open.remove(&at).is_some() {
                 self.carry.clear();
@@ -250,28 +291,25 @@ impl<'a> Work<'a> {
         let Open { sha, size, runs } = self.open.remove(&at).expect("opened");
         let source = &self.sources[at];
         let got = Oid::from_bytes(sha.finalize().into());
-        if got == source.oid && size == source.size {
-            self.done.push((at, runs));
-            return;
+        match source.expected {
+            Some((wanted, wanted_size)) if (wanted, wanted_size) != (got, size) => {
+                let path = source.path.display().to_string();
+                let error = SourceError::Wrong { path, wanted, wanted_size, got, got_size: size };
+                self.failed.push(Failed { oid: Some(wanted), error });
+            }
+            _ => self.done.push((Taken { source: at, oid: got, size, terms: vec![] }, runs)),
         }
-        let path = source.path.display().to_string();
-        let wrong =
-            SourceError::Wrong { path, wanted: source.oid, wanted_size: source.size, got, got_size: size };
-        self.failed.push((source.oid, wrong));
     }
 
-    fn finish(mut self) -> Result<Ingested, StoreError> {
+    fn finish(self) -> Result<Ingested, StoreError> {
         let new_raw = self.sink.new_raw();
         let (packs, places) = self.sink.finish()?;
         let files = self
             .done
-            .iter()
-            .map(|(at, runs)| {
-                let source = &self.sources[*at];
-                (source.oid, source.size, runs.terms(|frame| places[frame as usize]))
-            })
+            .into_iter()
+            .map(|(taken, runs)| Taken { terms: runs.terms(|frame| places[frame as usize]), ..taken })
             .collect();
-        Ok(Ingested { files, failed: std::mem::take(&mut self.failed), packs, new_raw, left: 0 })
+        Ok(Ingested { files, failed: self.failed, packs, new_raw, left: 0 })
     }
 }
 

@@ -7,24 +7,38 @@ use rayon::prelude::*;
 
 use super::index::{FramePlace, Place};
 use crate::id::{ChunkId, PackKind};
-use crate::pack::{Blob, DATA_TARGET, Frame, Pack, PackWriter};
-use crate::store::{Store, StoreError};
+use crate::pack::{Blob, DATA_TARGET, Frame, FrameBuilder, Pack, PackWriter};
+use crate::store::{Payload, Store, StoreError};
 
-/// A frame is closed when it holds this many raw bytes. Provisional with format 0: a read of 4 KiB decodes one frame.
+/// A frame is closed when it holds this many raw bytes: a read of 4 KiB decodes one frame.
 pub const FRAME_TARGET: usize = 256 << 10;
 
-struct Closed {
-    raw: Vec<u8>,
+/// A frame that is full, with its chunks.
+pub struct Closed<F> {
+    frame: F,
     chunks: Vec<(ChunkId, u32)>,
+}
+
+impl Closed<FrameBuilder> {
+    fn new() -> Self {
+        // The last chunk may go over the target by its own length.
+        Closed { frame: FrameBuilder::with_capacity(FRAME_TARGET + FRAME_TARGET / 4), chunks: vec![] }
+    }
+
+    /// Compress frames on all cores.
+    pub fn encode(frames: Vec<Self>) -> Vec<Closed<Frame>> {
+        let encode = |Closed { frame, chunks }: Self| Closed { frame: frame.finish(), chunks };
+        frames.into_par_iter().with_max_len(1).map(encode).collect()
+    }
 }
 
 /// Frames being filled and packs on their way.
 pub struct PackSink {
-    open: Closed,
-    closed: Vec<Closed>,
+    open: Closed<FrameBuilder>,
+    closed: Vec<Closed<FrameBuilder>>,
     /// Raw lengths of all frames closed so far, by number.
     raws: Vec<u32>,
-    places: Vec<(Blob, u32)>,
+    places: Vec<Blob>,
     pack: PackWriter,
     written: Vec<Pack>,
     full: Option<SyncSender<Pack>>,
@@ -39,7 +53,7 @@ impl PackSink {
         let store = store.clone();
         let uploader = std::thread::spawn(move || put_all(&store, &packs_to_put));
         PackSink {
-            open: Closed { raw: Vec::with_capacity(FRAME_TARGET * 2), chunks: vec![] },
+            open: Closed::new(),
             closed: vec![],
             raws: vec![],
             places: vec![],
@@ -55,10 +69,10 @@ impl PackSink {
         let frame =
             FramePlace::Own(u32::try_from(self.raws.len()).expect("fewer than 2^32 frames in one push"));
         let length = |n: usize| u32::try_from(n).expect("frames are far below 4 GiB");
-        let place = Place { frame, start: length(self.open.raw.len()), raw: length(bytes.len()) };
-        self.open.raw.extend_from_slice(bytes);
+        let place = Place { frame, start: length(self.open.frame.len()), raw: length(bytes.len()) };
+        self.open.frame.push(bytes);
         self.open.chunks.push((id, place.raw));
-        if self.open.raw.len() >= FRAME_TARGET {
+        if self.open.frame.len() >= FRAME_TARGET {
             self.close();
         }
         place
@@ -71,24 +85,24 @@ impl PackSink {
 
     /// Raw bytes of all new chunks.
     pub fn new_raw(&self) -> u64 {
-        self.raws.iter().map(|raw| u64::from(*raw)).sum::<u64>() + self.open.raw.len() as u64
+        self.raws.iter().map(|raw| u64::from(*raw)).sum::<u64>() + self.open.frame.len() as u64
     }
 
     fn close(&mut self) {
-        let next = Closed { raw: Vec::with_capacity(FRAME_TARGET * 2), chunks: vec![] };
-        let closed = std::mem::replace(&mut self.open, next);
-        self.raws.push(u32::try_from(closed.raw.len()).expect("frames are far below 4 GiB"));
+        let closed = std::mem::replace(&mut self.open, Closed::new());
+        self.raws.push(u32::try_from(closed.frame.len()).expect("frames are far below 4 GiB"));
         self.closed.push(closed);
     }
 
-    /// Compress the closed frames on all cores and write them; full packs go to the store.
-    pub fn write_closed(&mut self) -> Result<(), StoreError> {
-        let closed = std::mem::take(&mut self.closed);
-        let frames: Vec<(Frame, Vec<(ChunkId, u32)>)> =
-            closed.into_par_iter().map(|closed| (Frame::encode(closed.raw), closed.chunks)).collect();
-        for (frame, chunks) in frames {
-            let raw = frame.raw_len();
-            self.places.push((self.pack.add(&frame, chunks), raw));
+    /// The frames closed since the last call, to be encoded and written in this order.
+    pub fn take_closed(&mut self) -> Vec<Closed<FrameBuilder>> {
+        std::mem::take(&mut self.closed)
+    }
+
+    /// Write frames; full packs go to the store.
+    pub fn write(&mut self, frames: Vec<Closed<Frame>>) -> Result<(), StoreError> {
+        for Closed { frame, chunks } in frames {
+            self.places.push(self.pack.add(&frame, chunks));
             if self.pack.len() >= DATA_TARGET {
                 self.ship()?;
             }
@@ -99,7 +113,7 @@ impl PackSink {
     fn ship(&mut self) -> Result<(), StoreError> {
         let pack = std::mem::replace(&mut self.pack, PackWriter::new(PackKind::Data)).finish();
         // What stays here is the footer; the bytes go with the pack in flight.
-        self.written.push(Pack { bytes: bytes::Bytes::new(), ..pack.clone() });
+        self.written.push(Pack { payload: Payload::default(), ..pack.clone() });
         let sent = self.full.as_ref().map(|full| full.send(pack).is_ok());
         if sent == Some(true) { Ok(()) } else { self.wait() }
     }
@@ -113,18 +127,20 @@ impl PackSink {
         }
     }
 
-    /// Write what is left; durable on return. Gives the packs and the place of every frame by number.
+    /// Write what is left; durable on return. Gives the packs, and place and raw length of every frame by number.
     #[allow(clippy::type_complexity)]
     pub fn finish(mut self) -> Result<(Vec<Pack>, Vec<(Blob, u32)>), StoreError> {
-        if !self.open.raw.is_empty() {
+        if !self.open.frame.is_empty() {
             self.close();
         }
-        self.write_closed()?;
+        let rest = Closed::encode(self.take_closed());
+        self.write(rest)?;
         if !self.pack.is_empty() {
             self.ship()?;
         }
         self.wait()?;
-        Ok((self.written, self.places))
+        let places = self.places.into_iter().zip(self.raws).collect();
+        Ok((self.written, places))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Reading sources in windows: a few MiB of consecutive bytes, of one large file or of many small ones.
 //!
-//! One thread reads while the others hash: the channel holds one window, so at most three are in memory.
+//! One thread reads while the others hash: the channel holds one window, so at most three are in memory, and they are used
+//! again: fresh memory costs as much as a hash.
 
 use std::fs::File;
 use std::io::Read;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Instant;
 
 use super::Source;
@@ -42,8 +43,13 @@ pub struct Window {
 }
 
 impl Window {
-    fn new() -> Self {
-        let mut bytes = Vec::with_capacity(HEADROOM + WINDOW);
+    /// An empty window, in the memory of one that was used if there is one.
+    fn new(empty: &Receiver<Window>) -> Self {
+        let mut bytes = match empty.try_recv() {
+            Ok(used) => used.bytes,
+            Err(_) => Vec::with_capacity(HEADROOM + WINDOW),
+        };
+        bytes.truncate(HEADROOM);
         bytes.resize(HEADROOM, 0);
         Window { bytes, pieces: vec![], failed: vec![], left: None }
     }
@@ -53,9 +59,10 @@ impl Window {
     }
 }
 
-/// Read `sources` in order into windows and begin none after `until`; returns early when nobody takes them any more.
-pub fn read_all(sources: &[Source], windows: &SyncSender<Window>, until: Instant) {
-    let mut window = Window::new();
+/// Read `sources` in order into windows and begin none after `until`; used windows come back as `empty`. Returns early when
+/// nobody takes them any more.
+pub fn read_all(sources: &[Source], windows: &SyncSender<Window>, empty: &Receiver<Window>, until: Instant) {
+    let mut window = Window::new(empty);
     for (at, source) in sources.iter().enumerate() {
         // A session that goes on for ever would meet a floor that rose above it; what is done is committed first (R15).
         if at > 0 && Instant::now() >= until {
@@ -72,7 +79,7 @@ pub fn read_all(sources: &[Source], windows: &SyncSender<Window>, until: Instant
         let mut first = true;
         loop {
             if window.room() == 0 {
-                if windows.send(std::mem::replace(&mut window, Window::new())).is_err() {
+                if windows.send(std::mem::replace(&mut window, Window::new(empty))).is_err() {
                     return;
                 }
                 continue;
