@@ -24,8 +24,7 @@ impl Catalog {
         for run in runs(&self.state, TableKind::Files) {
             let asked = finding.ask(&run);
             // A few requests at a time: what hides the distance to a bucket.
-            let found: Vec<_> =
-                asked.par_iter().map(|(segment, oids)| self.find_in(segment, oids)).collect();
+            let found: Vec<_> = asked.par_iter().map(|(segment, oids)| self.find_in(segment, oids)).collect();
             for rows in found {
                 finding.take(rows?);
             }

@@ -27,7 +27,7 @@ impl Catalog {
     /// faster, which is as good.
     pub fn merge_runs(&mut self) -> Result<bool, CatalogError> {
         let mut merged = false;
-        for table in [TableKind::Files] {
+        for table in [TableKind::Files, TableKind::Hooks] {
             merged |= self.merge_table(table)?;
         }
         Ok(merged)
@@ -47,6 +47,7 @@ impl Catalog {
         let outs: Vec<Blob> = segments().map(|segment| segment.at.fence).collect();
         let Output { segments, added, named } = match table {
             TableKind::Files => self.merge_files(runs)?,
+            // Nobody writes hooks yet, and what is unknown stays as it is.
             TableKind::Hooks | TableKind::Unknown => return Ok(false),
         };
         let change = Change::Compact(Compact { outs, segments, forwards: vec![] });

@@ -14,6 +14,15 @@ const TAIL_CHANGES: u64 = 64;
 const TAIL_BYTES: usize = 256 << 10;
 
 impl Catalog {
+    /// What falls to whoever crosses a threshold: a checkpoint, a merge. Others are served by it as well as we are; nothing
+    /// is lost when it fails, and the next writer does it.
+    pub fn upkeep(&mut self) -> Result<(), CatalogError> {
+        if self.checkpoint_due() {
+            self.write_checkpoint()?;
+        }
+        self.merge_runs().map(drop)
+    }
+
     /// Whether the tail has grown so long that somebody should write a checkpoint.
     pub fn checkpoint_due(&self) -> bool {
         let covered = self.state.checkpoint().map_or(0, |(_, newest)| newest.covers);

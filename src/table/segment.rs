@@ -208,12 +208,7 @@ impl Fence {
 /// Every row of the segment whose oid is among `oids` (sorted), of any repo.
 ///
 /// Nothing is read where filter and fence are known and say no. Of a small segment everything is read at once and kept.
-pub fn find_rows(
-    store: &Store,
-    cache: &Cache,
-    at: &Written,
-    oids: &[Oid],
-) -> Result<Vec<Row>, TableError> {
+pub fn find_rows(store: &Store, cache: &Cache, at: &Written, oids: &[Oid]) -> Result<Vec<Row>, TableError> {
     let mut whole = BTreeMap::new();
     let mut bytes = cache.get(&frame_name(&at.fence)).map(Vec::from);
     if bytes.is_none() && at.stored() <= SMALL {
@@ -253,7 +248,7 @@ fn read_whole(store: &Store, cache: &Cache, at: &Written) -> Result<BTreeMap<Blo
         }
         let stored = u32::try_from(frame.len()).expect("it lies in a small segment");
         let blob = Blob { pack, offset, stored };
-        let decoded = frame.decode().map_err(damaged)?;
+        let decoded = frame.decode().map_err(damaged)?.into_owned();
         cache.put(&frame_name(&blob), &decoded);
         frames.insert(blob, decoded);
         offset = blob.end();
@@ -280,36 +275,97 @@ mod tests {
         Row { oid: oid(n), repo, born: 0, size: 10, recipe: Recipe::Inline(vec![term]) }
     }
 
-    #[test]
-    fn rows_are_found_in_few_requests() {
-        let store = Store::open(&StoreUrl::parse("memory:segment").expect("a URL")).expect("memory");
-        let mut rows: Vec<Row> = (0..3000).flat_map(|n| [row(n, 1), row(n, 2)]).collect();
+    /// A store with a segment of these rows, and nothing asked of it yet.
+    fn stored(name: &str, mut rows: Vec<Row>) -> (Store, Written) {
+        let store = Store::open(&StoreUrl::parse(&format!("memory:segment-{name}")).expect("a URL"));
+        let store = store.expect("memory");
         let mut pack = PackWriter::new(PackKind::Meta);
-        let segment = write_segment(&mut pack, &mut rows).fence;
+        let other = write_segment(&mut pack, &mut [row(1, 9)]);
+        let written = write_segment(&mut pack, &mut rows);
+        assert_eq!(written.start, other.end());
         pack.finish().put(&store).expect("written");
+        (store, written)
+    }
 
+    fn sorted(mut oids: Vec<Oid>) -> Vec<Oid> {
+        oids.sort();
+        oids
+    }
+
+    #[track_caller]
+    fn assert_found(
+        (store, cache): (&Store, &Cache),
+        at: &Written,
+        wanted: &[u32],
+        gets: std::ops::RangeInclusive<u64>,
+    ) {
         let before = store.requests();
-        assert_eq!(all_rows(&store, &Cache::none(), &segment, 6000).expect("reads"), rows);
-        assert!(store.requests().since(before).get <= 2, "{:?}", store.requests().since(before));
-
-        let mut wanted = vec![oid(5), oid(77), oid(4000)];
-        wanted.sort();
-        let found = find_rows(&store, &Cache::none(), &segment, &wanted).expect("reads");
-        let mut expected: Vec<Row> = [5, 77].iter().flat_map(|n| [row(*n, 1), row(*n, 2)]).collect();
+        let oids = sorted(wanted.iter().map(|n| oid(*n)).collect());
+        let found = find_rows(store, cache, at, &oids).expect("reads");
+        let there = wanted.iter().filter(|n| u64::from(**n) < at.rows / 2);
+        let mut expected: Vec<Row> = there.flat_map(|n| [row(*n, 1), row(*n, 2)]).collect();
         expected.sort_by_key(Row::key);
         assert_eq!(found, expected);
+        let get = store.requests().since(before).get;
+        assert!(gets.contains(&get), "{get} requests");
+    }
+
+    #[test]
+    fn a_small_segment_is_read_once() {
+        let (store, at) = stored("small", (0..3000).flat_map(|n| [row(n, 1), row(n, 2)]).collect());
+        assert!(at.stored() <= SMALL);
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let cache = Cache::at(folder.path().into());
+        assert_found((&store, &cache), &at, &[5, 77, 4000], 1..=1);
+        assert_found((&store, &cache), &at, &[5, 6, 7, 2999, 5000], 0..=0);
+        assert_found((&store, &Cache::none()), &at, &[5], 1..=1);
+    }
+
+    #[test]
+    fn of_a_large_segment_fence_and_blocks_are_read() {
+        let (store, at) = stored("large", (0..30_000).flat_map(|n| [row(n, 1), row(n, 2)]).collect());
+        assert!(at.stored() > SMALL);
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let cache = Cache::at(folder.path().into());
+        assert_found((&store, &cache), &at, &[5], 2..=2);
+        assert_found((&store, &cache), &at, &[5], 0..=0);
+        assert_found((&store, &cache), &at, &[77], 1..=1);
+        // What is not there costs nothing, but for one oid in thousands.
+        assert_found((&store, &cache), &at, &(40_000..40_500).collect::<Vec<_>>(), 0..=2);
+        // All of it is one request per 8 MiB.
+        assert_found((&store, &Cache::none()), &at, &(0..30_000).collect::<Vec<_>>(), 2..=2);
     }
 
     #[test]
     fn the_rows_of_one_oid_may_cross_a_block() {
-        let store = Store::open(&StoreUrl::parse("memory:segment-crossing").expect("a URL")).expect("memory");
-        let mut rows: Vec<Row> = (0..900u16)
-            .map(|n| Row { born: u64::from(n), ..row(1, (n % 3) as u8) })
-            .chain([row(2, 0)])
-            .collect();
-        let mut pack = PackWriter::new(PackKind::Meta);
-        let segment = write_segment(&mut pack, &mut rows).fence;
-        pack.finish().put(&store).expect("written");
-        assert_eq!(find_rows(&store, &Cache::none(), &segment, &[oid(1)]).expect("reads").len(), 900);
+        let rows = (0..900u16).map(|n| Row { born: u64::from(n), ..row(1, (n % 3) as u8) });
+        let (store, at) = stored("crossing", rows.chain([row(2, 0)]).collect());
+        assert_eq!(find_rows(&store, &Cache::none(), &at, &[oid(1)]).expect("reads").len(), 900);
+    }
+
+    #[test]
+    fn a_fence_that_does_not_fit_its_blocks_is_refused() {
+        let at = |start, offset| Written {
+            start,
+            fence: Blob { pack: PackId::from_bytes([1; 16]), offset, stored: 10 },
+            rows: 1,
+            first: Prefix::MIN,
+            last: Prefix::MAX,
+        };
+        let bytes = |blocks| rmp_serde::to_vec(&WireFence(blocks, vec![])).expect("encodes");
+        let two = |at, next| bytes(vec![Block(oid(1), 16, 20), Block(at, next, 30)]);
+        let (low, high) = (Oid::from_bytes([0; 32]), Oid::from_bytes([255; 32]));
+        assert!(Fence::decode(&at(16, 66), &two(high, 36)).is_ok());
+        for (at, bytes) in [
+            (at(16, 66), two(low, 36)),
+            (at(16, 66), two(high, 37)),
+            (at(16, 67), two(high, 36)),
+            (at(17, 66), two(high, 36)),
+            (at(16, 66), two(high, u64::MAX)),
+            (at(16, 66), bytes(vec![])),
+            (at(16, 66), vec![]),
+        ] {
+            assert!(Fence::decode(&at, &bytes).is_err(), "{at:?}");
+        }
     }
 }

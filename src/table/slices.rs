@@ -11,7 +11,8 @@ use super::row::{BadBlock, Row, decode_rows};
 use super::segment::{Fence, TableError, Written, bad, read_frame};
 use crate::cache::Cache;
 use crate::id::{Oid, PackKind, Prefix, RepoId};
-use crate::pack::{Blob, PackError, decode_exact};
+use crate::pack::format::MAX_FRAME;
+use crate::pack::{BadPack, Blob, FrameView, PackError};
 use crate::store::{Store, key};
 
 /// Stored bytes of blocks in one request, some 16,000 rows.
@@ -21,19 +22,20 @@ const BATCH: u64 = 1 << 20;
 pub struct Slices<'a> {
     store: &'a Store,
     runs: Vec<Cursor>,
+    batch: u64,
 }
 
 impl<'a> Slices<'a> {
     /// The rows of `runs`: for each its segments, side by side in key order, and the birth of its rows that name none.
     pub fn new(store: &'a Store, runs: impl IntoIterator<Item = (Vec<Written>, u64)>) -> Self {
         let runs = runs.into_iter().map(|(segments, born)| Cursor::new(segments, born)).collect();
-        Slices { store, runs }
+        Slices { store, runs, batch: BATCH }
     }
 
     fn next_slice(&mut self) -> Result<Vec<Row>, TableError> {
         loop {
             for run in self.runs.iter_mut().filter(|run| run.rows.is_empty()) {
-                run.fill(self.store)?;
+                run.fill(self.store, self.batch)?;
             }
             // Of the keys before this one nobody has rows to come.
             let open = self.runs.iter_mut().filter(|run| !run.is_at_end());
@@ -42,7 +44,7 @@ impl<'a> Slices<'a> {
             };
             let bound = least.last_key();
             if least.rows.front().map(Row::key) == bound {
-                least.fill(self.store)?;
+                least.fill(self.store, self.batch)?;
                 continue;
             }
             let before = |run: &Cursor| run.rows.partition_point(|row| Some(row.key()) < bound);
@@ -96,7 +98,7 @@ impl Cursor {
     }
 
     /// Reads on: afterwards more rows are at hand than before, or the run is at its end.
-    fn fill(&mut self, store: &Store) -> Result<(), TableError> {
+    fn fill(&mut self, store: &Store, batch: u64) -> Result<(), TableError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => match self.segments.pop_front() {
@@ -106,7 +108,7 @@ impl Cursor {
         };
         let pack = open.at.fence.pack;
         let damaged = |what| bad(pack, BadBlock::Inconsistent(what));
-        let rows = open.next_rows(store)?;
+        let rows = open.next_rows(store, batch)?;
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             return Err(damaged("a block has no rows"));
         };
@@ -135,22 +137,128 @@ impl Open {
     }
 
     /// The rows of the next blocks: one range GET.
-    fn next_rows(&mut self, store: &Store) -> Result<Vec<Row>, TableError> {
+    fn next_rows(&mut self, store: &Store, batch: u64) -> Result<Vec<Row>, TableError> {
         let pack = self.at.fence.pack;
         let Some(first) = self.blocks.front().copied() else { return Ok(vec![]) };
-        let count = self.blocks.partition_point(|blob| blob.end() - first.offset <= BATCH).max(1);
-        let batch: Vec<Blob> = self.blocks.drain(..count).collect();
-        let bytes = store.get_range(
-            &key::pack(PackKind::Meta, pack),
-            first.offset..batch.last().expect("at least one").end(),
-        )?;
-        let decode = |blob: &Blob| {
+        let count = self.blocks.partition_point(|blob| blob.end() - first.offset <= batch).max(1);
+        let end = self.blocks[count - 1].end();
+        let bytes = store.get_range(&key::pack(PackKind::Meta, pack), first.offset..end)?;
+        let damaged = |source| PackError::bad(PackKind::Meta, pack, source);
+        let (mut frames, mut raw) = (Vec::new(), 0);
+        for blob in self.blocks.range(..count) {
             let at = (blob.offset - first.offset) as usize;
-            let raw = decode_exact(&bytes[at..at + blob.stored as usize])
-                .map_err(|source| PackError::bad(PackKind::Meta, pack, source))?;
-            decode_rows(&raw).map_err(|source| bad(pack, source))
+            let frame = FrameView::parse(&bytes[at..at + blob.stored as usize]).map_err(damaged)?;
+            let frame = frame.filter(|frame| frame.len() == blob.stored as usize);
+            let frame = frame.ok_or_else(|| damaged(BadPack::Damaged("frame length")))?;
+            raw += frame.raw_len();
+            // What decodes to much more than rows of ours is taken block by block.
+            if raw > MAX_FRAME && !frames.is_empty() {
+                break;
+            }
+            frames.push(frame);
+        }
+        self.blocks.drain(..frames.len());
+        let decode = |frame: &FrameView<'_>| -> Result<Vec<Row>, TableError> {
+            decode_rows(&frame.decode().map_err(damaged)?).map_err(|source| bad(pack, source))
         };
-        let blocks: Vec<Vec<Row>> = batch.par_iter().map(decode).collect::<Result<_, TableError>>()?;
+        let blocks: Vec<Vec<Row>> = frames.par_iter().map(decode).collect::<Result<_, _>>()?;
         Ok(blocks.into_iter().flatten().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pack::{PackWriter, Term};
+    use crate::store::StoreUrl;
+    use crate::table::{Recipe, write_segment};
+
+    fn row(oid: u16, repo: u8, born: u64) -> Row {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&oid.to_be_bytes());
+        let pack = crate::id::PackId::from_bytes([7; 16]);
+        let term = Term { pack, offset: 16, stored: 99, skip: 0, raw: 10, repeat: 1 };
+        let (oid, repo) = (Oid::from_bytes(bytes), RepoId::from_bytes([repo; 16]));
+        Row { oid, repo, born, size: 10, recipe: Recipe::Inline(vec![term]) }
+    }
+
+    fn store(name: &str) -> Store {
+        Store::open(&StoreUrl::parse(&format!("memory:slices-{name}")).expect("a URL")).expect("memory")
+    }
+
+    /// Rows as a run of segments of `length` rows, each in a pack of its own.
+    fn run(store: &Store, mut rows: Vec<Row>, length: usize) -> Vec<Written> {
+        rows.sort_by_key(Row::key);
+        let segment = |rows: &mut [Row]| {
+            let mut pack = PackWriter::new(PackKind::Meta);
+            let written = write_segment(&mut pack, rows);
+            pack.finish().put(store).expect("written");
+            written
+        };
+        rows.chunks_mut(length).map(segment).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn slices_are_all_rows_and_no_key_is_in_two(
+            runs in prop::collection::vec((prop::collection::vec((0u16..3000, 0u8..2), 1..4000), 1usize..3000), 0..5),
+            batch in 1u64..60_000,
+        ) {
+            let store = store("random");
+            let mut expected = Vec::new();
+            let mut written = Vec::new();
+            for (born, (keys, length)) in (1u64..).zip(&runs) {
+                let rows: Vec<Row> = keys.iter().map(|(oid, repo)| row(*oid, *repo, 0)).collect();
+                expected.extend(rows.iter().map(|row| (row.key(), born)));
+                written.push((run(&store, rows, *length), born));
+            }
+            let mut found: Vec<((Oid, RepoId), u64)> = Vec::new();
+            let mut slices = Slices::new(&store, written);
+            slices.batch = batch;
+            for slice in slices {
+                let slice = slice.expect("whole");
+                let least = slice.iter().map(Row::key).min();
+                prop_assert!(found.iter().map(|it| Some(it.0)).max() < Some(least), "a key is in two slices");
+                found.extend(slice.iter().map(|row| (row.key(), row.born)));
+            }
+            found.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn rows_that_the_log_promises_and_the_segment_lacks_are_damage() {
+        let store = store("lacking");
+        let rows = |oids: std::ops::Range<u16>| oids.map(|oid| row(oid, 0, 0)).collect::<Vec<_>>();
+        let whole = run(&store, rows(0..3000), 1000);
+        let read = |segments: Vec<Written>| -> Result<usize, TableError> {
+            Slices::new(&store, [(segments, 1)]).map(|slice| slice.map(|rows| rows.len())).sum()
+        };
+        assert_eq!(read(whole.clone()).expect("whole"), 3000);
+        let wrong = |change: &dyn Fn(&mut Vec<Written>)| {
+            let mut segments = whole.clone();
+            change(&mut segments);
+            read(segments).expect_err("not what was written").to_string()
+        };
+        assert!(wrong(&|it| it[1].rows += 1).contains("rows are missing"));
+        assert!(wrong(&|it| it[1].rows -= 1).contains("rows are missing"));
+        assert!(wrong(&|it| it[1].last = Prefix::MAX).contains("rows are missing"));
+        assert!(wrong(&|it| it[2].first = Prefix::MIN).contains("out of order"));
+        assert!(wrong(&|it| it.swap(0, 1)).contains("out of order"));
+        assert!(wrong(&|it| it[0].start += 1).contains("does not fit"));
+    }
+
+    #[test]
+    fn nothing_follows_damage() {
+        let store = store("damage");
+        let mut segments = run(&store, (0..3000).map(|oid| row(oid, 0, 0)).collect(), 1000);
+        segments[1].rows += 1;
+        let slices: Vec<_> = Slices::new(&store, [(segments, 1)]).collect();
+        assert!(slices.last().expect("some").is_err());
     }
 }

@@ -27,9 +27,7 @@ fn grown(pushes: u64) -> (Store, Machine, Shelf, Vec<Oid>) {
     for n in 0..pushes {
         oids.push(shelf.put(&seeded_bytes(n, 2_000)));
         push(&mut catalog, &shelf.files(&oids[oids.len() - 1..])).expect("pushed");
-        if catalog.checkpoint_due() {
-            assert!(catalog.write_checkpoint().expect("written"));
-        }
+        catalog.upkeep().expect("done");
     }
     (store, machine, shelf, oids)
 }

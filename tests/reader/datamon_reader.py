@@ -255,6 +255,7 @@ class State:
             compact = change["compact"]
             for out in compact.get("outs", []):
                 self.segments.pop((out["pack"], out["offset"], out["stored"]), None)
+            # Every row in them says when it was born.
             for segment in compact.get("segments", []):
                 self.add(segment, seq)
             for forward in compact.get("forwards", []):
@@ -288,7 +289,7 @@ class State:
         for fence, (born, first, last) in self.segments.items():
             if wanted is not None and not first <= wanted[:8] <= last:
                 continue
-            blocks = unpack(self.store.blob(*fence))
+            blocks, _filter = unpack(self.store.blob(*fence))
             for at, (first, offset, stored) in enumerate(blocks):
                 following = blocks[at + 1][0] if at + 1 < len(blocks) else None
                 if wanted is None or (first <= wanted and (following is None or wanted <= following)):

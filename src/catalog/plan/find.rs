@@ -48,8 +48,8 @@ impl<'a> Finding<'a> {
 
     /// The segments of the next older run that are to be asked, and for which oids (in order).
     pub fn ask<'r>(&mut self, run: &TableRun<'r>) -> Vec<(&'r Segment, Vec<Oid>)> {
-        let Finding { best, may_borrow, .. } = self;
-        let settled = |row: &Row| row.born >= run.born && row.packs().into_iter().all(|pack| may_borrow(pack));
+        let (best, may_borrow) = (&self.best, self.may_borrow);
+        let settled = |row: &Row| row.born >= run.born && row.packs().into_iter().all(may_borrow);
         self.open.retain(|oid| !best.get(oid).is_some_and(&settled));
         let oids = |segment: &&Segment| -> Vec<Oid> {
             let covered = self.open.iter().filter(|oid| segment.at.covers(Prefix::from(*oid)));

@@ -30,7 +30,8 @@ pub struct TableRun<'a> {
 /// Segments that overlap are never in one run, whatever the log says.
 pub fn runs(state: &State, table: TableKind) -> Vec<TableRun<'_>> {
     let mut segments: Vec<&Segment> = state.table(table).collect();
-    segments.sort_by_key(|it| (std::cmp::Reverse((it.born, it.oldest)), it.at.first, it.at.last, it.at.fence));
+    segments
+        .sort_by_key(|it| (std::cmp::Reverse((it.born, it.oldest)), it.at.first, it.at.last, it.at.fence));
     let mut runs: Vec<TableRun<'_>> = Vec::new();
     for segment in segments {
         let born = segment.born;
