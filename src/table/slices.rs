@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use rayon::prelude::*;
 
 use super::row::{BadBlock, Row, decode_rows};
@@ -15,27 +16,30 @@ use crate::pack::format::MAX_FRAME;
 use crate::pack::{BadPack, Blob, FrameView, PackError};
 use crate::store::{Store, key};
 
-/// Stored bytes of blocks in one request, some 16,000 rows.
-const BATCH: u64 = 1 << 20;
+/// Stored bytes of blocks in one request.
+const READ: u64 = 2 << 20;
+/// Blocks decoded at a time, on all cores.
+const TOGETHER: usize = 8;
 
 /// All rows of some runs, slice by slice: each slice has every row of the keys in it.
 pub struct Slices<'a> {
     store: &'a Store,
     runs: Vec<Cursor>,
-    batch: u64,
+    /// Bytes of one request.
+    read: u64,
 }
 
 impl<'a> Slices<'a> {
     /// The rows of `runs`: for each its segments, side by side in key order, and the birth of its rows that name none.
     pub fn new(store: &'a Store, runs: impl IntoIterator<Item = (Vec<Written>, u64)>) -> Self {
         let runs = runs.into_iter().map(|(segments, born)| Cursor::new(segments, born)).collect();
-        Slices { store, runs, batch: BATCH }
+        Slices { store, runs, read: READ }
     }
 
     fn next_slice(&mut self) -> Result<Vec<Row>, TableError> {
         loop {
             for run in self.runs.iter_mut().filter(|run| run.rows.is_empty()) {
-                run.fill(self.store, self.batch)?;
+                run.fill(self.store, self.read)?;
             }
             // Of the keys before this one nobody has rows to come.
             let open = self.runs.iter_mut().filter(|run| !run.is_at_end());
@@ -44,7 +48,7 @@ impl<'a> Slices<'a> {
             };
             let bound = least.last_key();
             if least.rows.front().map(Row::key) == bound {
-                least.fill(self.store, self.batch)?;
+                least.fill(self.store, self.read)?;
                 continue;
             }
             let before = |run: &Cursor| run.rows.partition_point(|row| Some(row.key()) < bound);
@@ -79,7 +83,10 @@ struct Cursor {
 /// The segment being read.
 struct Open {
     at: Written,
+    /// Blocks whose rows are to come.
     blocks: VecDeque<Blob>,
+    /// A part of the pack that was read, and where it begins.
+    loaded: (u64, Bytes),
     seen: u64,
 }
 
@@ -98,7 +105,7 @@ impl Cursor {
     }
 
     /// Reads on: afterwards more rows are at hand than before, or the run is at its end.
-    fn fill(&mut self, store: &Store, batch: u64) -> Result<(), TableError> {
+    fn fill(&mut self, store: &Store, read: u64) -> Result<(), TableError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => match self.segments.pop_front() {
@@ -108,7 +115,7 @@ impl Cursor {
         };
         let pack = open.at.fence.pack;
         let damaged = |what| bad(pack, BadBlock::Inconsistent(what));
-        let rows = open.next_rows(store, batch)?;
+        let rows = open.next_rows(store, read)?;
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             return Err(damaged("a block has no rows"));
         };
@@ -133,20 +140,19 @@ impl Cursor {
 impl Open {
     fn new(store: &Store, at: Written) -> Result<Open, TableError> {
         let fence = Fence::decode(&at, &read_frame(store, &Cache::none(), &at.fence)?)?;
-        Ok(Open { at, blocks: fence.blobs().collect(), seen: 0 })
+        Ok(Open { at, blocks: fence.blobs().collect(), loaded: (0, Bytes::new()), seen: 0 })
     }
 
-    /// The rows of the next blocks: one range GET.
-    fn next_rows(&mut self, store: &Store, batch: u64) -> Result<Vec<Row>, TableError> {
+    /// The rows of the next blocks.
+    fn next_rows(&mut self, store: &Store, read: u64) -> Result<Vec<Row>, TableError> {
         let pack = self.at.fence.pack;
-        let Some(first) = self.blocks.front().copied() else { return Ok(vec![]) };
-        let count = self.blocks.partition_point(|blob| blob.end() - first.offset <= batch).max(1);
-        let end = self.blocks[count - 1].end();
-        let bytes = store.get_range(&key::pack(PackKind::Meta, pack), first.offset..end)?;
         let damaged = |source| PackError::bad(PackKind::Meta, pack, source);
+        self.load(store, read)?;
+        let (start, bytes) = &self.loaded;
+        let end = start + bytes.len() as u64;
         let (mut frames, mut raw) = (Vec::new(), 0);
-        for blob in self.blocks.range(..count) {
-            let at = (blob.offset - first.offset) as usize;
+        for blob in self.blocks.iter().take_while(|blob| blob.end() <= end).take(TOGETHER) {
+            let at = (blob.offset - start) as usize;
             let frame = FrameView::parse(&bytes[at..at + blob.stored as usize]).map_err(damaged)?;
             let frame = frame.filter(|frame| frame.len() == blob.stored as usize);
             let frame = frame.ok_or_else(|| damaged(BadPack::Damaged("frame length")))?;
@@ -157,12 +163,26 @@ impl Open {
             }
             frames.push(frame);
         }
-        self.blocks.drain(..frames.len());
         let decode = |frame: &FrameView<'_>| -> Result<Vec<Row>, TableError> {
             decode_rows(&frame.decode().map_err(damaged)?).map_err(|source| bad(pack, source))
         };
-        let blocks: Vec<Vec<Row>> = frames.par_iter().map(decode).collect::<Result<_, _>>()?;
-        Ok(blocks.into_iter().flatten().collect())
+        let rows: Vec<Vec<Row>> = frames.par_iter().map(decode).collect::<Result<_, _>>()?;
+        let done = frames.len();
+        self.blocks.drain(..done);
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// Reads on, `read` bytes or one block, if the next block was not read yet.
+    fn load(&mut self, store: &Store, read: u64) -> Result<(), TableError> {
+        let (start, bytes) = &self.loaded;
+        let Some(next) = self.blocks.front().filter(|next| next.end() > start + bytes.len() as u64) else {
+            return Ok(());
+        };
+        let count = self.blocks.partition_point(|blob| blob.end() - next.offset <= read).max(1);
+        let range = next.offset..self.blocks[count - 1].end();
+        let name = key::pack(PackKind::Meta, self.at.fence.pack);
+        self.loaded = (range.start, store.get_range(&name, range)?);
+        Ok(())
     }
 }
 
@@ -206,7 +226,7 @@ mod tests {
         #[test]
         fn slices_are_all_rows_and_no_key_is_in_two(
             runs in prop::collection::vec((prop::collection::vec((0u16..3000, 0u8..2), 1..4000), 1usize..3000), 0..5),
-            batch in 1u64..60_000,
+            read in 1u64..60_000,
         ) {
             let store = store("random");
             let mut expected = Vec::new();
@@ -218,7 +238,7 @@ mod tests {
             }
             let mut found: Vec<((Oid, RepoId), u64)> = Vec::new();
             let mut slices = Slices::new(&store, written);
-            slices.batch = batch;
+            slices.read = read;
             for slice in slices {
                 let slice = slice.expect("whole");
                 let least = slice.iter().map(Row::key).min();

@@ -8,4 +8,5 @@ mod fail_at;
 mod holes;
 mod journal;
 mod place;
+pub mod scale;
 mod world;

@@ -187,7 +187,7 @@ impl Catalog {
                     let outs = runs[..count].iter().flat_map(|run| &run.segments).map(|it| it.at.fence);
                     let outs: Vec<Blob> = outs.collect();
                     let rows = self.rows(log).into_iter().filter(|(fence, _)| outs.contains(fence));
-                    let merged = merge(state, rows.map(|(_, row)| row), rewrite);
+                    let merged = merge(state, rows.map(|(_, row)| row).collect(), rewrite);
                     let what = format!("plans a merge of {} segments", outs.len());
                     let plan = number_of(&mut self.merges, (outs, merged));
                     turn.to(Actor { pc: Pc::Put, base: head, plan, ..actor }, format_args!("{what}"));
