@@ -171,6 +171,49 @@ hash_id! {
     EntryHash, "a log entry hash (64 lower-case hexadecimal digits)"
 }
 
+/// What tables are ordered by: the first eight bytes of an oid or of a chunk id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Prefix(#[serde(with = "serde_bytes")] [u8; 8]);
+
+impl Prefix {
+    /// The lowest prefix.
+    pub const MIN: Prefix = Prefix([0; 8]);
+    /// The highest prefix.
+    pub const MAX: Prefix = Prefix([0xff; 8]);
+
+    /// The prefix with these eight bytes.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Prefix(bytes)
+    }
+
+    /// The eight bytes.
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+
+    fn of(bytes: &[u8; 32]) -> Self {
+        Prefix(*bytes.first_chunk().expect("32 bytes have a first eight"))
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl From<&Oid> for Prefix {
+    fn from(oid: &Oid) -> Self {
+        Prefix::of(&oid.0)
+    }
+}
+
+impl From<&ChunkId> for Prefix {
+    fn from(chunk: &ChunkId) -> Self {
+        Prefix::of(&chunk.0)
+    }
+}
+
 impl ChunkId {
     /// The id of a chunk with these bytes.
     pub fn of(bytes: &[u8]) -> Self {

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BundleId, Nonce, Oid, PackId, RepoId, StoreId};
+use crate::id::{BundleId, Nonce, Oid, PackId, Prefix, RepoId, StoreId};
 use crate::pack::{Blob, PackInfo};
+use crate::table::Written;
 
 pub use wire::BadChange;
 
@@ -75,19 +76,64 @@ pub struct RowBlock {
 pub enum TableKind {
     /// (oid, repo) → recipe.
     Files,
+    /// Prefix of a chunk id → pack.
+    Hooks,
+    /// A table of a newer version: carried along, never looked into (R10).
+    #[serde(other)]
+    Unknown,
 }
 
-/// A sorted run of rows in a meta pack.
+/// Rows of one table in key order, in a meta pack.
+///
+/// The segments that one entry adds to a table are a *run*: their key ranges lie side by side, so that a lookup asks one of
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SegmentRef {
     /// The meta pack with the blocks.
     pub pack: PackId,
+    /// Where the first block begins in the pack; blocks and fence lie together, the fence last.
+    pub start: u64,
     /// The fence that leads to the blocks; it is also what names the segment.
     pub fence: Blob,
     /// How many rows the segment holds.
     pub rows: u64,
     /// The table.
     pub table: TableKind,
+    /// The key of its first row.
+    pub first: Prefix,
+    /// The key of its last row, not before `first`.
+    pub last: Prefix,
+    /// Only keys that begin with so many zero bits are in the table; above 0 is a newer version's (R10).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shift: u8,
+}
+
+fn is_zero(shift: &u8) -> bool {
+    *shift == 0
+}
+
+impl SegmentRef {
+    /// What was written, as a segment of a table.
+    pub fn new(table: TableKind, written: &Written) -> SegmentRef {
+        let &Written { start, fence, rows, first, last } = written;
+        SegmentRef { pack: fence.pack, start, fence, rows, table, first, last, shift: 0 }
+    }
+
+    /// Where it lies in its pack, and what is in it.
+    pub fn written(&self) -> Written {
+        let &SegmentRef { start, fence, rows, first, last, .. } = self;
+        Written { start, fence, rows, first, last }
+    }
+
+    /// Whether the segment may have rows of this key.
+    pub fn covers(&self, key: Prefix) -> bool {
+        self.first <= key && key <= self.last
+    }
+
+    /// Whether this version understands the segment (R10).
+    pub fn is_known(&self) -> bool {
+        self.table != TableKind::Unknown && self.shift == 0
+    }
 }
 
 /// A dataset version: the root page of its tree.
@@ -296,6 +342,17 @@ impl ChangeRecord {
     /// Whether the record, as it was read, says something this version does not know (R10).
     pub fn is_unknown(&self) -> bool {
         self.unknown
+    }
+
+    /// The segments that the record adds.
+    pub fn segments(&self) -> impl Iterator<Item = &SegmentRef> {
+        let (many, one): (&[SegmentRef], _) = match &self.change {
+            Change::Push(push) => (&push.segments, None),
+            Change::Compact(compact) => (&compact.segments, None),
+            Change::Checkpoint(checkpoint) => (&[], checkpoint.segment.as_ref()),
+            _ => (&[], None),
+        };
+        many.iter().chain(one)
     }
 
     /// Every pack that the record mentions as living: what a Condemn marked before it must spare (R3).

@@ -186,7 +186,8 @@ pub fn decode(rules: Rules, checkpoint: &Checkpoint, blobs: &Blobs) -> Result<St
     state.next = next;
     // The same test as for changes: understood is what would be written the same again.
     let again = encode(&state, None);
-    if !checkpoint.blobs.keys().all(|kind| again.get(kind) == blobs.get(kind)) {
+    let same = checkpoint.blobs.keys().all(|kind| again.get(kind) == blobs.get(kind));
+    if !same || !state.segments.values().all(|segment| segment.at.is_known()) {
         state.note_unknown(covers, false);
     }
     Ok(state)

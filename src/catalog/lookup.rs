@@ -1,56 +1,44 @@
-//! From an oid to its recipe: inline rows of the log first, then segments; every row of an oid is tried before it is missing.
+//! From an oid to its recipe: inline rows of the log first, then the runs of the table, newest first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
+use rayon::prelude::*;
+
+use super::change::TableKind;
 use super::log::{Catalog, CatalogError};
-use super::state::Run;
+use super::plan::{Finding, runs};
+use super::state::{Run, Segment};
 use crate::id::{Oid, PackId, PackKind, RepoId};
 use crate::pack::{Footer, Term, decode_exact, read_footer};
 use crate::store::key;
 use crate::table::{BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, read_frame};
 
 impl Catalog {
-    /// The best live row of each oid: of `repo` if it has one, else of any repo (bytes are bytes, and are verified). Rows
-    /// that need a pack which is no longer in the table come last: they may still be readable.
+    /// The best live row of each oid: one whose packs may all be named, if there is one, and of `repo` rather than of another
+    /// where both were seen (bytes are bytes, and are verified). A row that needs a pack which is no longer in the table comes
+    /// last: it may still be readable.
     pub fn find(&self, repo: RepoId, oids: &[Oid]) -> Result<HashMap<Oid, Row>, CatalogError> {
-        let mut sorted = oids.to_vec();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let mut newest: BTreeMap<(Oid, RepoId), Row> = BTreeMap::new();
-        let mut take = |row: Row| {
-            let newer = newest.get(&row.key()).is_none_or(|seen| seen.born < row.born);
-            if newer {
-                newest.insert(row.key(), row);
-            }
-        };
-        for row in self.inline_rows()? {
-            if sorted.binary_search(&row.oid).is_ok() {
-                take(row);
+        let may_borrow = |pack| self.may_borrow(pack);
+        let mut finding = Finding::new(&self.state, repo, oids, &may_borrow);
+        finding.take(self.inline_rows()?);
+        for run in runs(&self.state, TableKind::Files) {
+            let asked = finding.ask(&run);
+            // A few requests at a time: what hides the distance to a bucket.
+            let found: Vec<_> = asked.par_iter().map(|(segment, oids)| self.find_in(segment, oids)).collect();
+            for rows in found {
+                finding.take(rows?);
             }
         }
-        for segment in self.state.segments().values() {
-            let found = match find_rows(&self.store, &self.cache, &segment.at.fence, &sorted) {
-                Ok(found) => found,
-                // `fsck` has found it damaged: what only it knows counts as missing, and is stored anew by who has it.
-                Err(_) if self.suspects.has(segment.at.fence.pack) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            for mut row in found {
-                if row.born == 0 {
-                    row.born = segment.born;
-                }
-                take(row);
-            }
+        Ok(finding.finish())
+    }
+
+    fn find_in(&self, segment: &Segment, oids: &[Oid]) -> Result<Vec<Row>, CatalogError> {
+        match find_rows(&self.store, &self.cache, &segment.at.written(), oids) {
+            Ok(rows) => Ok(rows.into_iter().map(|row| segment.resolve(row)).collect()),
+            // `fsck` has found it damaged: what only it knows counts as missing, and is stored anew by who has it.
+            Err(_) if self.suspects.has(segment.at.fence.pack) => Ok(vec![]),
+            Err(error) => Err(error.into()),
         }
-        let mut found: HashMap<Oid, Row> = HashMap::new();
-        for row in newest.into_values().filter(|row| self.state.is_live(row.oid, row.repo, row.born)) {
-            let rank = |row: &Row| (self.borrowable(row), row.repo == repo);
-            let better = found.get(&row.oid).is_none_or(|seen| rank(seen) < rank(&row));
-            if better {
-                found.insert(row.oid, row);
-            }
-        }
-        Ok(found)
     }
 
     /// Every row that lies in the log itself, with its birth.

@@ -1,7 +1,7 @@
 //! L3 · The catalog: what exists, agreed by everyone.
 //!
 //! The truth is one create-only log of small objects. Most rooms here are *pure*: no I/O, no clock, no task; [`log`],
-//! `commit`, `lookup` and `upkeep` are where they meet a store.
+//! `commit`, `lookup`, `upkeep` and `merge` are where they meet a store.
 //! A [`change`] says what one writer did, an [`entry`] carries it with every change the newest checkpoint does not cover, and
 //! [`state`] is the fold of changes together with the checks a change must pass at the slot where it lands. [`slot`] and
 //! [`head`] drive the append and the search for the newest entry as state machines that somebody else feeds with answers
@@ -20,6 +20,7 @@ pub mod identity;
 pub mod journal;
 pub mod log;
 mod lookup;
+mod merge;
 pub mod plan;
 mod rules;
 pub mod slot;

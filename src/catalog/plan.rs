@@ -3,10 +3,14 @@
 //! A plan is a value. It is made at one seq and lands at a later one, where [`super::State::check`] decides.
 
 mod collect;
+mod find;
 mod rows;
+mod runs;
 
 pub use collect::{Mark, Named, Void};
+pub use find::Finding;
 pub use rows::{Merged, merge, names};
+pub use runs::{MOST_RUNS, TableRun, due, runs};
 
 use super::rules::{Rule, Rules};
 

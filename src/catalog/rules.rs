@@ -45,6 +45,8 @@ pub enum Rule {
     Key,
     /// R9: a Compact whose inputs are not all live is given up.
     OutsLive,
+    /// R9: a lookup goes on past rows that are dead; off: the first row found is the one.
+    FoundLive,
     /// R9: a Compact names the forward targets it wrote into rows.
     RewriteNames,
 }

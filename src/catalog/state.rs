@@ -13,7 +13,7 @@ pub use apply::Gap;
 pub use check::{Refusal, Remedy};
 pub use forward::Run;
 
-use super::change::{Checkpoint, Forward, RowBlock, SegmentRef};
+use super::change::{Checkpoint, Forward, RowBlock, SegmentRef, TableKind};
 use super::rules::Rules;
 use crate::id::{BundleId, EntryHash, Oid, PackId, RepoId};
 use crate::pack::{Blob, PackInfo};
@@ -37,7 +37,7 @@ pub struct Repo {
 pub struct Segment {
     /// Where it lies.
     pub at: SegmentRef,
-    /// The `born` of its rows that say 0 (R9).
+    /// No row in it was born later, and those that say 0 were born then (R9).
     pub born: u64,
     /// No row in it was born earlier.
     pub oldest: u64,
@@ -184,9 +184,14 @@ impl State {
         self.floor
     }
 
-    /// Live segments by fence.
+    /// Live segments of all tables by fence.
     pub fn segments(&self) -> &BTreeMap<Blob, Segment> {
         &self.segments
+    }
+
+    /// Live segments of one table that this version can read.
+    pub fn table(&self, table: TableKind) -> impl Iterator<Item = &Segment> {
+        self.segments.values().filter(move |segment| segment.at.table == table && segment.at.is_known())
     }
 
     /// Inline rows by the seq of their push.

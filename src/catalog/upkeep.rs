@@ -14,6 +14,15 @@ const TAIL_CHANGES: u64 = 64;
 const TAIL_BYTES: usize = 256 << 10;
 
 impl Catalog {
+    /// What falls to whoever crosses a threshold: a checkpoint, a merge. Others are served by it as well as we are; nothing
+    /// is lost when it fails, and the next writer does it.
+    pub fn upkeep(&mut self) -> Result<(), CatalogError> {
+        if self.checkpoint_due() {
+            self.write_checkpoint()?;
+        }
+        self.merge_runs().map(drop)
+    }
+
     /// Whether the tail has grown so long that somebody should write a checkpoint.
     pub fn checkpoint_due(&self) -> bool {
         let covered = self.state.checkpoint().map_or(0, |(_, newest)| newest.covers);
@@ -26,12 +35,8 @@ impl Catalog {
         let covers = self.head.seq();
         let mut pack = PackWriter::new(PackKind::Meta);
         let mut rows = self.inline_rows()?;
-        let segment = (!rows.is_empty()).then(|| SegmentRef {
-            pack: pack.id(),
-            rows: rows.len() as u64,
-            fence: write_segment(&mut pack, &mut rows),
-            table: TableKind::Files,
-        });
+        let segment = (!rows.is_empty())
+            .then(|| SegmentRef::new(TableKind::Files, &write_segment(&mut pack, &mut rows)));
         let newest = self.state.checkpoint();
         let (mut blobs, write) =
             checkpoint::changed(newest.map(|(_, it)| it), checkpoint::encode(&self.state, segment.as_ref()));

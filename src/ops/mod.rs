@@ -4,7 +4,7 @@ pub mod download;
 pub mod fetch;
 pub mod ingest;
 pub mod open;
-mod publish;
+pub mod publish;
 pub mod receipt;
 pub mod survey;
 pub mod tree;

@@ -42,10 +42,8 @@ pub fn publish(
         }
         _ => {
             for rows in rows.chunks_mut(SEGMENT_ROWS) {
-                let pack = metas.room();
-                let fence = write_segment(pack, rows);
-                let (pack, rows) = (pack.id(), rows.len() as u64);
-                push.segments.push(SegmentRef { pack, fence, rows, table: TableKind::Files });
+                let written = write_segment(metas.room(), rows);
+                push.segments.push(SegmentRef::new(TableKind::Files, &written));
             }
         }
     }

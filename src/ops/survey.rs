@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::receipt::UploadStats;
 use crate::catalog::{Catalog, CatalogError};
-use crate::id::{Oid, PackKind};
+use crate::id::PackKind;
 use crate::store::{Counts, key};
-use crate::table::{Row, all_rows};
 
 /// Objects of one kind.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -68,26 +67,6 @@ impl LastTransfer {
     }
 }
 
-/// Every live row of the store, the newest of each key.
-pub fn live_rows(catalog: &Catalog) -> Result<Vec<Row>, CatalogError> {
-    let mut newest: BTreeMap<_, Row> = BTreeMap::new();
-    let mut take = |row: Row| {
-        if newest.get(&row.key()).is_none_or(|seen| seen.born < row.born) {
-            newest.insert(row.key(), row);
-        }
-    };
-    catalog.inline_rows()?.into_iter().for_each(&mut take);
-    for segment in catalog.state().segments().values() {
-        for mut row in all_rows(catalog.store(), catalog.cache(), &segment.at.fence, segment.at.rows)? {
-            if row.born == 0 {
-                row.born = segment.born;
-            }
-            take(row);
-        }
-    }
-    Ok(newest.into_values().filter(|row| catalog.state().is_live(row.oid, row.repo, row.born)).collect())
-}
-
 /// Count what the store holds: one LIST, its tables, and the footer of every data pack.
 pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
     let mut objects: BTreeMap<&'static str, Objects> = BTreeMap::new();
@@ -102,7 +81,16 @@ pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
         kind.count += 1;
         kind.bytes += listed.size;
     }
-    let files: BTreeMap<Oid, u64> = live_rows(catalog)?.into_iter().map(|row| (row.oid, row.size)).collect();
+    let (mut last, mut files, mut logical) = (None, 0, 0u64);
+    for rows in catalog.live_rows()? {
+        for row in rows? {
+            // The rows of one oid follow each other.
+            if last.replace(row.oid) != Some(row.oid) {
+                files += 1;
+                logical = logical.saturating_add(row.size);
+            }
+        }
+    }
     let (mut seen, mut unique) = (HashSet::new(), 0);
     for (pack, info) in catalog.state().packs() {
         if info.kind == PackKind::Data
@@ -118,8 +106,8 @@ pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
     Ok(Survey {
         url: catalog.store().url().to_string(),
         store: catalog.identity().store.to_string(),
-        files: files.len() as u64,
-        logical_bytes: files.values().copied().fold(0, u64::saturating_add),
+        files,
+        logical_bytes: logical,
         chunks: seen.len() as u64,
         unique_raw_bytes: unique,
         stored_bytes: objects.values().map(|it| it.bytes).sum(),

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::survey::live_rows;
 use crate::catalog::{Catalog, CatalogError, Entry, Rules, State};
 use crate::id::{EntryHash, Oid, PackId, PackKind};
 use crate::pack::{Footer, PackInfo, Term, verify_pack};
@@ -188,15 +187,24 @@ fn check_packs(
 }
 
 fn check_rows(catalog: &Catalog, footers: &HashMap<PackId, Footer>, findings: &mut Findings) {
-    let rows = match live_rows(catalog) {
-        Ok(rows) => rows,
+    let slices = match catalog.live_rows() {
+        Ok(slices) => slices,
         Err(error) => return findings.problem(error),
     };
-    findings.rows = rows.len() as u64;
     let mut by_cause: BTreeMap<String, BTreeSet<Oid>> = BTreeMap::new();
-    for row in &rows {
-        if let Err(what) = check_row(catalog, footers, row) {
-            by_cause.entry(what).or_default().insert(row.oid);
+    for rows in slices {
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => {
+                findings.problem(error);
+                break;
+            }
+        };
+        findings.rows += rows.len() as u64;
+        for row in &rows {
+            if let Err(what) = check_row(catalog, footers, row) {
+                by_cause.entry(what).or_default().insert(row.oid);
+            }
         }
     }
     findings.problems.extend(by_cause.into_iter().map(|(what, oids)| Problem { what, oids }));

@@ -54,3 +54,10 @@ pub struct Blob {
     /// Stored length of the frame, header included, bytes.
     pub stored: u32,
 }
+
+impl Blob {
+    /// Where the frame ends in the pack, bytes.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(u64::from(self.stored))
+    }
+}

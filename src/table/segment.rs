@@ -1,22 +1,27 @@
 //! Segments: one immutable sorted run of rows, as frames of a meta pack.
 //!
-//! The rows are cut into blocks, each a frame; one more frame, the *fence*, says with which key each block begins. A lookup
-//! reads the fence once (it is kept in the local cache) and then the blocks that can hold what is wanted, neighbours together.
+//! The rows are cut into blocks, each a frame; one more frame, the *fence*, says with which key each block begins, and has a
+//! filter of all keys. A lookup reads the fence once (it is kept in the local cache) and then the blocks that can hold what is
+//! wanted, neighbours together; a small segment is read whole.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::filter::Filter;
 use super::row::{BadBlock, Row, decode_rows, encode_rows};
 use crate::cache::Cache;
-use crate::id::{Oid, PackId, PackKind};
-use crate::pack::{Blob, Frame, PackError, PackWriter, decode_exact, plan};
+use crate::id::{Oid, PackId, PackKind, Prefix};
+use crate::pack::format::MAX_FRAME;
+use crate::pack::{BadPack, Blob, Frame, FrameView, PackError, PackWriter, decode_exact, plan};
 use crate::store::{Store, StoreError, key};
 
 /// Rows in a block: some 20 KiB, so that one lookup reads little and neighbours share compression.
 const BLOCK_ROWS: usize = 400;
 /// Rows in a segment: its meta pack stays around 4 MiB.
 pub const SEGMENT_ROWS: usize = 80_000;
+/// A segment of up to this many bytes, some 16,000 rows, is read in one go: the bytes cost less than another round trip.
+const SMALL: u64 = 1 << 20;
 
 /// A segment that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +42,7 @@ pub enum TableError {
     },
 }
 
-fn bad(pack: PackId, source: BadBlock) -> TableError {
+pub(super) fn bad(pack: PackId, source: BadBlock) -> TableError {
     TableError::Bad { pack: key::pack(PackKind::Meta, pack), source }
 }
 
@@ -45,9 +50,38 @@ fn bad(pack: PackId, source: BadBlock) -> TableError {
 #[derive(Serialize, Deserialize)]
 struct Block(Oid, u64, u32);
 
-/// Write `rows` (sorted here) as one segment into `pack`. Gives its fence, which names it.
-pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Blob {
+/// A segment that was written: what the log says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Where its first block begins in the pack; blocks and fence lie together, the fence last.
+    pub start: u64,
+    /// Its fence, which names it.
+    pub fence: Blob,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The key of its first row.
+    pub first: Prefix,
+    /// The key of its last row.
+    pub last: Prefix,
+}
+
+impl Written {
+    /// Where it ends in the pack.
+    pub fn end(&self) -> u64 {
+        self.fence.end()
+    }
+
+    /// Bytes of blocks and fence.
+    pub fn stored(&self) -> u64 {
+        self.end().saturating_sub(self.start)
+    }
+}
+
+/// Write `rows` (sorted here; at least one) as one segment into `pack`.
+pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Written {
     rows.sort_by_key(|row| (row.key(), row.born));
+    let [first, last] = [rows.first(), rows.last()].map(|row| Prefix::from(&row.expect("some rows").oid));
+    let start = pack.len() as u64;
     let blocks: Vec<Block> = rows
         .chunks(BLOCK_ROWS)
         .map(|rows| {
@@ -55,8 +89,16 @@ pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Blob {
             Block(rows[0].oid, blob.offset, blob.stored)
         })
         .collect();
-    let fence = rmp_serde::to_vec(&blocks).expect("plain values always encode");
-    pack.add(&Frame::encode(fence), vec![])
+    let filter = Filter::of(rows.iter().map(|row| row.oid.as_bytes()));
+    let fence = WireFence(blocks, filter.as_bytes().to_vec());
+    let fence = rmp_serde::to_vec(&fence).expect("plain values always encode");
+    let fence = pack.add(&Frame::encode(fence), vec![]);
+    Written { start, fence, rows: rows.len() as u64, first, last }
+}
+
+/// What a metadata frame is called in the cache.
+fn frame_name(blob: &Blob) -> String {
+    format!("frame/{}-{:x}", blob.pack, blob.offset)
 }
 
 /// A metadata frame, from the cache or by one range GET.
@@ -71,88 +113,147 @@ pub fn read_frames(
     cache: &Cache,
     blobs: impl IntoIterator<Item = Blob>,
 ) -> Result<BTreeMap<Blob, Vec<u8>>, PackError> {
-    let name = |blob: &Blob| format!("frame/{}-{:x}", blob.pack, blob.offset);
-    let range = |blob: &Blob| blob.offset..blob.offset.saturating_add(u64::from(blob.stored));
     let mut found = BTreeMap::new();
+    each_frame(store, cache, blobs, |blob, raw| -> Result<(), PackError> {
+        found.insert(blob, raw);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Metadata frames as [`read_frames`] gets them, handed over one by one in no certain order: no more than one is in memory.
+pub(super) fn each_frame<E: From<PackError>>(
+    store: &Store,
+    cache: &Cache,
+    blobs: impl IntoIterator<Item = Blob>,
+    mut take: impl FnMut(Blob, Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let range = |blob: &Blob| blob.offset..blob.end();
     let mut missing: BTreeMap<PackId, Vec<Blob>> = BTreeMap::new();
     for blob in blobs {
-        match cache.get(&name(&blob)) {
-            Some(bytes) => drop(found.insert(blob, bytes.to_vec())),
+        match cache.get(&frame_name(&blob)) {
+            Some(bytes) => take(blob, bytes.to_vec())?,
             None => missing.entry(blob.pack).or_default().push(blob),
         }
     }
     for (pack, blobs) in missing {
         for read in plan::coalesce(blobs.iter().map(range).collect()) {
-            let bytes = store.get_range(&key::pack(PackKind::Meta, pack), read.clone())?;
+            let bytes = store.get_range(&key::pack(PackKind::Meta, pack), read.clone());
+            let bytes = bytes.map_err(PackError::from)?;
             let covered = |blob: &&Blob| read.start <= range(blob).start && range(blob).end <= read.end;
             for blob in blobs.iter().filter(covered) {
                 let own = range(blob).start - read.start..range(blob).end - read.start;
                 let raw = decode_exact(&bytes[own.start as usize..own.end as usize])
                     .map_err(|source| PackError::bad(PackKind::Meta, pack, source))?;
-                cache.put(&name(blob), &raw);
-                found.insert(*blob, raw);
+                cache.put(&frame_name(blob), &raw);
+                take(*blob, raw)?;
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
-fn read_fence(store: &Store, cache: &Cache, fence: &Blob) -> Result<Vec<Block>, TableError> {
-    let bytes = read_frame(store, cache, fence)?;
-    let blocks: Vec<Block> =
-        rmp_serde::from_slice(&bytes).map_err(|e| bad(fence.pack, BadBlock::Decode(e)))?;
-    if blocks.is_sorted_by_key(|block| block.0) {
-        Ok(blocks)
-    } else {
-        Err(bad(fence.pack, BadBlock::Inconsistent("a fence is not in order")))
+/// What the fence says: where the blocks lie, and which oids there are.
+pub(super) struct Fence {
+    pack: PackId,
+    blocks: Vec<Block>,
+    filter: Filter,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireFence(Vec<Block>, #[serde(with = "serde_bytes")] Vec<u8>);
+
+impl Fence {
+    /// From its bytes, checked: blocks in the order of their oids, one after the other from the segment's start to its fence.
+    pub(super) fn decode(at: &Written, bytes: &[u8]) -> Result<Fence, TableError> {
+        let pack = at.fence.pack;
+        let WireFence(blocks, filter) =
+            rmp_serde::from_slice(bytes).map_err(|e| bad(pack, BadBlock::Decode(e)))?;
+        let mut end = Some(at.start);
+        for Block(_, offset, stored) in &blocks {
+            end = end.filter(|end| end == offset).and_then(|end| end.checked_add(u64::from(*stored)));
+        }
+        if end == Some(at.fence.offset) && blocks.is_sorted_by_key(|block| block.0) {
+            Ok(Fence { pack, blocks, filter: Filter::from_bytes(filter) })
+        } else {
+            Err(bad(pack, BadBlock::Inconsistent("a fence does not fit its blocks")))
+        }
+    }
+
+    fn blob(&self, at: usize) -> Blob {
+        let Block(_, offset, stored) = self.blocks[at];
+        Blob { pack: self.pack, offset, stored }
+    }
+
+    /// All blocks, in order.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = Blob> + '_ {
+        (0..self.blocks.len()).map(|at| self.blob(at))
+    }
+
+    /// The blocks that can hold one of these oids (sorted), in order.
+    fn wanted(&self, oids: &[Oid]) -> Vec<Blob> {
+        let mut wanted: Vec<usize> = Vec::new();
+        for oid in oids.iter().filter(|oid| self.filter.may_hold(oid.as_bytes())) {
+            // Rows of one oid may begin in the block before the first that begins with it.
+            let end = self.blocks.partition_point(|block| block.0 <= *oid);
+            let start = self.blocks.partition_point(|block| block.0 < *oid).saturating_sub(1);
+            wanted.extend(start..end);
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.into_iter().map(|at| self.blob(at)).collect()
     }
 }
 
 /// Every row of the segment whose oid is among `oids` (sorted), of any repo.
-pub fn find_rows(store: &Store, cache: &Cache, fence: &Blob, oids: &[Oid]) -> Result<Vec<Row>, TableError> {
-    let blocks = read_fence(store, cache, fence)?;
-    let mut wanted: Vec<usize> = Vec::new();
-    for oid in oids {
-        // Rows of one oid may begin in the block before the first that begins with it.
-        let end = blocks.partition_point(|block| block.0 <= *oid);
-        let start = blocks.partition_point(|block| block.0 < *oid).saturating_sub(1);
-        wanted.extend(start..end);
+///
+/// Nothing is read where filter and fence are known and say no. Of a small segment everything is read at once and kept.
+pub fn find_rows(store: &Store, cache: &Cache, at: &Written, oids: &[Oid]) -> Result<Vec<Row>, TableError> {
+    let mut whole = BTreeMap::new();
+    let mut bytes = cache.get(&frame_name(&at.fence)).map(Vec::from);
+    if bytes.is_none() && at.stored() <= SMALL {
+        whole = read_whole(store, cache, at)?;
+        bytes = whole.remove(&at.fence);
     }
-    wanted.sort_unstable();
-    wanted.dedup();
-    let rows = read_blocks(store, cache, fence, &blocks, &wanted)?;
-    Ok(rows.into_iter().filter(|row| oids.binary_search(&row.oid).is_ok()).collect())
-}
-
-/// All `count` rows of the segment.
-pub fn all_rows(store: &Store, cache: &Cache, fence: &Blob, count: u64) -> Result<Vec<Row>, TableError> {
-    let blocks = read_fence(store, cache, fence)?;
-    let wanted: Vec<usize> = (0..blocks.len()).collect();
-    let rows = read_blocks(store, cache, fence, &blocks, &wanted)?;
-    let whole = rows.len() as u64 == count && rows.is_sorted_by_key(|row| (row.key(), row.born));
-    if whole {
-        Ok(rows)
-    } else {
-        Err(bad(fence.pack, BadBlock::Inconsistent("rows are missing or out of order")))
-    }
-}
-
-fn read_blocks(
-    store: &Store,
-    cache: &Cache,
-    fence: &Blob,
-    blocks: &[Block],
-    wanted: &[usize],
-) -> Result<Vec<Row>, TableError> {
-    let pack = fence.pack;
-    let blob = |at: &usize| Blob { pack, offset: blocks[*at].1, stored: blocks[*at].2 };
-    // Blobs sort by offset, which is the order of the rows.
-    let found = read_frames(store, cache, wanted.iter().map(blob))?;
+    let fence = match bytes {
+        Some(bytes) => Fence::decode(at, &bytes)?,
+        None => Fence::decode(at, &read_frame(store, cache, &at.fence)?)?,
+    };
+    let (known, wanted): (Vec<Blob>, Vec<Blob>) =
+        fence.wanted(oids).into_iter().partition(|blob| whole.contains_key(blob));
     let mut rows = Vec::new();
-    for (_, bytes) in found {
-        rows.extend(decode_rows(&bytes).map_err(|source| bad(pack, source))?);
-    }
+    let mut take = |bytes: &[u8]| -> Result<(), TableError> {
+        let block = decode_rows(bytes).map_err(|source| bad(fence.pack, source))?;
+        rows.extend(block.into_iter().filter(|row| oids.binary_search(&row.oid).is_ok()));
+        Ok(())
+    };
+    known.iter().try_for_each(|blob| take(&whole[blob]))?;
+    each_frame(store, cache, wanted, |_, bytes| take(&bytes))?;
     Ok(rows)
+}
+
+/// Every frame of a small segment: one range GET.
+fn read_whole(store: &Store, cache: &Cache, at: &Written) -> Result<BTreeMap<Blob, Vec<u8>>, TableError> {
+    let pack = at.fence.pack;
+    let damaged = |source| TableError::Pack(PackError::bad(PackKind::Meta, pack, source));
+    let bytes = store.get_range(&key::pack(PackKind::Meta, pack), at.start..at.end())?;
+    let (mut frames, mut offset, mut raw) = (BTreeMap::new(), at.start, 0);
+    while offset < at.end() {
+        let frame = FrameView::parse(&bytes[(offset - at.start) as usize..]).map_err(damaged)?;
+        let frame = frame.ok_or_else(|| damaged(BadPack::Damaged("frame length")))?;
+        raw += frame.raw_len();
+        if raw > MAX_FRAME {
+            // Nothing we write: its frames are read one by one.
+            break;
+        }
+        let stored = u32::try_from(frame.len()).expect("it lies in a small segment");
+        let blob = Blob { pack, offset, stored };
+        let decoded = frame.decode().map_err(damaged)?.into_owned();
+        cache.put(&frame_name(&blob), &decoded);
+        frames.insert(blob, decoded);
+        offset = blob.end();
+    }
+    Ok(frames)
 }
 
 #[cfg(test)]
@@ -174,36 +275,97 @@ mod tests {
         Row { oid: oid(n), repo, born: 0, size: 10, recipe: Recipe::Inline(vec![term]) }
     }
 
-    #[test]
-    fn rows_are_found_in_few_requests() {
-        let store = Store::open(&StoreUrl::parse("memory:segment").expect("a URL")).expect("memory");
-        let mut rows: Vec<Row> = (0..3000).flat_map(|n| [row(n, 1), row(n, 2)]).collect();
+    /// A store with a segment of these rows, and nothing asked of it yet.
+    fn stored(name: &str, mut rows: Vec<Row>) -> (Store, Written) {
+        let store = Store::open(&StoreUrl::parse(&format!("memory:segment-{name}")).expect("a URL"));
+        let store = store.expect("memory");
         let mut pack = PackWriter::new(PackKind::Meta);
-        let segment = write_segment(&mut pack, &mut rows);
+        let other = write_segment(&mut pack, &mut [row(1, 9)]);
+        let written = write_segment(&mut pack, &mut rows);
+        assert_eq!(written.start, other.end());
         pack.finish().put(&store).expect("written");
+        (store, written)
+    }
 
+    fn sorted(mut oids: Vec<Oid>) -> Vec<Oid> {
+        oids.sort();
+        oids
+    }
+
+    #[track_caller]
+    fn assert_found(
+        (store, cache): (&Store, &Cache),
+        at: &Written,
+        wanted: &[u32],
+        gets: std::ops::RangeInclusive<u64>,
+    ) {
         let before = store.requests();
-        assert_eq!(all_rows(&store, &Cache::none(), &segment, 6000).expect("reads"), rows);
-        assert!(store.requests().since(before).get <= 2, "{:?}", store.requests().since(before));
-
-        let mut wanted = vec![oid(5), oid(77), oid(4000)];
-        wanted.sort();
-        let found = find_rows(&store, &Cache::none(), &segment, &wanted).expect("reads");
-        let mut expected: Vec<Row> = [5, 77].iter().flat_map(|n| [row(*n, 1), row(*n, 2)]).collect();
+        let oids = sorted(wanted.iter().map(|n| oid(*n)).collect());
+        let found = find_rows(store, cache, at, &oids).expect("reads");
+        let there = wanted.iter().filter(|n| u64::from(**n) < at.rows / 2);
+        let mut expected: Vec<Row> = there.flat_map(|n| [row(*n, 1), row(*n, 2)]).collect();
         expected.sort_by_key(Row::key);
         assert_eq!(found, expected);
+        let get = store.requests().since(before).get;
+        assert!(gets.contains(&get), "{get} requests");
+    }
+
+    #[test]
+    fn a_small_segment_is_read_once() {
+        let (store, at) = stored("small", (0..3000).flat_map(|n| [row(n, 1), row(n, 2)]).collect());
+        assert!(at.stored() <= SMALL);
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let cache = Cache::at(folder.path().into());
+        assert_found((&store, &cache), &at, &[5, 77, 4000], 1..=1);
+        assert_found((&store, &cache), &at, &[5, 6, 7, 2999, 5000], 0..=0);
+        assert_found((&store, &Cache::none()), &at, &[5], 1..=1);
+    }
+
+    #[test]
+    fn of_a_large_segment_fence_and_blocks_are_read() {
+        let (store, at) = stored("large", (0..30_000).flat_map(|n| [row(n, 1), row(n, 2)]).collect());
+        assert!(at.stored() > SMALL);
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let cache = Cache::at(folder.path().into());
+        assert_found((&store, &cache), &at, &[5], 2..=2);
+        assert_found((&store, &cache), &at, &[5], 0..=0);
+        assert_found((&store, &cache), &at, &[77], 1..=1);
+        // What is not there costs nothing, but for one oid in thousands.
+        assert_found((&store, &cache), &at, &(40_000..40_500).collect::<Vec<_>>(), 0..=2);
+        // All of it is one request per 8 MiB.
+        assert_found((&store, &Cache::none()), &at, &(0..30_000).collect::<Vec<_>>(), 2..=2);
     }
 
     #[test]
     fn the_rows_of_one_oid_may_cross_a_block() {
-        let store = Store::open(&StoreUrl::parse("memory:segment-crossing").expect("a URL")).expect("memory");
-        let mut rows: Vec<Row> = (0..900u16)
-            .map(|n| Row { born: u64::from(n), ..row(1, (n % 3) as u8) })
-            .chain([row(2, 0)])
-            .collect();
-        let mut pack = PackWriter::new(PackKind::Meta);
-        let segment = write_segment(&mut pack, &mut rows);
-        pack.finish().put(&store).expect("written");
-        assert_eq!(find_rows(&store, &Cache::none(), &segment, &[oid(1)]).expect("reads").len(), 900);
+        let rows = (0..900u16).map(|n| Row { born: u64::from(n), ..row(1, (n % 3) as u8) });
+        let (store, at) = stored("crossing", rows.chain([row(2, 0)]).collect());
+        assert_eq!(find_rows(&store, &Cache::none(), &at, &[oid(1)]).expect("reads").len(), 900);
+    }
+
+    #[test]
+    fn a_fence_that_does_not_fit_its_blocks_is_refused() {
+        let at = |start, offset| Written {
+            start,
+            fence: Blob { pack: PackId::from_bytes([1; 16]), offset, stored: 10 },
+            rows: 1,
+            first: Prefix::MIN,
+            last: Prefix::MAX,
+        };
+        let bytes = |blocks| rmp_serde::to_vec(&WireFence(blocks, vec![])).expect("encodes");
+        let two = |at, next| bytes(vec![Block(oid(1), 16, 20), Block(at, next, 30)]);
+        let (low, high) = (Oid::from_bytes([0; 32]), Oid::from_bytes([255; 32]));
+        assert!(Fence::decode(&at(16, 66), &two(high, 36)).is_ok());
+        for (at, bytes) in [
+            (at(16, 66), two(low, 36)),
+            (at(16, 66), two(high, 37)),
+            (at(16, 67), two(high, 36)),
+            (at(17, 66), two(high, 36)),
+            (at(16, 66), two(high, u64::MAX)),
+            (at(16, 66), bytes(vec![])),
+            (at(16, 66), vec![]),
+        ] {
+            assert!(Fence::decode(&at, &bytes).is_err(), "{at:?}");
+        }
     }
 }

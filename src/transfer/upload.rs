@@ -119,9 +119,7 @@ impl Pusher {
     /// Everything asked for is durable by now: what fails here is done by the next push.
     fn keep_house(&mut self, uploaded: &Uploaded) {
         let catalog = &mut self.session.catalog;
-        if catalog.checkpoint_due() {
-            let _: Result<bool, CatalogError> = catalog.write_checkpoint();
-        }
+        let _: Result<(), CatalogError> = catalog.upkeep();
         // All of the session: opening the store, probing it, naming the repo and the checkpoint are part of what it costs.
         let requests = catalog.store().requests();
         LastTransfer { upload: true, requests, uploaded: Some(uploaded.stats) }.keep(catalog);

@@ -10,7 +10,9 @@ use datamon::ops::receipt::Receipt;
 use datamon::store::{Backend, BackendError, Create, Listed, Payload, Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
-use super::world::{Machine, Shelf, assert_chain, assert_packs, directory, folder, fresh, push, store};
+use super::world::{
+    Machine, Shelf, assert_chain, assert_packs, directory, folder, fresh, merges, push, store,
+};
 
 const WRITERS: u64 = 4;
 const PUSHES: u64 = 10;
@@ -41,6 +43,7 @@ fn contend(store: &Store, machines: &[Machine]) {
                         receipts.push(done.receipt);
                         if n % 3 == 2 {
                             catalog.write_checkpoint().expect("written, or somebody was faster");
+                            catalog.merge_runs().expect("merged, or somebody was faster");
                         }
                     }
                     receipts
@@ -64,6 +67,7 @@ fn contend(store: &Store, machines: &[Machine]) {
         assert!(machine.journals(store).is_empty());
     }
     assert_packs(store);
+    assert!(merges(store) > 0, "so many checkpoints need a merge");
 }
 
 fn machines(count: u64) -> Vec<Machine> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datamon::catalog::CatalogError;
+use datamon::catalog::plan::MOST_RUNS;
 use datamon::id::Oid;
 use datamon::ops::receipt::Receipt;
 use datamon::ops::upload::{Upload, upload};
@@ -11,7 +12,9 @@ use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Backend, Store, memory};
 use datamon_test_support::seeded_bytes;
 
-use super::world::{Machine, REPO, Shelf, assert_chain, assert_packs, directory, folder, fresh, store};
+use super::world::{
+    Machine, REPO, Shelf, assert_chain, assert_packs, directory, folder, fresh, merges, store,
+};
 
 /// The large file: several frames and many chunks, small enough for hundreds of runs.
 const LARGE: usize = 3 << 20;
@@ -22,13 +25,14 @@ struct Version {
     touch: Vec<Oid>,
 }
 
-/// Three versions of a dataset: a large file edited twice, many small ones, zeros, a duplicate.
+/// Versions of a dataset, a checkpoint after each, and a merge of what they wrote when it is due.
 struct Workload {
     shelf: Shelf,
     versions: Vec<Version>,
 }
 
 impl Workload {
+    /// Three versions: a large file edited twice, many small ones, zeros, a duplicate.
     fn new() -> Self {
         let mut shelf = Shelf::new();
         let mut large = seeded_bytes(1, LARGE);
@@ -51,6 +55,18 @@ impl Workload {
         Workload { shelf, versions }
     }
 
+    /// As many versions of one small file and a touch as it takes for a merge.
+    fn merging() -> Self {
+        let mut shelf = Shelf::new();
+        let oids: Vec<Oid> = (0..=MOST_RUNS as u64).map(|n| shelf.put(&seeded_bytes(n, 2_000))).collect();
+        let version = |n: usize| Version {
+            files: shelf.files(&oids[n..=n]),
+            touch: oids[n.saturating_sub(1)..n].to_vec(),
+        };
+        let versions = (0..oids.len()).map(version).collect();
+        Workload { shelf, versions }
+    }
+
     fn oids(&self) -> Vec<Oid> {
         self.versions.iter().flat_map(|version| version.files.iter().filter_map(|file| file.oid)).collect()
     }
@@ -63,6 +79,7 @@ impl Workload {
             assert!(done.failed.is_empty(), "{:?}", done.failed);
             receipts.push(done.receipt);
             catalog.write_checkpoint()?;
+            catalog.merge_runs()?;
         }
         // What cannot be read is told file by file, and checked there.
         self.shelf.download(&mut catalog, &self.oids());
@@ -127,20 +144,23 @@ fn fail_once(
 fn requests(workload: &Workload) -> u64 {
     let counting = Arc::new(Failing::new(memory(), Fault::Before, u64::MAX));
     let receipts = &mut Vec::new();
-    workload.run(&store(counting.clone()), &Machine::new(), receipts).expect("nothing fails");
+    let store = store(counting.clone());
+    workload.run(&store, &Machine::new(), receipts).expect("nothing fails");
     assert_eq!(receipts.len(), workload.versions.len());
+    assert_eq!(merges(&store), workload.versions.len() / (MOST_RUNS + 1));
     counting.served()
 }
 
 fn fail_everywhere(fault: Fault) {
-    let workload = Workload::new();
-    let reached = requests(&workload);
-    assert!(reached > 30, "the workload makes {reached} requests");
-    let mut hits = 0;
-    for at in 0..reached {
-        hits += fail_once(&workload, memory(), &Machine::new(), fault, at);
+    for workload in [Workload::new(), Workload::merging()] {
+        let reached = requests(&workload);
+        assert!(reached > 30, "the workload makes {reached} requests");
+        let mut hits = 0;
+        for at in 0..reached {
+            hits += fail_once(&workload, memory(), &Machine::new(), fault, at);
+        }
+        assert!(hits > 10, "{fault:?} hit {hits} times in {reached} runs");
     }
-    assert!(hits > 10, "{fault:?} hit {hits} times in {reached} runs");
 }
 
 #[test]

@@ -7,5 +7,7 @@ mod damage;
 mod fail_at;
 mod holes;
 mod journal;
+mod merging;
 mod place;
+pub mod scale;
 mod world;

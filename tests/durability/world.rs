@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use datamon::cache::Cache;
-use datamon::catalog::{Catalog, CatalogError, Entry, Journal};
+use datamon::catalog::{Catalog, CatalogError, Change, Entry, Journal};
 use datamon::id::{EntryHash, Oid, RepoId};
 use datamon::ops::download::{rows, wanted};
 use datamon::ops::fetch::fetch;
@@ -229,6 +229,21 @@ pub fn assert_packs(store: &Store) {
     for (pack, info) in catalog.state().packs() {
         verify_pack(store, *pack, *info).expect("whole");
     }
+}
+
+/// Every change in the log.
+pub fn changes(store: &Store) -> Vec<Change> {
+    let listed = store.list(key::LOG, "").expect("lists");
+    let change = |seq: u64| {
+        let bytes = store.get(&key::log(seq)).expect("reads").expect("listed");
+        Entry::decode(seq, &bytes).expect("an entry").own().expect("a change").change
+    };
+    listed.iter().filter_map(|it| key::log_seq(&it.key)).map(change).collect()
+}
+
+/// How often tables were merged.
+pub fn merges(store: &Store) -> usize {
+    changes(store).iter().filter(|change| matches!(change, Change::Compact(_))).count()
 }
 
 /// What this test needs is missing here: say so where nobody overlooks it.

@@ -6,7 +6,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
+use datamon::cache::Cache;
+use datamon::catalog::change::TableKind;
+use datamon::catalog::plan::runs;
+use datamon::catalog::{Catalog, Journal};
+use datamon::store::{Store, StoreUrl};
 use datamon_test_support::{Hermetic, TestRepo, run, seeded_bytes};
+
+use crate::durability::scale::{add_files, add_packs};
 
 const MIB: usize = 1 << 20;
 
@@ -94,9 +101,8 @@ fn same(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// A random file of `len` bytes goes up and comes down, and neither agent takes more than `limit` bytes.
-fn carry_within(len: usize, limit: usize) {
-    let env = Hermetic::new().with_binary(env!("CARGO_BIN_EXE_git-datamon"));
+/// A repository whose data goes to a store beside it.
+fn repo_with_store(env: &Hermetic) -> (TestRepo, PathBuf) {
     env.install_git_lfs();
     let repo = env.init("data");
     let store = env.root().join("store");
@@ -105,18 +111,30 @@ fn carry_within(len: usize, limit: usize) {
         .command("git")
         .current_dir(repo.dir())
         .args(["datamon", "init", "--track", "*.bin", "--store"])
-        .arg(store));
-    write_random(&repo.dir().join("big.bin"), len);
+        .arg(&store));
+    (repo, store)
+}
+
+/// An agent carries up the one file of the repository, `len` bytes. Gives its oid, where git-lfs keeps it, and the agent's peak.
+fn carry_up(repo: &TestRepo, len: usize) -> (String, PathBuf, usize) {
     repo.add(".");
-    repo.commit("a file larger than the memory");
+    repo.commit("a file to carry");
     let oid = repo.lfs_objects().into_iter().next().expect("git-lfs keeps the file");
     let object = repo.dir().join(format!(".git/lfs/objects/{}/{}/{oid}", &oid[..2], &oid[2..4]));
-
-    let mut up = Session::start(&repo, "upload");
+    let mut up = Session::start(repo, "upload");
     let path = object.to_str().expect("UTF-8");
     up.carry(&format!(r#"{{"event":"upload","oid":"{oid}","size":{len},"path":"{path}","action":null}}"#));
-    let peak_up = up.peak();
+    let peak = up.peak();
     up.end();
+    (oid, object, peak)
+}
+
+/// A random file of `len` bytes goes up and comes down, and neither agent takes more than `limit` bytes.
+fn carry_within(len: usize, limit: usize) {
+    let env = Hermetic::new().with_binary(env!("CARGO_BIN_EXE_git-datamon"));
+    let (repo, _) = repo_with_store(&env);
+    write_random(&repo.dir().join("big.bin"), len);
+    let (oid, object, peak_up) = carry_up(&repo, len);
 
     let clone = env.work().join("clone");
     run(env.command("git").env("GIT_LFS_SKIP_SMUDGE", "1").args(["clone", "-q"]).arg(repo.dir()).arg(&clone));
@@ -142,4 +160,26 @@ fn a_file_larger_than_the_memory_goes_up_and_down() {
 #[ignore = "nightly: writes 4 GiB"]
 fn a_gibibyte_goes_up_and_down_in_256_mib() {
     carry_within(1024 * MIB, 256 * MIB);
+}
+
+#[test]
+fn a_push_that_merges_a_million_rows_needs_little_memory() {
+    let env = Hermetic::new().with_binary(env!("CARGO_BIN_EXE_git-datamon"));
+    let (repo, store) = repo_with_store(&env);
+    let url = StoreUrl::of_directory(&store).expect("an absolute path");
+    let store = Store::open(&url).expect("it was made");
+    let open = || Catalog::open(store.clone(), Cache::none(), Journal::none()).expect("opens");
+    let mut catalog = open();
+    add_packs(&mut catalog, 1_000_000).expect("added");
+    // Five runs of equal size: all of them become one.
+    for n in 0..5 {
+        add_files(&mut catalog, n * 200_000..(n + 1) * 200_000);
+    }
+    assert_eq!(runs(catalog.state(), TableKind::Files).len(), 5);
+    std::fs::write(repo.dir().join("small.bin"), seeded_bytes(1, 5_000)).expect("writable");
+    let (_, _, peak) = carry_up(&repo, 5_000);
+    println!("{} MiB", peak / MIB);
+    let rows: Vec<u64> = runs(open().state(), TableKind::Files).iter().map(|run| run.rows).collect();
+    assert_eq!(rows, [1_000_000], "the agent has merged them");
+    assert!(peak <= 128 * MIB, "{} MiB", peak / MIB);
 }

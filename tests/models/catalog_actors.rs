@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use datamon::catalog::change::{
-    BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Parent,
+    BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Parent, TableKind,
 };
-use datamon::catalog::plan::{self, Mark, merge, names};
+use datamon::catalog::plan::{self, Mark, due, merge, names, runs};
 use datamon::catalog::{Change, Remedy, checkpoint};
 use datamon::id::BundleId;
+use datamon::pack::Blob;
 
-use super::{Actor, BASE, Catalog, M0, NONE, Pc, Schedule, X, own, pack_of, push, run_of, segment};
+use super::{Actor, BASE, Catalog, M0, NONE, Pc, Schedule, X, own, pack_of, push, run_of, segment, segments};
 use crate::models::world::{LogId, adding, frame, number, oid, pack, packs, record, repo, row, word};
 
 type Report<'a> = dyn FnMut(Schedule, fmt::Arguments<'_>) + 'a;
@@ -56,7 +57,7 @@ impl Catalog {
             _ if actor.pc == Pc::Done => {}
             'T' | 'U' => self.touch(actor, turn),
             'B' => self.bundle(actor, turn),
-            'L' | 'W' => self.merge(actor, turn),
+            'L' | 'M' | 'W' => self.merge(actor, turn),
             'D' => self.drop(actor, turn),
             'C' => self.checkpoint(actor, turn),
             'G' | 'R' => self.collect(actor, turn),
@@ -74,9 +75,7 @@ impl Catalog {
         let added = if actor.borrowed == NONE { vec![segment_pack, data_pack] } else { vec![segment_pack] };
         match actor.pc {
             Pc::Plan => {
-                let rows = self.rows(log);
-                let found =
-                    rows.iter().find(|(_, row)| row.oid == oid(b'a')).map_or(X, |(_, row)| end(pack_of(row)));
+                let found = self.find(log, oid(b'a')).map_or(X, |row| end(pack_of(&row)));
                 let borrowed = known(found);
                 turn.to(
                     Actor { pc: Pc::Put, base: head, borrowed, ..actor },
@@ -118,7 +117,8 @@ impl Catalog {
         let of = u8::from(actor.kind == 'U');
         let data = if actor.borrowed == NONE { added[1] } else { actor.borrowed };
         let rows = vec![row(b'a', of, data)];
-        let mut record = adding(actor.base, added, push(repo(of), vec![segment(added[0])], vec![]));
+        let written = vec![segment(frame(added[0]), &rows[0])];
+        let mut record = adding(actor.base, added, push(repo(of), written, vec![]));
         let foreign =
             names(self.world.rules(), &rows).into_iter().filter(|named| !added.contains(&number(*named)));
         record.named = foreign.collect();
@@ -169,29 +169,41 @@ impl Catalog {
         }
     }
 
-    /// Merges all segments; W also rewrites rows through forwards.
+    /// Merges what is due where one run is enough (M: two, so that the oldest stays); W merges all, and rewrites rows
+    /// through forwards.
     fn merge(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
         let out = own(i, 0, 's');
         match actor.pc {
             Pc::Plan => {
                 let state = &self.world.log(log).state;
+                let runs = runs(state, TableKind::Files);
                 let rewrite = actor.kind == 'W';
-                if state.segments().len() > 1 || rewrite && !state.forwards().is_empty() {
-                    let outs = state.segments().keys().copied().collect();
-                    let merged = merge(state, self.rows(log).into_iter().map(|(_, row)| row), rewrite);
+                let count = match actor.kind {
+                    'W' => Some(runs.len()).filter(|count| *count > 1 || !state.forwards().is_empty()),
+                    kind => due(&runs, if kind == 'M' { 2 } else { 1 }),
+                };
+                if let Some(count) = count {
+                    let outs = runs[..count].iter().flat_map(|run| &run.segments).map(|it| it.at.fence);
+                    let outs: Vec<Blob> = outs.collect();
+                    let rows = self.rows(log).into_iter().filter(|(fence, _)| outs.contains(fence));
+                    let merged = merge(state, rows.map(|(_, row)| row).collect(), rewrite);
+                    let what = format!("plans a merge of {} segments", outs.len());
                     let plan = number_of(&mut self.merges, (outs, merged));
-                    turn.to(Actor { pc: Pc::Put, base: head, plan, ..actor }, format_args!("plans a merge"));
+                    turn.to(Actor { pc: Pc::Put, base: head, plan, ..actor }, format_args!("{what}"));
                 }
             }
             Pc::Put => turn.put(Actor { pc: Pc::Commit, ..actor }, &[out]),
             Pc::Commit => {
                 let landed = self.once(log, i, actor, |model| {
                     let (outs, merged) = model.merges[actor.plan].clone();
-                    let compact = Compact { outs, segments: vec![segment(out)], forwards: vec![] };
+                    let written = segments(out, &merged.rows);
+                    let rows = written.iter().map(|(it, row)| (it.fence, vec![row.clone()])).collect();
+                    let segments = written.into_iter().map(|(it, _)| it).collect();
+                    let compact = Compact { outs, segments, forwards: vec![] };
                     let mut record = adding(actor.base, &[out], Change::Compact(compact));
                     record.named = merged.named.into_iter().collect();
-                    model.commit(log, record, vec![(frame(out), merged.rows)], BTreeMap::new(), None)
+                    model.commit(log, record, rows, BTreeMap::new(), None)
                 });
                 let done = Actor { pc: Pc::Done, ..actor };
                 match landed {

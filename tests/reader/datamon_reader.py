@@ -206,7 +206,7 @@ class State:
     def __init__(self, store):
         self.store = store
         self.packs = set()
-        self.segments = {}  # fence → born
+        self.segments = {}  # fence → (born, first, last)
         self.inline = {}  # seq → frame with a block of rows
         self.drops = {}  # (oid, repo) → upto
         self.forwards = {}  # pack → forwards
@@ -227,12 +227,17 @@ class State:
         fence = segment["fence"]
         return (fence["pack"], fence["offset"], fence["stored"])
 
+    def add(self, segment, born):
+        """Segments of other tables lead to no file."""
+        if segment["table"] == "files":
+            self.segments.setdefault(self.fence(segment), (born, segment["first"], segment["last"]))
+
     def open(self, checkpoint):
         blobs = {kind: unpack(self.store.named_blob(blob["at"])) for kind, blob in checkpoint["blobs"].items()}
         packs = blobs.get("packs", {"data": [], "meta": []})
         self.packs.update(pack for pack, _, _ in packs["data"] + packs["meta"])
         for segment, born, _, _ in blobs.get("segments", {}).get("segments", []):
-            self.segments[self.fence(segment)] = born
+            self.add(segment, born)
         for oid, repo, upto, _ in blobs.get("drops", {}).get("drops", []):
             self.drops[oid, repo] = upto
         for forward in blobs.get("forwards", {}).get("forwards", []):
@@ -245,13 +250,14 @@ class State:
             if "rows" in push:
                 self.inline[seq] = push["rows"]["bytes"]
             for segment in push.get("segments", []):
-                self.segments[self.fence(segment)] = seq
+                self.add(segment, seq)
         if "compact" in change:
             compact = change["compact"]
             for out in compact.get("outs", []):
                 self.segments.pop((out["pack"], out["offset"], out["stored"]), None)
+            # Every row in them says when it was born.
             for segment in compact.get("segments", []):
-                self.segments[self.fence(segment)] = seq
+                self.add(segment, seq)
             for forward in compact.get("forwards", []):
                 self.forwards.setdefault(forward["from"], []).append(forward)
         if "drop" in change:
@@ -266,7 +272,7 @@ class State:
             checkpoint = change["checkpoint"]
             self.inline = {seq: block for seq, block in self.inline.items() if seq > checkpoint["covers"]}
             if "segment" in checkpoint:
-                self.segments.setdefault(self.fence(checkpoint["segment"]), checkpoint["covers"])
+                self.add(checkpoint["segment"], checkpoint["covers"])
 
     # Rows
 
@@ -280,8 +286,10 @@ class State:
         """Every row of one oid, or of all when `wanted` is None."""
         for seq, block in self.inline.items():
             yield from self.block_rows(self.store.one_frame(block), seq)
-        for fence, born in self.segments.items():
-            blocks = unpack(self.store.blob(*fence))
+        for fence, (born, first, last) in self.segments.items():
+            if wanted is not None and not first <= wanted[:8] <= last:
+                continue
+            blocks, _filter = unpack(self.store.blob(*fence))
             for at, (first, offset, stored) in enumerate(blocks):
                 following = blocks[at + 1][0] if at + 1 < len(blocks) else None
                 if wanted is None or (first <= wanted and (following is None or wanted <= following)):

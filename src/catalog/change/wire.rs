@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Push, RepoChange, Writer};
+use super::{
+    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Push, RepoChange, SegmentRef, Writer,
+};
 use crate::id::{Nonce, PackId, StoreId};
 use crate::pack::PackInfo;
 
@@ -131,8 +133,10 @@ impl ChangeRecord {
             change,
             unknown: false,
         };
-        record.unknown =
-            !record.flags.is_empty() || record.change == Change::Unknown || record.to_bytes() != bytes;
+        record.unknown = !record.flags.is_empty()
+            || record.change == Change::Unknown
+            || !record.segments().all(SegmentRef::is_known)
+            || record.to_bytes() != bytes;
         Ok(record)
     }
 }

@@ -1,10 +1,10 @@
 //! Rows: what a push must name, and how segments merge (R2, R9).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::catalog::rules::{Rule, Rules};
 use crate::catalog::state::{Run, State};
-use crate::id::{Oid, PackId, RepoId};
+use crate::id::{PackId, RepoId};
 use crate::pack::Term;
 use crate::table::{Recipe, Row};
 
@@ -31,21 +31,15 @@ pub struct Merged {
 /// row promised last stays. With `rewrite`, inline recipes follow forwards to their ends.
 ///
 /// A merge that rewrites nothing names nothing: as long as the segments it merges are live, so are the packs of their rows.
-pub fn merge(state: &State, rows: impl IntoIterator<Item = Row>, rewrite: bool) -> Merged {
+pub fn merge(state: &State, mut rows: Vec<Row>, rewrite: bool) -> Merged {
     let rules = state.rules();
-    let mut best: BTreeMap<(Oid, RepoId), Row> = BTreeMap::new();
-    for row in rows {
-        if !state.is_live(row.oid, row.repo, row.born) {
-            continue;
-        }
-        let key = if rules.on(Rule::Key) { row.key() } else { (row.oid, RepoId::NIL) };
-        let newer = best.get(&key).is_none_or(|kept| (row.born > kept.born) == rules.on(Rule::Newest));
-        if newer {
-            best.insert(key, row);
-        }
-    }
+    let key = |row: &Row| if rules.on(Rule::Key) { row.key() } else { (row.oid, RepoId::NIL) };
+    rows.retain(|row| state.is_live(row.oid, row.repo, row.born));
+    // In place, since there may be many: of one key the first stays.
+    let newest = |row: &Row| if rules.on(Rule::Newest) { u64::MAX - row.born } else { row.born };
+    rows.sort_by_key(|row| (key(row), newest(row)));
+    rows.dedup_by_key(|row| key(row));
     let mut named = BTreeSet::new();
-    let mut rows: Vec<Row> = best.into_values().collect();
     for row in &mut rows {
         if rewrite {
             named.extend(follow_forwards(state, row));

@@ -2,7 +2,7 @@
 
 use super::{Bundle, Inline, Killed, Repo, Segment, State};
 use crate::catalog::change::{
-    Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Push, RepoChange, SegmentRef,
+    Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Push, RepoChange, SegmentRef, TableKind,
 };
 use crate::catalog::rules::Rule;
 use crate::id::RepoId;
@@ -98,11 +98,11 @@ impl State {
 
     fn apply_compact(&mut self, seq: u64, base: u64, compact: &Compact) {
         let outs: Vec<Option<Segment>> = compact.outs.iter().map(|out| self.segments.remove(out)).collect();
-        let oldest =
-            outs.iter().map(|out| out.as_ref().map_or(0, |segment| segment.oldest)).min().unwrap_or(0);
+        let oldest = outs.iter().map(|out| out.as_ref().map_or(0, |it| it.oldest)).min().unwrap_or(0);
+        let born = outs.iter().map(|out| out.as_ref().map_or(seq, |it| it.born)).max().unwrap_or(seq);
         for at in &compact.segments {
             // The merge knew every Drop up to its base, and left out what they kill.
-            self.add_segment(at, seq, oldest, base);
+            self.add_segment(at, born, oldest, base);
         }
         if !outs.is_empty() {
             self.release_drops();
@@ -123,7 +123,9 @@ impl State {
         let oldest_inline = inline.keys().next();
         drops.retain(|_, killed| {
             oldest_inline.is_some_and(|seq| *seq <= killed.upto)
-                || segments.values().any(|it| it.oldest <= killed.upto && it.clean < killed.at)
+                || segments.values().any(|it| {
+                    it.at.table != TableKind::Hooks && it.oldest <= killed.upto && it.clean < killed.at
+                })
         });
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::State;
 use crate::catalog::change::{
     Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Forward, Parent, Push, RepoChange,
+    SegmentRef, TableKind,
 };
 use crate::catalog::rules::Rule;
 use crate::id::{BundleId, PackId, RepoId};
@@ -231,7 +232,7 @@ impl State {
     fn check_push(&self, record: &ChangeRecord, push: &Push) -> Result<(), Refusal> {
         self.check_takes_pushes(push.repo)?;
         let own: BTreeSet<PackId> = record.added.iter().map(|(pack, _)| *pack).collect();
-        check_segments(&own, push.segments.iter().map(|it| (it.pack, it.fence)))?;
+        check_segments(&own, &push.segments)?;
         let mut new = BTreeSet::new();
         for bundle in &push.bundles {
             self.check_takes_pushes(bundle.repo)?;
@@ -253,7 +254,7 @@ impl State {
 
     fn check_compact(&self, record: &ChangeRecord, compact: &Compact) -> Result<(), Refusal> {
         let own: BTreeSet<PackId> = record.added.iter().map(|(pack, _)| *pack).collect();
-        check_segments(&own, compact.segments.iter().map(|it| (it.pack, it.fence)))?;
+        check_segments(&own, &compact.segments)?;
         if compact.outs.is_empty() && !compact.segments.is_empty() {
             return Err(Refusal::Malformed("it merges nothing into a segment"));
         }
@@ -323,7 +324,10 @@ impl State {
         if !reused {
             return Err(Refusal::Malformed("it does not name the pack of a blob"));
         }
-        check_segments(&own, checkpoint.segment.iter().map(|it| (it.pack, it.fence)))?;
+        check_segments(&own, checkpoint.segment.as_slice())?;
+        if checkpoint.segment.as_ref().is_some_and(|it| it.table != TableKind::Files) {
+            return Err(Refusal::Malformed("its segment is not one of the files"));
+        }
         if checkpoint.segment.is_none() && self.inline.range(..=checkpoint.covers).next().is_some() {
             return Err(Refusal::Malformed("it leaves out inline rows"));
         }
@@ -339,13 +343,13 @@ impl State {
     }
 }
 
-/// New segments lie in packs that are safe with this entry.
-fn check_segments(
-    own: &BTreeSet<PackId>,
-    mut segments: impl Iterator<Item = (PackId, Blob)>,
-) -> Result<(), Refusal> {
-    match segments.all(|(pack, fence)| own.contains(&pack) && own.contains(&fence.pack)) {
+/// New segments lie in packs that are safe with this entry, and say which keys they have.
+fn check_segments(own: &BTreeSet<PackId>, segments: &[SegmentRef]) -> Result<(), Refusal> {
+    if !segments.iter().all(|it| own.contains(&it.pack) && own.contains(&it.fence.pack)) {
+        return Err(Refusal::Malformed("a new segment lies in a pack that it does not add"));
+    }
+    match segments.iter().all(|it| it.is_known() && it.first <= it.last) {
         true => Ok(()),
-        false => Err(Refusal::Malformed("a new segment lies in a pack that it does not add")),
+        false => Err(Refusal::Malformed("a new segment does not say which keys it has")),
     }
 }

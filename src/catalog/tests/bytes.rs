@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::catalog::change::*;
 use crate::catalog::entry::{BadEntry, Entry};
-use crate::catalog::{Change, Rules};
+use crate::catalog::{Change, Rules, State, checkpoint};
 use crate::id::{EntryHash, StoreId};
 
 /// One change of every kind.
@@ -155,7 +155,7 @@ proptest! {
             for (_, record) in entry.records().unwrap_or_default() {
                 let _ = record.is_unknown() || !record.encode().is_empty();
             }
-            let _ = crate::catalog::State::open(Rules::ALL, &entry, EntryHash::NONE, &BTreeMap::new());
+            let _ = State::open(Rules::ALL, &entry, EntryHash::NONE, &BTreeMap::new());
         }
     }
 
@@ -237,6 +237,36 @@ fn unknown_kinds_flags_and_keys_are_remembered_and_the_packs_are_known() {
         assert!(record.is_unknown(), "{record:?}");
         assert_eq!(record.packs().collect::<Vec<_>>(), [pack(5), pack(2)]);
     }
+}
+
+#[test]
+fn a_sampled_or_unknown_table_is_remembered_and_the_others_are_read() {
+    let pushed = |segments| Change::Push(Push { segments, ..push(RepoId::NIL) });
+    let strange = [
+        SegmentRef { table: TableKind::Unknown, ..segment(5) },
+        SegmentRef { table: TableKind::Hooks, shift: 1, ..segment(5) },
+    ];
+    for strange in strange {
+        let record = record(0, &[3, 5], pushed(vec![segment(3), strange.clone()]));
+        let read = ChangeRecord::decode(&record.encode()).expect("decodes");
+        assert!(read.is_unknown(), "{strange:?}");
+        let mut state = State::default();
+        state.apply(0, &read).expect("the first");
+        assert_eq!(state.unknown(), Some(0));
+        assert_eq!(state.table(TableKind::Files).map(|it| it.at.clone()).collect::<Vec<_>>(), [segment(3)]);
+        assert_eq!(state.table(strange.table).count(), 0);
+        assert_eq!(state.segments().len(), 2, "its pack stays");
+        // The same out of a checkpoint.
+        let blobs = checkpoint::encode(&state, None);
+        let at = |bytes: &Vec<u8>| CheckpointBlob { at: frame(9), hash: checkpoint::hash(bytes) };
+        let named = blobs.iter().map(|(kind, bytes)| (kind.clone(), at(bytes))).collect();
+        let written = Checkpoint { covers: 0, parent: None, blobs: named, segment: None };
+        let read = checkpoint::decode(Rules::ALL, &written, &blobs).expect("decodes");
+        assert_eq!((read.unknown(), read.segments()), (Some(0), state.segments()));
+    }
+    let hooks = SegmentRef { table: TableKind::Hooks, ..segment(5) };
+    let known = record(0, &[5], pushed(vec![hooks]));
+    assert!(!ChangeRecord::decode(&known.encode()).expect("decodes").is_unknown());
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn contradictions_are_refused() {
     let mut state = begun();
     lands(&mut state, &[1, 3], Change::Push(Push { segments: vec![segment(3)], ..inline(RepoId::NIL) }));
     let forward = Forward { from: pack(1), offset: 0, stored: 10, to: pack(2), at: 0 };
+    let backwards = SegmentRef { first: Prefix::MAX, last: Prefix::MIN, ..segment(5) };
     let wrong = [
         Change::Push(Push { segments: vec![segment(3)], ..push(RepoId::NIL) }),
         Change::Push(Push { bundles: vec![bundle_on(1, None, 3)], ..push(RepoId::NIL) }),
@@ -120,6 +121,10 @@ fn contradictions_are_refused() {
     ];
     for change in wrong {
         assert!(matches!(refused(&state, change.clone()), Refusal::Malformed(_)), "{change:?}");
+    }
+    for segment in [backwards, SegmentRef { shift: 1, ..segment(5) }] {
+        let wrong = record(1, &[5], Change::Push(Push { segments: vec![segment], ..push(RepoId::NIL) }));
+        assert!(matches!(state.check(&wrong), Err(Refusal::Malformed(_))));
     }
     let twice = record(1, &[3], Change::Push(push(RepoId::NIL)));
     assert_eq!(state.check(&twice), Err(Refusal::PackTwice { pack: pack(3) }));

@@ -6,8 +6,9 @@ mod folds;
 
 use super::change::{BundleRef, Push, RowBlock, SegmentRef, TableKind};
 use super::{Change, ChangeRecord, Writer};
-use crate::id::{BundleId, Nonce, Oid, PackId, RepoId};
+use crate::id::{BundleId, Nonce, Oid, PackId, Prefix, RepoId};
 use crate::pack::{Blob, PackInfo, PackKind};
+use crate::table::Written;
 
 fn pack(n: u8) -> PackId {
     PackId::from_bytes([n; 16])
@@ -30,7 +31,8 @@ fn frame(n: u8) -> Blob {
 }
 
 fn segment(n: u8) -> SegmentRef {
-    SegmentRef { pack: pack(n), fence: frame(n), rows: 3, table: TableKind::Files }
+    let (first, last) = (Prefix::from_bytes([n; 8]), Prefix::from_bytes([n | 0xf0; 8]));
+    SegmentRef::new(TableKind::Files, &Written { start: 16, fence: frame(n), rows: 3, first, last })
 }
 
 /// A change that adds packs, with nothing random in it.
