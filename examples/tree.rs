@@ -32,9 +32,7 @@ fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
             let mut catalog = open::create(&url(store)?)?;
             let (tree, stats) =
                 upload_tree(&mut catalog, RepoId::NIL, Path::new(folder), &previous, &Silent)?;
-            if catalog.checkpoint_due() {
-                catalog.write_checkpoint()?;
-            }
+            catalog.upkeep()?;
             fs::write(list, tree.encode())?;
             let counts = catalog.store().requests();
             Ok(format!(
