@@ -142,8 +142,17 @@ fn every_shape_of_the_format_is_read_from_its_document() {
         oids.extend(scene.push(&[seeded_bytes(50 + round, 70_000)], None));
         scene.assert_reads(&oids[5..]);
     }
+    // And merged, which is due after two more.
+    for round in 2..4 {
+        assert!(!scene.catalog.merge_runs().expect("not due"));
+        oids.extend(scene.push(&[seeded_bytes(50 + round, 70_000)], None));
+        assert!(scene.catalog.write_checkpoint().expect("written"), "nobody else writes");
+    }
+    assert!(scene.catalog.merge_runs().expect("merged"));
+    assert_eq!(scene.catalog.state().segments().len(), 2, "the large push is left alone");
+    scene.assert_reads(&oids[5..]);
     let listed = run(&mut scene.command());
-    assert_eq!(listed.lines().len(), 2000 + 8, "every live file is listed once");
+    assert_eq!(listed.lines().len(), 2000 + 10, "every live file is listed once");
 }
 
 #[test]

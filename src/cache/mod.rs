@@ -1,7 +1,8 @@
 //! L2 · Immutable local files: log entries, footers and table blocks already read once.
 //!
-//! Files only, named by what they hold, written to a temporary name and renamed, hashed, and checked when read. A file that is
-//! missing, cut or flipped is a miss. So the folder can be deleted at any time, and any number of processes share it.
+//! Files only, named by what they hold, written to a temporary name and renamed, hashed together with their name, and checked
+//! when read. A file that is missing, cut, flipped, or whole but another's (of another name, of another store) is a miss. So the
+//! folder can be deleted at any time, any number of processes and clones share it, and nothing in it can give a wrong byte.
 //! Caches are keyed by store id *and* URL (R6): a copied store never answers for its original.
 
 use std::fs;
@@ -15,22 +16,27 @@ use bytes::Bytes;
 const CAP: u64 = 1 << 30;
 /// Bytes of the hash in front of each file's content.
 const HASH: usize = 32;
+/// Nothing larger is kept or read.
+const MAX_FILE: u64 = 64 << 20;
 
 /// A folder of immutable files; without a folder, nothing is kept and everything is a miss.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: Option<PathBuf>,
+    /// What the folder is for: its name, which the hash of every file in it covers.
+    scope: String,
 }
 
 impl Cache {
     /// The cache in this folder, made at the first write.
     pub fn at(folder: PathBuf) -> Self {
-        Cache { folder: Some(folder) }
+        let scope = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Cache { folder: Some(folder), scope }
     }
 
     /// A cache that keeps nothing.
     pub fn none() -> Self {
-        Cache { folder: None }
+        Cache { folder: None, scope: String::new() }
     }
 
     /// The folder for everything known of the place `url`, below the user's cache directory.
@@ -42,25 +48,41 @@ impl Cache {
             }
         };
         let name = &blake3::hash(url.as_bytes()).to_hex()[..32];
-        Cache { folder: base.map(|base| base.join(name)) }
+        base.map_or_else(Cache::none, |base| Cache::at(base.join(name)))
     }
 
     /// The cache for one part of it.
     pub fn part(&self, name: &str) -> Self {
-        Cache { folder: self.folder.as_ref().map(|folder| folder.join(name)) }
+        let folder = self.folder.as_ref().map(|folder| folder.join(name));
+        Cache { folder, scope: format!("{}/{name}", self.scope) }
     }
 
     /// The bytes kept under `name`, if they are whole.
     pub fn get(&self, name: &str) -> Option<Bytes> {
-        let bytes = fs::read(self.path(name)?).ok()?;
+        let path = self.path(name)?;
+        fs::metadata(&path).ok().filter(|meta| meta.is_file() && meta.len() <= MAX_FILE)?;
+        let bytes = fs::read(path).ok()?;
         let (hash, content) = bytes.split_at_checked(HASH)?;
-        (blake3::hash(content).as_bytes() == hash).then(|| Bytes::from(bytes).slice(HASH..))
+        (self.hash(name, content) == hash).then(|| Bytes::from(bytes).slice(HASH..))
+    }
+
+    /// What stands in front of the content kept under `name`.
+    fn hash(&self, name: &str, content: &[u8]) -> [u8; HASH] {
+        let mut hasher = blake3::Hasher::new();
+        // No name has this byte, so that a name ends where it ends.
+        hasher
+            .update(self.scope.as_bytes())
+            .update(b"/")
+            .update(name.as_bytes())
+            .update(&[0])
+            .update(content);
+        *hasher.finalize().as_bytes()
     }
 
     /// Keep `bytes` under `name`. A cache that cannot be written is no error: the next read costs a request.
     pub fn put(&self, name: &str, bytes: &[u8]) {
         let Some(path) = self.path(name) else { return };
-        let _ = write(&path, bytes);
+        let _ = write(&path, &self.hash(name, bytes), bytes);
     }
 
     /// Names of everything kept directly here.
@@ -107,11 +129,11 @@ impl Cache {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write(path: &Path, hash: &[u8], bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(blake3::hash(bytes).as_bytes())?;
+    file.write_all(hash)?;
     file.write_all(bytes)?;
     file.persist(path)?;
     Ok(())
@@ -133,19 +155,71 @@ fn collect(folder: &Path, files: &mut Vec<(SystemTime, u64, PathBuf)>) {
 mod tests {
     use super::*;
 
+    fn cache(folder: &tempfile::TempDir) -> Cache {
+        Cache::at(folder.path().join("c"))
+    }
+
     #[test]
     fn a_damaged_file_is_a_miss() {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let cache = Cache::at(folder.path().join("c"));
+        let (cache, path) = (cache(&folder), folder.path().join("c/a"));
         assert_eq!(cache.get("a"), None);
         cache.put("a", b"some bytes");
         assert_eq!(cache.get("a").as_deref(), Some(&b"some bytes"[..]));
-        let path = folder.path().join("c/a");
-        let mut bytes = fs::read(&path).expect("kept");
-        bytes[HASH] ^= 1;
-        fs::write(&path, &bytes).expect("writable");
+        let whole = fs::read(&path).expect("kept");
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            fs::write(&path, &flipped).expect("writable");
+            assert_eq!(cache.get("a"), None);
+            fs::write(&path, &whole[..at]).expect("writable");
+            assert_eq!(cache.get("a"), None);
+        }
+        cache.put("a", b"");
+        assert_eq!(cache.get("a").as_deref(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn a_whole_file_of_another_name_is_a_miss() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let cache = cache(&folder);
+        let names = ["a", "b", "ab", "part/a"];
+        names.iter().for_each(|name| cache.put(name, name.as_bytes()));
+        assert_eq!(cache.part("part").get("a").as_deref(), Some(&b"part/a"[..]));
+        let path = |name: &str| folder.path().join("c").join(name);
+        for from in names {
+            let kept = fs::read(path(from)).expect("kept");
+            for to in names.iter().filter(|to| **to != from) {
+                let own = fs::read(path(to)).expect("kept");
+                fs::write(path(to), &kept).expect("writable");
+                assert_eq!(cache.get(to), None, "{from} as {to}");
+                fs::write(path(to), own).expect("writable");
+            }
+        }
+        // The cache of another place, copied over this one.
+        let other = Cache::at(folder.path().join("other"));
+        other.put("a", b"of another store");
+        fs::copy(folder.path().join("other/a"), path("a")).expect("copied");
         assert_eq!(cache.get("a"), None);
-        fs::write(&path, b"short").expect("writable");
+    }
+
+    #[test]
+    fn what_is_no_file_is_a_miss_and_what_cannot_be_written_is_not_kept() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let cache = cache(&folder);
+        fs::create_dir_all(folder.path().join("c/a/deeper")).expect("made");
+        cache.put("a", b"x");
+        assert_eq!(cache.get("a"), None);
+        fs::write(folder.path().join("c/part"), "in the way").expect("writable");
+        cache.put("part/a", b"x");
+        assert_eq!(cache.get("part/a"), None);
+        assert_eq!(cache.part("part").names(), [""; 0]);
+        fs::remove_dir_all(folder.path().join("c")).expect("removed");
+        assert_eq!(cache.get("a"), None);
+        cache.put("a", b"x");
+        assert_eq!(cache.get("a").as_deref(), Some(&b"x"[..]));
+        cache.clear();
+        cache.trim();
         assert_eq!(cache.get("a"), None);
     }
 

@@ -12,7 +12,7 @@ use super::plan::{self, MOST_RUNS, TableRun};
 use super::state::Remedy;
 use crate::id::{PackId, PackKind};
 use crate::pack::{Blob, PackInfo, PackWriter};
-use crate::table::{Row, SEGMENT_ROWS, Slices, Written, write_segment};
+use crate::table::{Row, Slices, Written, segment_len, write_segment};
 
 /// What a merge has written so far.
 #[derive(Default)]
@@ -68,20 +68,24 @@ impl Catalog {
             let merged = plan::merge(&self.state, slice?, true);
             output.named.extend(merged.named);
             rows.extend(merged.rows);
-            while rows.len() >= SEGMENT_ROWS {
-                let rest = rows.split_off(SEGMENT_ROWS);
-                self.write_files(&mut output, std::mem::replace(&mut rows, rest))?;
+            // The last one is full only when a row comes that does not fit.
+            while segment_len(&rows) < rows.len() {
+                self.write_files(&mut output, &mut rows)?;
             }
         }
         if !rows.is_empty() {
-            self.write_files(&mut output, rows)?;
+            self.write_files(&mut output, &mut rows)?;
         }
         Ok(output)
     }
 
-    fn write_files(&self, output: &mut Output, mut rows: Vec<Row>) -> Result<(), CatalogError> {
+    /// Writes the first of these rows, as many as one segment takes, and leaves the others.
+    fn write_files(&self, output: &mut Output, rows: &mut Vec<Row>) -> Result<(), CatalogError> {
         let mut pack = PackWriter::new(PackKind::Meta);
-        output.segments.push(SegmentRef::new(TableKind::Files, &write_segment(&mut pack, &mut rows)));
+        let count = segment_len(rows);
+        let written = write_segment(&mut pack, &mut rows[..count]);
+        rows.drain(..count);
+        output.segments.push(SegmentRef::new(TableKind::Files, &written));
         let pack = pack.finish();
         pack.put(&self.store)?;
         output.added.push((pack.id, pack.info));

@@ -7,8 +7,9 @@ use crate::catalog::change::{Change, ChangeRecord, Push, RowBlock, SegmentRef, T
 use crate::catalog::log::{now, writer};
 use crate::catalog::{Catalog, CatalogError, Landed};
 use crate::id::{Oid, PackId, PackKind, RepoId};
+use crate::pack::format::MAX_FRAME;
 use crate::pack::{Frame, PackInfo, PackWriter, Term};
-use crate::table::{INLINE_TERMS, Recipe, Row, SEGMENT_ROWS, encode_rows, encode_terms, write_segment};
+use crate::table::{INLINE_TERMS, Recipe, Row, encode_rows, encode_terms, segment_len, write_segment};
 
 /// Rows of a push up to this many stored bytes lie in the entry itself.
 const INLINE_ROWS: usize = 64 << 10;
@@ -34,16 +35,20 @@ pub fn publish(
     rows.dedup_by_key(|row| row.key());
     let mut push = Push { repo, rows: None, segments: vec![], bundles: vec![] };
     // Oids do not compress: more rows never fit, and might not even fit into one frame.
-    let block = (rows.len() <= INLINE_ROWS / size_of::<Oid>())
-        .then(|| Frame::encode(encode_rows(&rows)).bytes().to_vec());
+    let few = rows.len() <= INLINE_ROWS / size_of::<Oid>()
+        && rows.iter().map(Row::weight).sum::<usize>() <= MAX_FRAME;
+    let block = few.then(|| Frame::encode(encode_rows(&rows)).bytes().to_vec());
     match block {
         Some(bytes) if bytes.len() <= INLINE_ROWS => {
             push.rows = Some(RowBlock { rows: rows.len() as u64, bytes })
         }
         _ => {
-            for rows in rows.chunks_mut(SEGMENT_ROWS) {
-                let written = write_segment(metas.room(), rows);
+            let mut rest = &mut rows[..];
+            while !rest.is_empty() {
+                let (segment, more) = rest.split_at_mut(segment_len(rest));
+                let written = write_segment(metas.room(), segment);
                 push.segments.push(SegmentRef::new(TableKind::Files, &written));
+                rest = more;
             }
         }
     }

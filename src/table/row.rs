@@ -50,6 +50,16 @@ impl Row {
         (self.oid, self.repo)
     }
 
+    /// Bytes that it takes in a block before compression, or a few more: the recipe of a very large file names many packs.
+    pub fn weight(&self) -> usize {
+        let (terms, packs) = match &self.recipe {
+            Recipe::Inline(terms) => (terms.len(), terms.len()),
+            Recipe::Out { packs, .. } => (1, packs.len() + 1),
+        };
+        // oid, births and lengths; a term; a pack in the list and a position in it
+        100 + 35 * terms + 23 * packs
+    }
+
     /// Every pack that reading the file needs: what a Push must name (R2).
     pub fn packs(&self) -> BTreeSet<PackId> {
         match &self.recipe {
@@ -221,6 +231,33 @@ mod tests {
         let mut expected = rows();
         expected.sort_by_key(Row::key);
         assert_eq!(decode_rows(&encode_rows(&rows())).expect("decodes"), expected);
+    }
+
+    #[test]
+    fn rows_weigh_at_least_what_they_take() {
+        let pack = |n: usize| {
+            PackId::from_bytes(*blake3::hash(&n.to_le_bytes()).as_bytes().first_chunk().expect("16"))
+        };
+        let long = u64::MAX / 32;
+        let term = |n| Term {
+            pack: pack(n),
+            offset: 1 << 25,
+            stored: 1 << 24,
+            skip: u32::MAX,
+            raw: long,
+            repeat: 1,
+        };
+        let blob = Blob { pack: pack(0), offset: 1 << 25, stored: u32::MAX };
+        for count in [0, 1, 16, 70_000] {
+            let out = Recipe::Out { blob, packs: (1..=count).map(pack).collect() };
+            let inline = Recipe::Inline((0..count.min(16)).map(term).collect());
+            for (size, recipe) in [(u64::MAX, out), (count.min(16) as u64 * long, inline)] {
+                let (oid, repo) = (Oid::from_bytes([7; 32]), RepoId::from_bytes([7; 16]));
+                let row = Row { oid, repo, born: u64::MAX, size, recipe };
+                let taken = encode_rows(std::slice::from_ref(&row)).len();
+                assert!(taken <= row.weight(), "{taken} of {}", row.weight());
+            }
+        }
     }
 
     #[test]

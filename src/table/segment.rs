@@ -18,8 +18,12 @@ use crate::store::{Store, StoreError, key};
 
 /// Rows in a block: some 20 KiB, so that one lookup reads little and neighbours share compression.
 const BLOCK_ROWS: usize = 400;
+/// A block that weighs so much takes no more rows, so that it stays a frame however large its files are.
+const BLOCK_WEIGHT: usize = 256 << 10;
 /// Rows in a segment: its meta pack stays around 4 MiB.
-pub const SEGMENT_ROWS: usize = 80_000;
+const SEGMENT_ROWS: usize = 80_000;
+/// A segment that weighs so much takes no more rows, so that its pack stays one, however large its files are.
+const SEGMENT_WEIGHT: usize = 32 << 20;
 /// A segment of up to this many bytes, some 16,000 rows, is read in one go: the bytes cost less than another round trip.
 const SMALL: u64 = 1 << 20;
 
@@ -77,18 +81,32 @@ impl Written {
     }
 }
 
-/// Write `rows` (sorted here; at least one) as one segment into `pack`.
+/// How many of the first of these rows (at least one, if there is one) make one segment.
+pub fn segment_len(rows: &[Row]) -> usize {
+    fitting(rows, SEGMENT_ROWS, SEGMENT_WEIGHT)
+}
+
+fn fitting(rows: &[Row], most: usize, most_weight: usize) -> usize {
+    let mut weight = 0;
+    let light = |row: &&Row| {
+        weight += row.weight();
+        weight <= most_weight
+    };
+    rows.iter().take(most).take_while(light).count().max(1).min(rows.len())
+}
+
+/// Write `rows` (sorted here; at least one, no more than [`segment_len`] allows) as one segment into `pack`.
 pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Written {
     rows.sort_by_key(|row| (row.key(), row.born));
     let [first, last] = [rows.first(), rows.last()].map(|row| Prefix::from(&row.expect("some rows").oid));
     let start = pack.len() as u64;
-    let blocks: Vec<Block> = rows
-        .chunks(BLOCK_ROWS)
-        .map(|rows| {
-            let blob = pack.add(&Frame::encode(encode_rows(rows)), vec![]);
-            Block(rows[0].oid, blob.offset, blob.stored)
-        })
-        .collect();
+    let (mut blocks, mut rest) = (Vec::new(), &rows[..]);
+    while let Some(first) = rest.first() {
+        let (block, more) = rest.split_at(fitting(rest, BLOCK_ROWS, BLOCK_WEIGHT));
+        let blob = pack.add(&Frame::encode(encode_rows(block)), vec![]);
+        blocks.push(Block(first.oid, blob.offset, blob.stored));
+        rest = more;
+    }
     let filter = Filter::of(rows.iter().map(|row| row.oid.as_bytes()));
     let fence = WireFence(blocks, filter.as_bytes().to_vec());
     let fence = rmp_serde::to_vec(&fence).expect("plain values always encode");
@@ -341,6 +359,23 @@ mod tests {
         let rows = (0..900u16).map(|n| Row { born: u64::from(n), ..row(1, (n % 3) as u8) });
         let (store, at) = stored("crossing", rows.chain([row(2, 0)]).collect());
         assert_eq!(find_rows(&store, &Cache::none(), &at, &[oid(1)]).expect("reads").len(), 900);
+    }
+
+    #[test]
+    fn rows_of_very_large_files_fill_blocks_of_their_own() {
+        let blob = Blob { pack: PackId::from_bytes([1; 16]), offset: 16, stored: 99 };
+        let recipe = Recipe::Out { blob, packs: (0..8_000).map(|_| PackId::new()).collect() };
+        let rows: Vec<Row> = (0..200)
+            .map(|n| if n % 2 == 0 { Row { recipe: recipe.clone(), ..row(n, 1) } } else { row(n, 1) })
+            .collect();
+        let (store, at) = stored("heavy", rows.clone());
+        let oids = sorted(rows.iter().map(|row| row.oid).collect());
+        let mut found = find_rows(&store, &Cache::none(), &at, &oids).expect("reads");
+        found.sort_by_key(Row::key);
+        let fence = read_frame(&store, &Cache::none(), &at.fence).expect("reads");
+        assert_eq!(found.len(), 200);
+        assert!(found.iter().all(|found| rows.contains(found)));
+        assert!(Fence::decode(&at, &fence).expect("fits").blobs().count() >= 100);
     }
 
     #[test]

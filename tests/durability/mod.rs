@@ -7,6 +7,7 @@ mod damage;
 mod fail_at;
 mod holes;
 mod journal;
+mod kept;
 mod merging;
 mod place;
 pub mod scale;

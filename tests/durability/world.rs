@@ -126,7 +126,11 @@ impl Machine {
     }
 
     pub fn cache(&self, store: &Store) -> Cache {
-        Cache::at(self.of("cache", store))
+        Cache::at(self.cache_folder(store))
+    }
+
+    pub fn cache_folder(&self, store: &Store) -> PathBuf {
+        self.of("cache", store)
     }
 
     pub fn journal(&self, store: &Store) -> Journal {

@@ -3,6 +3,7 @@
 mod bytes;
 mod checks;
 mod folds;
+mod runs;
 
 use super::change::{BundleRef, Push, RowBlock, SegmentRef, TableKind};
 use super::{Change, ChangeRecord, Writer};
