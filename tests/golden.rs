@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use datamon::chunk::{Cutter, Sizes};
 use datamon::id::{ChunkId, Oid, PackId, PackKind, RepoId};
 use datamon::pack::{Blob, Footer, Frame, Pack, PackWriter, Term, decode_exact};
-use datamon::table::{Recipe, Row, decode_rows, decode_terms, encode_rows, encode_terms};
+use datamon::table::{Hooks, Recipe, Row, decode_rows, decode_terms, encode_rows, encode_terms};
 use datamon_test_support::seeded_bytes;
 
 fn path(name: &str) -> PathBuf {
@@ -59,6 +59,20 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+/// A block of hooks and the fence behind it: the chunks of one file, in two packs.
+fn hooks() -> [Vec<u8>; 2] {
+    let frames = frames();
+    let mut hooks = Hooks::with_room(1000);
+    for n in [1, 2] {
+        hooks.add(PackId::from_bytes([n; 16]), &pack(&frames).footer);
+    }
+    let mut meta = PackWriter::new(PackKind::Meta);
+    let written = hooks.write(&mut meta);
+    let bytes = meta.finish().payload.to_bytes();
+    let (start, fence, end) = (written.start as usize, written.fence.offset as usize, written.end() as usize);
+    [start..fence, fence..end].map(|range| decode_exact(&bytes[range]).expect("a frame"))
+}
+
 /// Lengths of the chunks of seeded noise, a line each.
 fn cuts() -> String {
     let bytes = seeded_bytes(7, 1 << 20);
@@ -83,6 +97,11 @@ fn rows_and_terms_have_the_golden_bytes() {
 }
 
 #[test]
+fn hooks_have_the_golden_bytes() {
+    assert_eq!(hooks(), [golden("hooks.bin"), golden("hooks-fence.bin")]);
+}
+
+#[test]
 fn a_pack_has_the_golden_bytes_and_gives_the_golden_content() {
     assert_eq!(pack(&frames()[..1]).payload.to_bytes()[..], golden("pack-raw.bin")[..]);
     let bytes = golden("pack.bin");
@@ -104,6 +123,8 @@ fn bless_golden() {
     fs::write(path("cuts.txt"), cuts()).expect("written");
     fs::write(path("rows.bin"), encode_rows(&rows())).expect("written");
     fs::write(path("terms.bin"), encode_terms(&terms())).expect("written");
+    fs::write(path("hooks.bin"), &hooks()[0]).expect("written");
+    fs::write(path("hooks-fence.bin"), &hooks()[1]).expect("written");
     fs::write(path("pack-raw.bin"), pack(&frames()[..1]).payload.to_bytes()).expect("written");
     fs::write(path("pack.bin"), pack(&frames()).payload.to_bytes()).expect("written");
 }

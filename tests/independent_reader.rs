@@ -1,14 +1,15 @@
 //! The format is what `docs/format.md` says: a reader in another language that shares no code with the program gets every file.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use datamon::cache::Cache;
-use datamon::catalog::change::{Change, ChangeRecord, Compact, Drop, Forward};
+use datamon::catalog::change::{Change, ChangeRecord, Compact, Drop, Forward, TableKind};
 use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, Journal};
-use datamon::id::{Oid, PackId, PackKind, RepoId};
+use datamon::id::{Oid, PackId, PackKind, Prefix, RepoId};
 use datamon::ops::upload::{Upload, upload};
 use datamon::pack::{Frame, PackWriter, read_footer};
 use datamon::progress::Silent;
@@ -80,6 +81,24 @@ impl Scene {
         }
     }
 
+    /// The hooks of the store are those of the chunks in its data packs.
+    #[track_caller]
+    fn assert_hooks(&self) {
+        let unhooked: BTreeSet<PackId> =
+            self.catalog.state().unhooked().iter().map(|(_, pack)| *pack).collect();
+        let mut expected = BTreeSet::new();
+        for (pack, info) in self.catalog.state().packs() {
+            if info.kind == PackKind::Data && !unhooked.contains(pack) {
+                let footer = self.catalog.footer(*pack).expect("readable").expect("in the table");
+                let chunks = footer.frames.iter().flat_map(|frame| &frame.chunks);
+                expected.extend(chunks.map(|(id, _)| format!("{:?} {pack}", Prefix::from(id))));
+            }
+        }
+        let listed = run(self.command().arg("--hooks"));
+        let listed: BTreeSet<String> = listed.lines().into_iter().map(str::to_owned).collect();
+        assert!(listed == expected && listed.len() > 2_000, "{} of {} hooks", listed.len(), expected.len());
+    }
+
     #[track_caller]
     fn refusal(&self, oid: Oid) -> Output {
         run_failing(self.command().arg(oid.to_string()).arg(self.folder.path().join("out")))
@@ -124,7 +143,9 @@ fn every_shape_of_the_format_is_read_from_its_document() {
     let small: Vec<Vec<u8>> = (100..2100).map(|seed| seeded_bytes(seed, 300)).collect();
     let mut oids = scene.push(&[&shapes[..], &small].concat(), None);
     oids.truncate(7);
-    assert_eq!(scene.catalog.state().segments().len(), 1, "so many rows do not fit into an entry");
+    let segments = |scene: &Scene, table| scene.catalog.state().table(table).count();
+    assert_eq!(segments(&scene, TableKind::Files), 1, "so many rows do not fit into an entry");
+    assert_eq!(segments(&scene, TableKind::Hooks), 1, "and where there is a meta pack, there are hooks");
     scene.assert_reads(&oids);
 
     // A recipe out of line, rows inline, over an earlier version.
@@ -149,10 +170,11 @@ fn every_shape_of_the_format_is_read_from_its_document() {
         assert!(scene.catalog.write_checkpoint().expect("written"), "nobody else writes");
     }
     assert!(scene.catalog.merge_runs().expect("merged"));
-    assert_eq!(scene.catalog.state().segments().len(), 2, "the large push is left alone");
+    assert_eq!(segments(&scene, TableKind::Files), 2, "the large push is left alone");
     scene.assert_reads(&oids[5..]);
     let listed = run(&mut scene.command());
     assert_eq!(listed.lines().len(), 2000 + 10, "every live file is listed once");
+    scene.assert_hooks();
 }
 
 #[test]

@@ -270,6 +270,16 @@ pub struct Checkpoint {
     /// The segment with all rows that lay inline in entries up to `covers`, each with its `born` written out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<SegmentRef>,
+    /// The segment with the hooks of data packs that entries up to `covers` added without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<SegmentRef>,
+}
+
+impl Checkpoint {
+    /// The segments that the checkpoint adds.
+    pub fn segments(&self) -> impl Iterator<Item = &SegmentRef> {
+        self.segment.iter().chain(&self.hooks)
+    }
 }
 
 /// What was done.
@@ -346,13 +356,13 @@ impl ChangeRecord {
 
     /// The segments that the record adds.
     pub fn segments(&self) -> impl Iterator<Item = &SegmentRef> {
-        let (many, one): (&[SegmentRef], _) = match &self.change {
+        let (many, checkpoint): (&[SegmentRef], _) = match &self.change {
             Change::Push(push) => (&push.segments, None),
             Change::Compact(compact) => (&compact.segments, None),
-            Change::Checkpoint(checkpoint) => (&[], checkpoint.segment.as_ref()),
+            Change::Checkpoint(checkpoint) => (&[], Some(checkpoint)),
             _ => (&[], None),
         };
-        many.iter().chain(one)
+        many.iter().chain(checkpoint.into_iter().flat_map(Checkpoint::segments))
     }
 
     /// Every pack that the record mentions as living: what a Condemn marked before it must spare (R3).

@@ -94,12 +94,13 @@ fn bytes(wire: &impl Serialize) -> Vec<u8> {
 
 /// The blobs of a checkpoint that covers everything up to the head of `state`; kinds with nothing in them are left out.
 ///
-/// `segment` holds the inline rows, which have no blob: [`State::check`] refuses a checkpoint that leaves some out.
-pub fn encode(state: &State, segment: Option<&SegmentRef>) -> Blobs {
+/// `written` are the segments that the checkpoint adds. One of them holds the inline rows, which have no blob: [`State::check`]
+/// refuses a checkpoint that leaves some out.
+pub fn encode<'a>(state: &State, written: impl IntoIterator<Item = &'a SegmentRef>) -> Blobs {
     let mut folded = State::new(state.rules());
     folded.segments.clone_from(&state.segments);
     folded.inline.clone_from(&state.inline);
-    folded.fold_inline(state.head().unwrap_or(0), segment);
+    folded.fold_segments(state.head().unwrap_or(0), written);
     let kind = |wanted| {
         let of = state.packs.iter().filter(move |(_, info)| info.kind == wanted);
         of.map(|(pack, info)| (*pack, info.size, info.footer)).collect()

@@ -103,15 +103,19 @@ impl Catalog {
     /// The footer of a pack in the table, from the cache or by one range GET.
     pub fn footer(&self, pack: PackId) -> Result<Option<Footer>, CatalogError> {
         let Some(info) = self.state.packs().get(&pack) else { return Ok(None) };
-        let name = format!("footer/{pack}");
-        if let Some(bytes) = self.cache.get(&name)
-            && let Ok(footer) = Footer::parse(info.kind, info.size, &bytes)
-        {
+        if let Some(footer) = self.kept_footer(pack) {
             return Ok(Some(footer));
         }
         let footer = read_footer(&self.store, pack, *info)?;
         self.keep_footer(pack, &footer);
         Ok(Some(footer))
+    }
+
+    /// The footer of a pack in the table, if this machine has kept it.
+    pub fn kept_footer(&self, pack: PackId) -> Option<Footer> {
+        let info = self.state.packs().get(&pack)?;
+        let bytes = self.cache.get(&format!("footer/{pack}"))?;
+        Footer::parse(info.kind, info.size, &bytes).ok()
     }
 
     /// Keep the footer of a pack for later pushes.

@@ -9,10 +9,13 @@ use std::collections::BTreeSet;
 use super::change::{Change, ChangeRecord, Compact, SegmentRef, TableKind};
 use super::log::{Catalog, CatalogError, now, writer};
 use super::plan::{self, MOST_RUNS, TableRun};
-use super::state::Remedy;
+use super::state::{Remedy, Segment};
 use crate::id::{PackId, PackKind};
 use crate::pack::{Blob, PackInfo, PackWriter};
-use crate::table::{Row, Slices, Written, segment_len, write_segment};
+use crate::table::{HookMerge, Row, Slices, Written, segment_len, write_segment};
+
+/// Runs of hooks above which the newest are merged: only a push that looks far reads them, and then most of them.
+const MOST_HOOK_RUNS: usize = 8;
 
 /// What a merge has written so far.
 #[derive(Default)]
@@ -27,28 +30,29 @@ impl Catalog {
     /// faster, which is as good.
     pub fn merge_runs(&mut self) -> Result<bool, CatalogError> {
         let mut merged = false;
-        for table in [TableKind::Files, TableKind::Hooks] {
-            merged |= self.merge_table(table)?;
+        for (table, most) in [(TableKind::Files, MOST_RUNS), (TableKind::Hooks, MOST_HOOK_RUNS)] {
+            merged |= self.merge_table(table, most)?;
         }
         Ok(merged)
     }
 
-    fn merge_table(&mut self, table: TableKind) -> Result<bool, CatalogError> {
+    fn merge_table(&mut self, table: TableKind, most: usize) -> Result<bool, CatalogError> {
         let runs = plan::runs(&self.state, table);
         // R10: what is not understood may rely on the segments as they are.
-        let Some(count) = plan::due(&runs, MOST_RUNS).filter(|_| self.state.unknown().is_none()) else {
+        let Some(count) = plan::due(&runs, most).filter(|_| self.state.unknown().is_none()) else {
             return Ok(false);
         };
         let runs = &runs[..count];
         let segments = || runs.iter().flat_map(|run| &run.segments);
-        if segments().any(|segment| self.suspects.has(segment.at.fence.pack)) {
+        let suspect = |segment: &&Segment| self.suspects.has(segment.at.fence.pack);
+        if table == TableKind::Files && segments().any(suspect) {
             return Ok(false);
         }
         let outs: Vec<Blob> = segments().map(|segment| segment.at.fence).collect();
         let Output { segments, added, named } = match table {
             TableKind::Files => self.merge_files(runs)?,
-            // Nobody writes hooks yet, and what is unknown stays as it is.
-            TableKind::Hooks | TableKind::Unknown => return Ok(false),
+            TableKind::Hooks => self.merge_hooks(runs)?,
+            TableKind::Unknown => return Ok(false),
         };
         let change = Change::Compact(Compact { outs, segments, forwards: vec![] });
         let mut record = ChangeRecord::new(self.head.seq(), change, writer(), now());
@@ -79,6 +83,19 @@ impl Catalog {
         Ok(output)
     }
 
+    /// Hooks of packs that left the table go. Those of a damaged segment are lost, which costs deduplication.
+    fn merge_hooks(&self, runs: &[TableRun<'_>]) -> Result<Output, CatalogError> {
+        let mut output = Output::default();
+        let segments = runs.iter().flat_map(|run| run.written().0).collect();
+        let keep = |pack| self.state.packs().contains_key(&pack);
+        for merged in HookMerge::new(&self.store, segments, &keep) {
+            let mut pack = PackWriter::new(PackKind::Meta);
+            output.segments.push(SegmentRef::new(TableKind::Hooks, &merged?.write(&mut pack)));
+            self.put(&mut output, pack)?;
+        }
+        Ok(output)
+    }
+
     /// Writes the first of these rows, as many as one segment takes, and leaves the others.
     fn write_files(&self, output: &mut Output, rows: &mut Vec<Row>) -> Result<(), CatalogError> {
         let mut pack = PackWriter::new(PackKind::Meta);
@@ -86,6 +103,10 @@ impl Catalog {
         let written = write_segment(&mut pack, &mut rows[..count]);
         rows.drain(..count);
         output.segments.push(SegmentRef::new(TableKind::Files, &written));
+        self.put(output, pack)
+    }
+
+    fn put(&self, output: &mut Output, pack: PackWriter) -> Result<(), CatalogError> {
         let pack = pack.finish();
         pack.put(&self.store)?;
         output.added.push((pack.id, pack.info));

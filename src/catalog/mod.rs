@@ -16,6 +16,7 @@ mod commit;
 pub mod entry;
 pub mod fold;
 pub mod head;
+mod hooks;
 pub mod identity;
 pub mod journal;
 pub mod log;

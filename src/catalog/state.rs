@@ -7,7 +7,7 @@ mod apply;
 mod check;
 mod forward;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use apply::Gap;
 pub use check::{Refusal, Remedy};
@@ -94,6 +94,7 @@ pub struct State {
     pub(super) floor: u64,
     pub(super) segments: BTreeMap<Blob, Segment>,
     pub(super) inline: BTreeMap<u64, Inline>,
+    pub(super) unhooked: BTreeSet<(u64, PackId)>,
     pub(super) bundles: BTreeMap<BundleId, Bundle>,
     pub(super) drops: BTreeMap<(Oid, RepoId), Killed>,
     pub(super) forwards: BTreeMap<PackId, Vec<Forward>>,
@@ -121,6 +122,7 @@ impl State {
             floor: 0,
             segments: BTreeMap::new(),
             inline: BTreeMap::new(),
+            unhooked: BTreeSet::new(),
             bundles: BTreeMap::new(),
             drops: BTreeMap::new(),
             forwards: BTreeMap::new(),
@@ -197,6 +199,11 @@ impl State {
     /// Inline rows by the seq of their push.
     pub fn inline(&self) -> &BTreeMap<u64, Inline> {
         &self.inline
+    }
+
+    /// Data packs whose hooks nobody has written yet, with the seq of the entry that added them. Some may be condemned.
+    pub fn unhooked(&self) -> &BTreeSet<(u64, PackId)> {
+        &self.unhooked
     }
 
     /// Live bundles.

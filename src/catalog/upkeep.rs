@@ -37,9 +37,12 @@ impl Catalog {
         let mut rows = self.inline_rows()?;
         let segment = (!rows.is_empty())
             .then(|| SegmentRef::new(TableKind::Files, &write_segment(&mut pack, &mut rows)));
+        let mut missing = self.missing_hooks();
+        let hooks =
+            (!missing.is_empty()).then(|| SegmentRef::new(TableKind::Hooks, &missing.write(&mut pack)));
         let newest = self.state.checkpoint();
-        let (mut blobs, write) =
-            checkpoint::changed(newest.map(|(_, it)| it), checkpoint::encode(&self.state, segment.as_ref()));
+        let all = checkpoint::encode(&self.state, segment.iter().chain(&hooks));
+        let (mut blobs, write) = checkpoint::changed(newest.map(|(_, it)| it), all);
         let named: Vec<_> = blobs.values().map(|blob| blob.at.pack).collect();
         for (kind, bytes) in write {
             let hash = checkpoint::hash(&bytes);
@@ -48,7 +51,7 @@ impl Catalog {
         let parent = newest.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
         let pack = pack.finish();
         pack.put(&self.store)?;
-        let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment });
+        let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment, hooks });
         let mut record = ChangeRecord::new(covers, change, writer(), now());
         record.added = vec![(pack.id, pack.info)];
         record.named = named;

@@ -3,6 +3,7 @@
 pub mod download;
 pub mod fetch;
 pub mod ingest;
+mod known;
 pub mod open;
 pub mod publish;
 pub mod receipt;

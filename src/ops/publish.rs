@@ -8,22 +8,24 @@ use crate::catalog::log::{now, writer};
 use crate::catalog::{Catalog, CatalogError, Landed};
 use crate::id::{Oid, PackId, PackKind, RepoId};
 use crate::pack::format::MAX_FRAME;
-use crate::pack::{Frame, PackInfo, PackWriter, Term};
-use crate::table::{INLINE_TERMS, Recipe, Row, encode_rows, encode_terms, segment_len, write_segment};
+use crate::pack::{Frame, Pack, PackWriter, Term};
+use crate::table::{
+    Hooks, INLINE_TERMS, Recipe, Row, SEGMENT_HOOKS, encode_rows, encode_terms, segment_len, write_segment,
+};
 
 /// Rows of a push up to this many stored bytes lie in the entry itself.
 const INLINE_ROWS: usize = 64 << 10;
 /// A meta pack is finished when it holds this many bytes.
 const META_TARGET: usize = 4 << 20;
 
-/// Commit `touched` rows and one row for each of `files`, whose new packs are `added`. The session began at `base`.
+/// Commit `touched` rows and one row for each of `files`, whose new chunks lie in `packs`. The session began at `base`.
 pub fn publish(
     catalog: &mut Catalog,
     base: u64,
     repo: RepoId,
     touched: Vec<Row>,
     files: &[Taken],
-    mut added: Vec<(PackId, PackInfo)>,
+    packs: &[Pack],
 ) -> Result<Landed, CatalogError> {
     let mut metas = Metas { packs: vec![], open: None };
     let mut rows = touched;
@@ -52,10 +54,15 @@ pub fn publish(
             }
         }
     }
-    for pack in metas.finish() {
-        pack.put(catalog.store())?;
-        added.push((pack.id, pack.info));
+    // Hooks of a small push would be an object more: the next checkpoint writes them.
+    if packs.len() > 1 || metas.begun() {
+        push.segments.extend(hooks(&mut metas, packs, catalog.room_for_hooks()));
     }
+    let metas = metas.finish();
+    for pack in &metas {
+        pack.put(catalog.store())?;
+    }
+    let added: Vec<_> = packs.iter().chain(&metas).map(|pack| (pack.id, pack.info)).collect();
     let own: BTreeSet<PackId> = added.iter().map(|(pack, _)| *pack).collect();
     let named: BTreeSet<PackId> = rows.iter().flat_map(Row::packs).collect();
     let mut record = ChangeRecord::new(base, Change::Push(push), writer(), now());
@@ -73,13 +80,36 @@ fn recipe(metas: &mut Metas, terms: &[Term]) -> Recipe {
     Recipe::Out { blob, packs: packs.into_iter().collect() }
 }
 
+/// Hooks of every chunk in `packs`, some gigabytes of data to a segment, so that a large push needs no more memory.
+fn hooks(metas: &mut Metas, packs: &[Pack], mut room: usize) -> Vec<SegmentRef> {
+    let chunks = |pack: &Pack| pack.footer.frames.iter().map(|frame| frame.chunks.len()).sum::<usize>();
+    let mut segments = Vec::new();
+    let mut packs = packs.iter().peekable();
+    while packs.peek().is_some() && room > 0 {
+        let mut hooks = Hooks::with_room(room.min(SEGMENT_HOOKS));
+        while let Some(pack) = packs.next_if(|pack| hooks.is_empty() || hooks.has_room(chunks(pack))) {
+            hooks.add(pack.id, &pack.footer);
+        }
+        if !hooks.is_empty() {
+            room -= hooks.len();
+            segments.push(SegmentRef::new(TableKind::Hooks, &hooks.write(metas.room())));
+        }
+    }
+    segments
+}
+
 /// Meta packs being filled.
 struct Metas {
-    packs: Vec<crate::pack::Pack>,
+    packs: Vec<Pack>,
     open: Option<PackWriter>,
 }
 
 impl Metas {
+    /// Whether there is one to write.
+    fn begun(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The pack that takes the next frame.
     fn room(&mut self) -> &mut PackWriter {
         if self.open.as_ref().is_some_and(|open| open.len() >= META_TARGET) {
@@ -88,7 +118,7 @@ impl Metas {
         self.open.get_or_insert_with(|| PackWriter::new(PackKind::Meta))
     }
 
-    fn finish(mut self) -> Vec<crate::pack::Pack> {
+    fn finish(mut self) -> Vec<Pack> {
         self.packs.extend(self.open.take().map(PackWriter::finish));
         self.packs
     }

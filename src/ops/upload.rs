@@ -7,14 +7,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::ingest::{ChunkIndex, Failed, Ingested, Known, Source, infos, ingest};
+use super::ingest::{ChunkIndex, Failed, Ingested, Source, ingest};
+use super::known::Neighbours;
 use super::receipt::{Receipt, UploadStats};
 use super::{open, publish};
 use crate::catalog::change::{Change, ChangeRecord, RepoChange};
 use crate::catalog::log::{now, writer};
 use crate::catalog::state::Remedy;
 use crate::catalog::{Catalog, CatalogError};
-use crate::id::{ChunkId, Oid, PackId, PackKind, RepoId};
+use crate::id::{Oid, PackId, RepoId};
 use crate::progress::Progress;
 use crate::store::Counts;
 use crate::table::{Recipe, Row};
@@ -23,8 +24,6 @@ use crate::table::{Recipe, Row};
 const ATTEMPTS: usize = 5;
 /// How long an ingest begins new files before what is done is committed (R15).
 const SESSION: Duration = Duration::from_secs(3600);
-/// Chunks of packs this machine has seen that are remembered at the start of an ingest.
-const REMEMBERED: usize = 200_000;
 
 /// A file to upload.
 #[derive(Debug, Clone)]
@@ -114,7 +113,8 @@ fn try_upload(
     let made = if plan.sources.is_empty() {
         Ingested::default()
     } else {
-        take_in(catalog, &plan.sources, progress)?
+        let bytes = plan.absent.iter().map(|at| files[*at].size).fold(0, u64::saturating_add);
+        take_in(catalog, &plan.sources, bytes, progress)?
     };
     for pack in &made.packs {
         catalog.keep_footer(pack.id, &pack.footer);
@@ -138,7 +138,7 @@ fn try_upload(
         ensure_repo(catalog, repo)?;
         let new = made.files.iter().map(|taken| taken.oid);
         let oids: Vec<Oid> = plan.touched.iter().map(|row| row.oid).chain(new).collect();
-        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, infos(&made.packs))?;
+        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, &made.packs)?;
         receipt.add(landed, oids);
     }
     Ok(Uploaded { receipt, failed: made.failed, read, stats, left })
@@ -184,33 +184,15 @@ impl Plan {
     }
 }
 
-fn take_in(catalog: &Catalog, sources: &[Source], progress: &dyn Progress) -> Result<Ingested, CatalogError> {
-    let mut index = ChunkIndex::default();
-    let mut known = Footers(catalog);
-    for pack in catalog.kept_footers() {
-        if index.len() > REMEMBERED {
-            break;
-        }
-        known.learn(pack, &mut index);
-    }
+fn take_in(
+    catalog: &Catalog,
+    sources: &[Source],
+    bytes: u64,
+    progress: &dyn Progress,
+) -> Result<Ingested, CatalogError> {
+    let (index, mut known) = (ChunkIndex::default(), Neighbours::new(catalog, bytes));
     let until = Instant::now() + SESSION;
     Ok(ingest(catalog.store(), catalog.identity().chunks, sources, index, &mut known, progress, until)?)
-}
-
-/// What the footers of packs tell.
-struct Footers<'a>(&'a Catalog);
-
-impl Known for Footers<'_> {
-    /// A footer that cannot be read is no reason to fail: what it would have saved is stored again.
-    fn learn(&mut self, pack: PackId, index: &mut ChunkIndex) {
-        let is_data = self.0.may_borrow(pack)
-            && self.0.state().packs().get(&pack).is_some_and(|info| info.kind == PackKind::Data);
-        if is_data && let Ok(Some(footer)) = self.0.footer(pack) {
-            index.learn(pack, &footer);
-        }
-    }
-
-    fn look_up(&mut self, _unknown: &[(ChunkId, u32)], _index: &mut ChunkIndex) {}
 }
 
 fn data_packs(row: &Row) -> Vec<PackId> {

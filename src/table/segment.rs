@@ -227,16 +227,8 @@ impl Fence {
 ///
 /// Nothing is read where filter and fence are known and say no. Of a small segment everything is read at once and kept.
 pub fn find_rows(store: &Store, cache: &Cache, at: &Written, oids: &[Oid]) -> Result<Vec<Row>, TableError> {
-    let mut whole = BTreeMap::new();
-    let mut bytes = cache.get(&frame_name(&at.fence)).map(Vec::from);
-    if bytes.is_none() && at.stored() <= SMALL {
-        whole = read_whole(store, cache, at)?;
-        bytes = whole.remove(&at.fence);
-    }
-    let fence = match bytes {
-        Some(bytes) => Fence::decode(at, &bytes)?,
-        None => Fence::decode(at, &read_frame(store, cache, &at.fence)?)?,
-    };
+    let (fence, whole) = open(store, cache, at)?;
+    let fence = Fence::decode(at, &fence)?;
     let (known, wanted): (Vec<Blob>, Vec<Blob>) =
         fence.wanted(oids).into_iter().partition(|blob| whole.contains_key(blob));
     let mut rows = Vec::new();
@@ -250,12 +242,28 @@ pub fn find_rows(store: &Store, cache: &Cache, at: &Written, oids: &[Oid]) -> Re
     Ok(rows)
 }
 
+/// Metadata frames, decoded.
+type Frames = BTreeMap<Blob, Vec<u8>>;
+
+/// The fence, and all other frames of a small segment whose fence was not here: one range GET at most.
+pub(super) fn open(store: &Store, cache: &Cache, at: &Written) -> Result<(Vec<u8>, Frames), TableError> {
+    if let Some(fence) = cache.get(&frame_name(&at.fence)) {
+        return Ok((fence.into(), Frames::new()));
+    }
+    let mut frames = if at.stored() <= SMALL { read_whole(store, cache, at)? } else { Frames::new() };
+    let fence = match frames.remove(&at.fence) {
+        Some(fence) => fence,
+        None => read_frame(store, cache, &at.fence)?,
+    };
+    Ok((fence, frames))
+}
+
 /// Every frame of a small segment: one range GET.
-fn read_whole(store: &Store, cache: &Cache, at: &Written) -> Result<BTreeMap<Blob, Vec<u8>>, TableError> {
+fn read_whole(store: &Store, cache: &Cache, at: &Written) -> Result<Frames, TableError> {
     let pack = at.fence.pack;
     let damaged = |source| TableError::Pack(PackError::bad(PackKind::Meta, pack, source));
     let bytes = store.get_range(&key::pack(PackKind::Meta, pack), at.start..at.end())?;
-    let (mut frames, mut offset, mut raw) = (BTreeMap::new(), at.start, 0);
+    let (mut frames, mut offset, mut raw) = (Frames::new(), at.start, 0);
     while offset < at.end() {
         let frame = FrameView::parse(&bytes[(offset - at.start) as usize..]).map_err(damaged)?;
         let frame = frame.ok_or_else(|| damaged(BadPack::Damaged("frame length")))?;

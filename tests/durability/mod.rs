@@ -6,6 +6,7 @@ mod contention;
 mod damage;
 mod fail_at;
 mod holes;
+mod hooks;
 mod journal;
 mod kept;
 mod merging;

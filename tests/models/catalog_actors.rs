@@ -269,7 +269,7 @@ impl Catalog {
             blobs.insert(kind.clone(), CheckpointBlob { at: frame(own), hash: checkpoint::hash(bytes) });
         }
         let parent = parent.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
-        let checkpoint = Checkpoint { covers: actor.base, parent, blobs, segment: None };
+        let checkpoint = Checkpoint { covers: actor.base, parent, blobs, segment: None, hooks: None };
         let mut record = adding(actor.base, &[own], Change::Checkpoint(checkpoint));
         record.named = reused.into_iter().collect();
         self.commit(log, record, vec![], BTreeMap::new(), Some(all))

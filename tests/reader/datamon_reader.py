@@ -3,6 +3,7 @@
 
     datamon_reader.py STORE OID FILE      write the file of OID, or "-" for standard output
     datamon_reader.py STORE               list oid and size of every live file
+    datamon_reader.py STORE --hooks       list prefix and pack of every hook
 
 It shares no code with the program and follows docs/format.md, in the standard library and libzstd, so that data outlives the program that wrote it and
 the document is known to be complete. It verifies what the standard library can: the SHA-256 of the whole file.
@@ -207,6 +208,7 @@ class State:
         self.store = store
         self.packs = set()
         self.segments = {}  # fence → (born, first, last)
+        self.hooks = {}  # fence → number of rows; nothing that reads a file needs them
         self.inline = {}  # seq → frame with a block of rows
         self.drops = {}  # (oid, repo) → upto
         self.forwards = {}  # pack → forwards
@@ -229,6 +231,8 @@ class State:
 
     def add(self, segment, born):
         """Segments of other tables lead to no file."""
+        if segment["table"] == "hooks":
+            self.hooks[self.fence(segment)] = segment["rows"]
         if segment["table"] == "files":
             self.segments.setdefault(self.fence(segment), (born, segment["first"], segment["last"]))
 
@@ -255,6 +259,7 @@ class State:
             compact = change["compact"]
             for out in compact.get("outs", []):
                 self.segments.pop((out["pack"], out["offset"], out["stored"]), None)
+                self.hooks.pop((out["pack"], out["offset"], out["stored"]), None)
             # Every row in them says when it was born.
             for segment in compact.get("segments", []):
                 self.add(segment, seq)
@@ -271,8 +276,9 @@ class State:
         if "checkpoint" in change:
             checkpoint = change["checkpoint"]
             self.inline = {seq: block for seq, block in self.inline.items() if seq > checkpoint["covers"]}
-            if "segment" in checkpoint:
-                self.add(checkpoint["segment"], checkpoint["covers"])
+            for key in ("segment", "hooks"):
+                if key in checkpoint:
+                    self.add(checkpoint[key], checkpoint["covers"])
 
     # Rows
 
@@ -294,6 +300,24 @@ class State:
                 following = blocks[at + 1][0] if at + 1 < len(blocks) else None
                 if wanted is None or (first <= wanted and (following is None or wanted <= following)):
                     yield from self.block_rows(self.store.blob(fence[0], offset, stored), born)
+
+    def all_hooks(self):
+        """The prefix and the pack of every hook."""
+        for fence, count in self.hooks.items():
+            packs, blocks = unpack(self.store.blob(*fence))
+            for first, offset, stored in blocks:
+                block = self.store.blob(fence[0], offset, stored)
+                rows, step_width, pack_width, _, prefix = struct.unpack_from("<IBBHQ", block)
+                if prefix != first or len(block) != 16 + rows * (step_width + pack_width):
+                    raise Damaged("a block of hooks is impossible")
+                for row in range(rows):
+                    at = 16 + row * (step_width + pack_width)
+                    prefix += int.from_bytes(block[at : at + step_width], "little")
+                    at += step_width
+                    yield prefix, packs[int.from_bytes(block[at : at + pack_width], "little")]
+                count -= rows
+            if count:
+                raise Damaged("hooks are missing")
 
     def live_rows(self, wanted=None):
         newest = {}
@@ -358,13 +382,17 @@ def write_file(state, oid, out):
 
 
 def main(arguments):
-    if len(arguments) not in (1, 3):
+    if len(arguments) not in (1, 3) and arguments[1:] != ["--hooks"]:
         sys.exit(__doc__)
     try:
         state = State(Store(arguments[0]))
         if len(arguments) == 1:
             for oid, size in sorted({(row[0], row[3]) for row in state.live_rows()}):
                 print(oid.hex(), size)
+            return
+        if len(arguments) == 2:
+            for prefix, pack in state.all_hooks():
+                print(f"{prefix:016x}", uuid.UUID(bytes=pack))
             return
         oid = bytes.fromhex(arguments[1])
         if arguments[2] == "-":

@@ -9,6 +9,7 @@ mod hooks;
 mod killed;
 mod layouts;
 mod pushes;
+mod similar;
 mod strangers;
 mod verbs;
 

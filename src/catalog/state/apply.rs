@@ -5,7 +5,7 @@ use crate::catalog::change::{
     Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Push, RepoChange, SegmentRef, TableKind,
 };
 use crate::catalog::rules::Rule;
-use crate::id::RepoId;
+use crate::id::{PackKind, RepoId};
 
 /// A change that is not the next one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +30,7 @@ impl State {
             self.note_unknown(seq, record.must_understand);
         }
         self.packs.extend(record.added.iter().copied());
+        self.note_unhooked(seq, record);
         match &record.change {
             Change::Init { .. } | Change::Unknown => {}
             Change::Repo(change) => self.apply_repo(seq, change),
@@ -44,7 +45,7 @@ impl State {
             }
             Change::Forget(forget) => self.apply_forget(forget),
             Change::Checkpoint(checkpoint) => {
-                self.fold_inline(checkpoint.covers, checkpoint.segment.as_ref());
+                self.fold_segments(checkpoint.covers, checkpoint.segments());
                 self.checkpoint = Some((seq, checkpoint.clone()));
             }
         }
@@ -160,12 +161,29 @@ impl State {
         }
     }
 
-    /// Inline rows up to `covers` are in the checkpoint's segment from now on.
-    pub(in crate::catalog) fn fold_inline(&mut self, covers: u64, segment: Option<&SegmentRef>) {
+    /// Data packs of an entry that has no hooks wait for the next checkpoint to write theirs.
+    fn note_unhooked(&mut self, seq: u64, record: &ChangeRecord) {
+        let pushed = match &record.change {
+            Change::Push(push) => push.segments.as_slice(),
+            _ => &[],
+        };
+        if !pushed.iter().any(|it| it.table == TableKind::Hooks) {
+            let data = record.added.iter().filter(|(_, info)| info.kind == PackKind::Data);
+            self.unhooked.extend(data.map(|(pack, _)| (seq, *pack)));
+        }
+    }
+
+    /// Inline rows up to `covers`, and the hooks of data packs added up to it, are in the checkpoint's segments from now on.
+    pub(in crate::catalog) fn fold_segments<'a>(
+        &mut self,
+        covers: u64,
+        segments: impl IntoIterator<Item = &'a SegmentRef>,
+    ) {
         let later = covers.checked_add(1).map(|seq| self.inline.split_off(&seq)).unwrap_or_default();
         let folded = std::mem::replace(&mut self.inline, later);
-        if let Some(at) = segment {
-            let oldest = folded.keys().next().copied().unwrap_or(covers);
+        self.unhooked.retain(|(seq, _)| *seq > covers);
+        let oldest = folded.keys().next().copied().unwrap_or(covers);
+        for at in segments {
             if !self.segments.contains_key(&at.fence) {
                 self.add_segment(at, covers, oldest, 0);
             }

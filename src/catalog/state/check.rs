@@ -324,9 +324,12 @@ impl State {
         if !reused {
             return Err(Refusal::Malformed("it does not name the pack of a blob"));
         }
-        check_segments(&own, checkpoint.segment.as_slice())?;
-        if checkpoint.segment.as_ref().is_some_and(|it| it.table != TableKind::Files) {
-            return Err(Refusal::Malformed("its segment is not one of the files"));
+        check_segments(&own, checkpoint.segments())?;
+        let table = |segment: &Option<SegmentRef>| segment.as_ref().map(|it| it.table);
+        if ![None, Some(TableKind::Files)].contains(&table(&checkpoint.segment))
+            || ![None, Some(TableKind::Hooks)].contains(&table(&checkpoint.hooks))
+        {
+            return Err(Refusal::Malformed("its segment is of another table"));
         }
         if checkpoint.segment.is_none() && self.inline.range(..=checkpoint.covers).next().is_some() {
             return Err(Refusal::Malformed("it leaves out inline rows"));
@@ -344,7 +347,11 @@ impl State {
 }
 
 /// New segments lie in packs that are safe with this entry, and say which keys they have.
-fn check_segments(own: &BTreeSet<PackId>, segments: &[SegmentRef]) -> Result<(), Refusal> {
+fn check_segments<'a>(
+    own: &BTreeSet<PackId>,
+    segments: impl IntoIterator<Item = &'a SegmentRef>,
+) -> Result<(), Refusal> {
+    let segments: Vec<&SegmentRef> = segments.into_iter().collect();
     if !segments.iter().all(|it| own.contains(&it.pack) && own.contains(&it.fence.pack)) {
         return Err(Refusal::Malformed("a new segment lies in a pack that it does not add"));
     }

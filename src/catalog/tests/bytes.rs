@@ -49,6 +49,7 @@ fn changes() -> Vec<ChangeRecord> {
                 parent: Some(parent),
                 blobs: blobs(9),
                 segment: Some(segment(9)),
+                hooks: Some(SegmentRef { table: TableKind::Hooks, ..segment(9) }),
             }),
         ),
     ];
@@ -260,7 +261,7 @@ fn a_sampled_or_unknown_table_is_remembered_and_the_others_are_read() {
         let blobs = checkpoint::encode(&state, None);
         let at = |bytes: &Vec<u8>| CheckpointBlob { at: frame(9), hash: checkpoint::hash(bytes) };
         let named = blobs.iter().map(|(kind, bytes)| (kind.clone(), at(bytes))).collect();
-        let written = Checkpoint { covers: 0, parent: None, blobs: named, segment: None };
+        let written = Checkpoint { covers: 0, parent: None, blobs: named, segment: None, hooks: None };
         let read = checkpoint::decode(Rules::ALL, &written, &blobs).expect("decodes");
         assert_eq!((read.unknown(), read.segments()), (Some(0), state.segments()));
     }

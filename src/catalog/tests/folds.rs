@@ -99,7 +99,11 @@ impl Log {
         let state = self.states[covers as usize].clone();
         let own = self.pack();
         let segment = (!state.inline().is_empty()).then(|| segment(own));
-        let all = checkpoint::encode(&state, segment.as_ref());
+        let hooks = (lag % 2 == 1).then(|| {
+            let fence = Blob { offset: 500, ..frame(own) };
+            SegmentRef { fence, table: TableKind::Hooks, ..self::segment(own) }
+        });
+        let all = checkpoint::encode(&state, segment.iter().chain(&hooks));
         let parent = self.state().checkpoint().cloned();
         let newest = parent.as_ref().map(|(_, newest)| newest);
         let (mut blobs, write) = checkpoint::changed(newest, all.clone());
@@ -109,7 +113,7 @@ impl Log {
         });
         blobs.extend(written);
         let parent = parent.map(|(seq, it)| Parent { seq, covers: it.covers, blobs: it.blobs });
-        let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment });
+        let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment, hooks });
         let mut record = record(self.states.len() as u64 - 1, &[own], change);
         record.named = named;
         if self.add(record) {

@@ -27,7 +27,7 @@ use window::{HEADROOM, Piece, Window};
 
 use crate::chunk::{Cutter, Sizes};
 use crate::id::{ChunkId, Oid, PackId};
-use crate::pack::{Pack, PackInfo, Term};
+use crate::pack::{Pack, Term};
 use crate::progress::Progress;
 use crate::store::{Store, StoreError};
 
@@ -327,9 +327,4 @@ fn name_chunks(cutter: Cutter, bytes: &[u8], last: bool) -> Vec<(ChunkId, u32)> 
     } else {
         spans.par_iter().map(name).collect()
     }
-}
-
-/// What the catalog has to know of the packs.
-pub fn infos(packs: &[Pack]) -> Vec<(PackId, PackInfo)> {
-    packs.iter().map(|pack| (pack.id, pack.info)).collect()
 }
