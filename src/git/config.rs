@@ -293,6 +293,14 @@ impl Repo {
         Ok(found.map(|(value, _)| value.into()))
     }
 
+    /// The value that counts for a key of git-lfs: git's own configuration beats `.lfsconfig`.
+    pub(super) fn lfs_value(&self, key: &str) -> Result<Option<BString>, ConfigError> {
+        if let Some(value) = self.config().get(key) {
+            return Ok(Some(value.into()));
+        }
+        Ok(self.lfsconfig()?.and_then(|file| file.get(key)).map(|(value, _)| value))
+    }
+
     fn lfsconfig(&self) -> Result<Option<Lfsconfig>, ConfigError> {
         self.top_file(LFSCONFIG_FILE)?.map(|file| Lfsconfig::parse(file.place, &file.bytes)).transpose()
     }

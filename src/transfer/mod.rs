@@ -4,6 +4,7 @@ mod ahead;
 mod asker;
 mod batch;
 mod download;
+mod forecast;
 mod hydrate;
 mod session;
 mod upload;
@@ -59,7 +60,7 @@ impl Agent {
 
     fn puller(&mut self) -> Result<&mut Puller, String> {
         if !matches!(self.side, Side::Pull(_)) {
-            let puller = Puller::open(&self.cwd, &self.remote).map_err(|e| e.to_string())?;
+            let puller = Puller::open(&self.cwd, &self.remote, self.concurrent).map_err(|e| e.to_string())?;
             self.side = Side::Pull(Box::new(puller));
         }
         match &mut self.side {

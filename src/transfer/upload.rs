@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
+use super::asker::CommandLine;
 use super::session::{NoSession, Session};
-use super::{TICK, asker, batch};
+use super::{TICK, batch};
 use crate::catalog::CatalogError;
 use crate::git::{ObjectsError, Operation, Pointer, TreePointer};
 use crate::id::Oid;
@@ -148,7 +149,7 @@ impl Pusher {
     fn certain(&self, asked: Oid) -> Result<Option<Vec<TreePointer>>, ObjectsError> {
         let objects = &self.session.objects;
         let holds = |range: &[TreePointer]| range.iter().any(|found| found.pointer.oid == asked);
-        if asker::pushes_all() {
+        if CommandLine::of_asker().is_some_and(|line| line.pushes_all()) {
             return Ok(
                 Some(objects.pointers_in_history(&objects.local_tips()?)?).filter(|range| holds(range))
             );

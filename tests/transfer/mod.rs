@@ -5,6 +5,7 @@
 
 mod agent;
 mod damage;
+mod fetches;
 mod hooks;
 mod killed;
 mod layouts;
@@ -117,6 +118,11 @@ impl Team {
         let said = self.repo.git(["datamon", "stats", "--json"]);
         let value: serde_json::Value = serde_json::from_str(said.text()).expect("JSON");
         value[field].as_u64().unwrap_or_else(|| panic!("no {field} in {value}"))
+    }
+
+    /// Where git-lfs keeps an object in the repository.
+    fn object_path(&self, oid: &str) -> PathBuf {
+        self.repo.dir().join(".git/lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(oid)
     }
 
     /// Everything the log promises is there and right, and no git-lfs object went where it used to go.
