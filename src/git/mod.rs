@@ -12,6 +12,8 @@
 //! | `holding` | from blobs to the commit that holds them |
 //! | `push` | what a push brings |
 //! | `selection` | which paths a checkout or a fetch is about |
+//! | `wholeness` | what a shallow or partial clone lacks |
+//! | `server` | the ordinary LFS server of a remote |
 //! | `sharing` | modes of files that several users share |
 //! | `hooks` | the pre-push hook and the one it replaces |
 //!
@@ -28,9 +30,11 @@ mod pointer;
 mod push;
 mod repo;
 mod selection;
+mod server;
 mod sharing;
 mod top_file;
 mod tree;
+mod wholeness;
 
 pub use gix::ObjectId;
 pub use gix::bstr::{BStr, BString};
@@ -47,6 +51,7 @@ pub use selection::Selection;
 pub use sharing::Sharing;
 pub use top_file::{Place, TopFile, TopFileError};
 pub use tree::TreePointer;
+pub use wholeness::Lack;
 
 #[cfg(test)]
 mod scratch;

@@ -110,9 +110,14 @@ impl Objects {
         Objects { only_local: true, ..self }
     }
 
-    /// Whether an object is left out of walks.
-    pub(super) fn is_elsewhere(&self, id: ObjectId) -> bool {
-        self.only_local && !self.gix.has_object(id)
+    /// Whether a walk may look at an object; `false` if it is to be left out.
+    pub(super) fn is_here(&self, id: ObjectId) -> Result<bool, ObjectsError> {
+        match self.gix.has_object(id) {
+            true => Ok(true),
+            false if self.only_local => Ok(false),
+            // Which makes git fetch it.
+            false => self.header(id).map(|_| true),
+        }
     }
 
     /// The object that a revision (`HEAD~2`, `v1^{tree}`, `main:dir`, a full id) names.
@@ -148,6 +153,19 @@ impl Objects {
             let commit = self.resolve(&format!("{name}^{{commit}}")).ok();
             tips.extend(commit.filter(|commit| !tips.contains(commit)));
         }
+        Ok(tips)
+    }
+
+    /// Everything that HEAD and refs of every kind name: where the whole history begins.
+    pub fn all_tips(&self) -> Result<Vec<ObjectId>, ObjectsError> {
+        let failed = |source| ObjectsError::read("the refs", source);
+        let mut tips: Vec<ObjectId> = self.head()?.into_iter().collect();
+        let refs = self.gix.references().map_err(failed)?;
+        for found in refs.all().and_then(|refs| refs.peeled()).map_err(failed)?.flatten() {
+            tips.extend(found.try_id().map(gix::Id::detach).filter(|id| self.gix.has_object(id)));
+        }
+        tips.sort_unstable();
+        tips.dedup();
         Ok(tips)
     }
 
@@ -219,7 +237,7 @@ impl Objects {
         if let Some(known) = self.pointers.borrow().get(&blob) {
             return Ok(*known);
         }
-        if self.is_elsewhere(blob) {
+        if !self.is_here(blob)? {
             return Ok(None);
         }
         let bytes = self.short_blob(blob, MAX_POINTER_BYTES - 1)?;

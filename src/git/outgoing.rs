@@ -119,7 +119,7 @@ impl Objects {
         seen: &mut HashSet<ObjectId>,
         found: &mut Vec<TreePointer>,
     ) -> Result<(), ObjectsError> {
-        if !seen.insert(id) || self.is_elsewhere(id) {
+        if !seen.insert(id) || !self.is_here(id)? {
             return Ok(());
         }
         let mut collect = |path: &BStr, blob| -> Result<(), ObjectsError> {

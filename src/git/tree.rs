@@ -101,7 +101,7 @@ impl Objects {
 
     /// The entries of a tree, in its order.
     pub(super) fn entries(&self, tree: ObjectId) -> Result<std::vec::IntoIter<Entry>, ObjectsError> {
-        if self.is_elsewhere(tree) {
+        if !self.is_here(tree)? {
             return Ok(Vec::new().into_iter());
         }
         let failed = |source| ObjectsError::read(format!("tree {tree}"), source);

@@ -38,15 +38,18 @@ impl Hydration {
         let session = Session::open(cwd, remote, Operation::Download)?;
         let commit = session.objects.resolve(revision)?;
         let selection = session.repo.fetch_selection(None, None)?;
-        let mut seen = HashSet::new();
         let mut found = session.objects.pointers_in_tree(commit)?;
         found.retain(|found| selection.holds(found.path.as_ref()));
-        let mut missing: Vec<Pointer> = found.into_iter().map(|found| found.pointer).collect();
-        missing.retain(|pointer| {
-            let here = || session.repo.lfs_object_path(&pointer.oid).is_file();
-            pointer.size > 0 && seen.insert(pointer.oid) && !here()
-        });
-        Ok(Hydration { session, missing })
+        Ok(Hydration::of(session, found.into_iter().map(|found| found.pointer)))
+    }
+
+    /// Those of `pointers` that are not on this machine.
+    pub fn of(session: Session, pointers: impl IntoIterator<Item = Pointer>) -> Hydration {
+        let mut seen = HashSet::new();
+        let absent = |pointer: &Pointer| !session.repo.lfs_object_path(&pointer.oid).is_file();
+        let wanted = pointers.into_iter().filter(|pointer| pointer.size > 0 && seen.insert(pointer.oid));
+        let missing = wanted.filter(absent).collect();
+        Hydration { session, missing }
     }
 
     /// Files to fetch.

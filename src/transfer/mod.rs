@@ -6,6 +6,7 @@ mod batch;
 mod download;
 mod forecast;
 mod hydrate;
+mod inventory;
 mod session;
 mod upload;
 
@@ -16,6 +17,7 @@ use lfs_agent::{Failure, Init, Object, Transfer};
 
 use download::Puller;
 pub use hydrate::{Hydrated, Hydration};
+pub use inventory::Inventory;
 pub use session::{NoSession, Session};
 pub use upload::Pusher;
 

@@ -34,7 +34,11 @@ pub struct Pusher {
 impl Pusher {
     /// Open what an upload to `remote` needs.
     pub fn open(cwd: &Path, remote: &str, one_of_many: bool) -> Result<Pusher, NoSession> {
-        let session = Session::open(cwd, remote, Operation::Upload)?;
+        Ok(Pusher::on(Session::open(cwd, remote, Operation::Upload)?, remote, one_of_many))
+    }
+
+    /// An upload to the store of an open session.
+    pub fn on(session: Session, remote: &str, one_of_many: bool) -> Pusher {
         let mut results = HashMap::new();
         // What the hook of this very push made durable, in this store and for this repo, is done (R12).
         if let Some(receipt) = std::env::var_os(RECEIPT_ENV).and_then(|path| Receipt::read(Path::new(&path)))
@@ -44,7 +48,7 @@ impl Pusher {
                 results.extend(receipt.oids.into_iter().map(|oid| (oid, Ok(()))));
             }
         }
-        Ok(Pusher { session, remote: remote.to_owned(), results, touched_all: false, one_of_many })
+        Pusher { session, remote: remote.to_owned(), results, touched_all: false, one_of_many }
     }
 
     /// The repository and the store.

@@ -3,6 +3,7 @@
 //! A test gets a [`Machine`], a way to make machines on which `git datamon install` has run and nothing else. What git-lfs
 //! decides is tried with two versions of it, see [`each_git_lfs`].
 
+mod adopt;
 mod agent;
 mod damage;
 mod fetches;
