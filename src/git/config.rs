@@ -117,6 +117,11 @@ impl Config {
         Ok(Config { entries })
     }
 
+    /// Every key that has a value.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.entries.iter().map(|entry| entry.key.as_slice())
+    }
+
     /// The value that counts for a key, of whatever scope; section and name in lower case, as git prints them.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         self.entry(key).map(|entry| entry.value.as_ref().map_or(&b"true"[..], |value| value.as_slice()))
@@ -157,6 +162,12 @@ impl Git {
         self.run(args.chain(["--replace-all", "--", key, value].map(OsStr::new))).map(drop)
     }
 
+    /// Removes a key from a file of its own, as `.lfsconfig`; `false` if it was not there. The file must not be a symlink.
+    pub fn unset_file_config(&self, file: &Path, key: &str) -> Result<bool, GitFailed> {
+        let args = ["config", "--file"].into_iter().map(OsStr::new).chain([file.as_os_str()]);
+        was_set(self.run(args.chain(["--unset-all", "--", key].map(OsStr::new))))
+    }
+
     /// Adds a value to a key that may have several.
     pub fn add_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
         let args = ["config"].into_iter().chain(scope.flag()).chain(["--add", "--", key, value]);
@@ -165,14 +176,18 @@ impl Git {
 
     /// Removes a key from a scope; `false` if it was not there.
     pub fn unset_config(&self, scope: Scope, key: &str) -> Result<bool, GitFailed> {
-        /// What `git config` exits with for a key that is not set.
-        const NOT_SET: i32 = 5;
-        let args = ["config"].into_iter().chain(scope.flag()).chain(["--unset-all", "--", key]);
-        match self.run(args) {
-            Ok(_) => Ok(true),
-            Err(GitFailed::Exit { status, .. }) if status.code() == Some(NOT_SET) => Ok(false),
-            Err(error) => Err(error),
-        }
+        was_set(self.run(["config"].into_iter().chain(scope.flag()).chain(["--unset-all", "--", key])))
+    }
+}
+
+/// Whether a key was there to be removed.
+fn was_set(unset: Result<Vec<u8>, GitFailed>) -> Result<bool, GitFailed> {
+    /// What `git config` exits with for a key that is not set.
+    const NOT_SET: i32 = 5;
+    match unset {
+        Ok(_) => Ok(true),
+        Err(GitFailed::Exit { status, .. }) if status.code() == Some(NOT_SET) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -287,10 +302,18 @@ impl Repo {
         StoreUrl::read(&value, "lfs.url", from)
     }
 
-    /// `lfs.url` in `.lfsconfig`, of whatever kind.
-    pub fn lfsconfig_url(&self) -> Result<Option<Vec<u8>>, ConfigError> {
-        let found = self.lfsconfig()?.and_then(|file| file.get("lfs.url"));
+    /// A key of `.lfsconfig`, `lfs.url` for one, whatever its value.
+    pub fn committed_value(&self, key: &str) -> Result<Option<Vec<u8>>, ConfigError> {
+        let found = self.lfsconfig()?.and_then(|file| file.get(key));
         Ok(found.map(|(value, _)| value.into()))
+    }
+
+    /// The value that counts for a key of git-lfs: git's own configuration beats `.lfsconfig`.
+    pub(super) fn lfs_value(&self, key: &str) -> Result<Option<BString>, ConfigError> {
+        if let Some(value) = self.config().get(key) {
+            return Ok(Some(value.into()));
+        }
+        Ok(self.lfsconfig()?.and_then(|file| file.get(key)).map(|(value, _)| value))
     }
 
     fn lfsconfig(&self) -> Result<Option<Lfsconfig>, ConfigError> {

@@ -9,7 +9,11 @@
 //! | `manifest` | `datamon.toml` |
 //! | `pointer` | LFS pointers |
 //! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
+//! | `holding` | from blobs to the commit that holds them |
 //! | `push` | what a push brings |
+//! | `selection` | which paths a checkout or a fetch is about |
+//! | `wholeness` | what a shallow or partial clone lacks |
+//! | `server` | the ordinary LFS server of a remote |
 //! | `sharing` | modes of files that several users share |
 //! | `hooks` | the pre-push hook and the one it replaces |
 //!
@@ -17,6 +21,7 @@
 
 mod command;
 mod config;
+mod holding;
 mod hooks;
 mod manifest;
 mod objects;
@@ -24,9 +29,12 @@ mod outgoing;
 mod pointer;
 mod push;
 mod repo;
+mod selection;
+mod server;
 mod sharing;
 mod top_file;
 mod tree;
+mod wholeness;
 
 pub use gix::ObjectId;
 pub use gix::bstr::{BStr, BString};
@@ -39,9 +47,11 @@ pub use objects::{Objects, ObjectsError, Tip};
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};
 pub use push::{BadPush, PushedRef};
 pub use repo::{Repo, RepoError};
+pub use selection::Selection;
 pub use sharing::Sharing;
 pub use top_file::{Place, TopFile, TopFileError};
 pub use tree::TreePointer;
+pub use wholeness::Lack;
 
 #[cfg(test)]
 mod scratch;

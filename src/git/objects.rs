@@ -87,6 +87,7 @@ pub struct Tip {
 pub struct Objects {
     pub(super) gix: gix::Repository,
     git: Git,
+    only_local: bool,
     pointers: RefCell<HashMap<ObjectId, Option<Pointer>>>,
 }
 
@@ -100,7 +101,23 @@ impl Objects {
         let mut gix = opened.map_err(failed)?;
         gix.object_cache_size_if_unset(OBJECT_CACHE);
         gix.objects.set_pack_cache(|| Box::new(MemoryCappedHashmap::new(DELTA_BASE_CACHE)));
-        Ok(Objects { gix, git: repo.git().clone(), pointers: RefCell::default() })
+        Ok(Objects { gix, git: repo.git().clone(), only_local: false, pointers: RefCell::default() })
+    }
+
+    /// The same, for guesses: what a partial clone lacks is left out of walks, where otherwise git would fetch each object
+    /// when it is looked at.
+    pub fn only_local(self) -> Objects {
+        Objects { only_local: true, ..self }
+    }
+
+    /// Whether a walk may look at an object; `false` if it is to be left out.
+    pub(super) fn is_here(&self, id: ObjectId) -> Result<bool, ObjectsError> {
+        match self.gix.has_object(id) {
+            true => Ok(true),
+            false if self.only_local => Ok(false),
+            // Which makes git fetch it.
+            false => self.header(id).map(|_| true),
+        }
     }
 
     /// The object that a revision (`HEAD~2`, `v1^{tree}`, `main:dir`, a full id) names.
@@ -125,6 +142,30 @@ impl Objects {
         }
         let mut seen = HashSet::new();
         tips.retain(|tip| seen.insert(tip.commit));
+        Ok(tips)
+    }
+
+    /// The same, and behind them what else may be checked out: what was fetched, merged or picked, and the stash.
+    pub fn checkout_tips(&self) -> Result<Vec<ObjectId>, ObjectsError> {
+        let mut tips: Vec<ObjectId> = self.tips()?.into_iter().map(|tip| tip.commit).collect();
+        for name in ["FETCH_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "ORIG_HEAD", "refs/stash"]
+        {
+            let commit = self.resolve(&format!("{name}^{{commit}}")).ok();
+            tips.extend(commit.filter(|commit| !tips.contains(commit)));
+        }
+        Ok(tips)
+    }
+
+    /// Everything that HEAD and refs of every kind name: where the whole history begins.
+    pub fn all_tips(&self) -> Result<Vec<ObjectId>, ObjectsError> {
+        let failed = |source| ObjectsError::read("the refs", source);
+        let mut tips: Vec<ObjectId> = self.head()?.into_iter().collect();
+        let refs = self.gix.references().map_err(failed)?;
+        for found in refs.all().and_then(|refs| refs.peeled()).map_err(failed)?.flatten() {
+            tips.extend(found.try_id().map(gix::Id::detach).filter(|id| self.gix.has_object(id)));
+        }
+        tips.sort_unstable();
+        tips.dedup();
         Ok(tips)
     }
 
@@ -196,6 +237,9 @@ impl Objects {
         if let Some(known) = self.pointers.borrow().get(&blob) {
             return Ok(*known);
         }
+        if !self.is_here(blob)? {
+            return Ok(None);
+        }
         let bytes = self.short_blob(blob, MAX_POINTER_BYTES - 1)?;
         let pointer = bytes.and_then(|bytes| Pointer::parse(&bytes).ok());
         self.pointers.borrow_mut().insert(blob, pointer);
@@ -216,8 +260,13 @@ impl Objects {
     /// The tree of a commit, of a tag on one, or the tree itself.
     pub(super) fn tree_of(&self, tree_ish: ObjectId) -> Result<ObjectId, ObjectsError> {
         let failed = |source| ObjectsError::read(format!("the tree of {tree_ish}"), source);
-        let object = self.gix.find_object(tree_ish).map_err(failed)?;
-        object.peel_to_tree().map(|tree| tree.id).map_err(failed)
+        let object =
+            self.gix.find_object(tree_ish).and_then(|object| object.peel_tags_to_end()).map_err(failed)?;
+        // The tree itself may be absent.
+        match object.kind {
+            Kind::Commit => object.into_commit().tree_id().map(gix::Id::detach).map_err(failed),
+            _ => object.peel_to_tree().map(|tree| tree.id).map_err(failed),
+        }
     }
 
     /// What an object is; an object that is not there is an error.
@@ -226,7 +275,7 @@ impl Objects {
             return Ok(found);
         }
         // In a partial clone git itself fetches what is missing when it is asked for it.
-        let fetched = self.git.run(["cat-file", "-e", &id.to_string()]).is_ok();
+        let fetched = !self.only_local && self.git.run(["cat-file", "-e", &id.to_string()]).is_ok();
         let found = if fetched { self.kind_and_size(id)? } else { None };
         found.ok_or(ObjectsError::Missing { id })
     }

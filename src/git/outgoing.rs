@@ -9,6 +9,8 @@ use std::collections::HashSet;
 use gix::ObjectId;
 use gix::bstr::BStr;
 use gix::objs::Kind;
+use gix::revision::walk::Sorting;
+use gix::traverse::commit::simple::CommitTimeOrder;
 
 use crate::git::objects::{Objects, ObjectsError};
 use crate::git::tree::{Step, TreePointer};
@@ -57,32 +59,13 @@ impl Objects {
         self.outgoing(tips, &[])
     }
 
-    /// The newest commit reachable from `tips` whose tree holds this blob. Each tree of the history is looked into once.
-    pub fn newest_commit_with(
+    /// The commits reachable from `tips`, newest first.
+    pub(super) fn history(
         &self,
         tips: &[ObjectId],
-        blob: ObjectId,
-    ) -> Result<Option<ObjectId>, ObjectsError> {
-        let mut without = HashSet::new();
-        for (commit, _) in self.reachable(self.commits_here(tips)?, vec![])? {
-            let tree = self.tree_of(commit)?;
-            if !without.insert(tree) {
-                continue;
-            }
-            let mut found = false;
-            self.walk_tree(tree, &mut |_, mode, id| {
-                found |= mode.is_blob() && id == blob;
-                Ok(match mode.is_tree() {
-                    _ if found => Step::Stop,
-                    true if !without.insert(id) => Step::Over,
-                    _ => Step::Into,
-                })
-            })?;
-            if found {
-                return Ok(Some(commit));
-            }
-        }
-        Ok(None)
+    ) -> Result<impl Iterator<Item = Result<ObjectId, ObjectsError>>, ObjectsError> {
+        let walk = self.walk(self.commits_here(tips)?, vec![])?;
+        Ok(walk.map(|info| info.map(|info| info.id).map_err(in_history)))
     }
 
     fn peeled(&self, id: ObjectId) -> Result<(Kind, ObjectId), ObjectsError> {
@@ -108,9 +91,17 @@ impl Objects {
         tips: Vec<ObjectId>,
         hidden: Vec<ObjectId>,
     ) -> Result<Vec<(ObjectId, Vec<ObjectId>)>, ObjectsError> {
-        let failed = |source| ObjectsError::read("the history", source);
-        let walk = self.gix.rev_walk(tips).with_hidden(hidden).all().map_err(failed)?;
-        walk.map(|info| info.map(|info| (info.id, info.parent_ids.to_vec())).map_err(failed)).collect()
+        let walk = self.walk(tips, hidden)?;
+        walk.map(|info| info.map(|info| (info.id, info.parent_ids.to_vec())).map_err(in_history)).collect()
+    }
+
+    fn walk(
+        &self,
+        tips: Vec<ObjectId>,
+        hidden: Vec<ObjectId>,
+    ) -> Result<gix::revision::Walk<'_>, ObjectsError> {
+        let newest_first = Sorting::ByCommitTime(CommitTimeOrder::NewestFirst);
+        self.gix.rev_walk(tips).with_hidden(hidden).sorting(newest_first).all().map_err(in_history)
     }
 
     /// Marks everything in a tree as looked at.
@@ -128,7 +119,7 @@ impl Objects {
         seen: &mut HashSet<ObjectId>,
         found: &mut Vec<TreePointer>,
     ) -> Result<(), ObjectsError> {
-        if !seen.insert(id) {
+        if !seen.insert(id) || !self.is_here(id)? {
             return Ok(());
         }
         let mut collect = |path: &BStr, blob| -> Result<(), ObjectsError> {
@@ -150,6 +141,10 @@ impl Objects {
             Ok(Step::Into)
         })
     }
+}
+
+fn in_history(source: gix::Error) -> ObjectsError {
+    ObjectsError::read("the history", source)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Trees, walked depth first: the order of paths, byte by byte.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString};
@@ -30,14 +30,13 @@ pub(super) enum Step {
     Into,
     /// Go on behind the entry.
     Over,
-    /// End the walk.
-    Stop,
 }
 
-struct Entry {
+/// One entry of a tree.
+pub(super) struct Entry {
     name: BString,
-    mode: EntryMode,
-    id: ObjectId,
+    pub(super) mode: EntryMode,
+    pub(super) id: ObjectId,
 }
 
 struct Directory {
@@ -71,21 +70,6 @@ impl Objects {
         Ok(pointers.into_iter().map(|found| (found.path.clone(), found)).collect())
     }
 
-    /// Whether the tree of a commit (or a tree) holds this blob. Reads trees only, each once.
-    pub fn tree_contains_blob(&self, tree_ish: ObjectId, blob: ObjectId) -> Result<bool, ObjectsError> {
-        let mut seen = HashSet::new();
-        let mut found = false;
-        self.walk_tree(self.tree_of(tree_ish)?, &mut |_, mode, id| {
-            found |= mode.is_blob() && id == blob;
-            Ok(match mode.is_tree() {
-                _ if found => Step::Stop,
-                true if !seen.insert(id) => Step::Over,
-                _ => Step::Into,
-            })
-        })?;
-        Ok(found)
-    }
-
     /// Shows every entry below a tree to `visit`, in path order, and follows its steps.
     pub(super) fn walk_tree(
         &self,
@@ -102,7 +86,6 @@ impl Objects {
             };
             path.extend_from_slice(&entry.name);
             match visit(path.as_ref(), entry.mode, entry.id)? {
-                Step::Stop => return Ok(()),
                 Step::Into if entry.mode.is_tree() => {
                     if open.len() == DEEPEST {
                         return Err(ObjectsError::TooDeep { id: root, limit: DEEPEST });
@@ -116,7 +99,11 @@ impl Objects {
         Ok(())
     }
 
-    fn entries(&self, tree: ObjectId) -> Result<std::vec::IntoIter<Entry>, ObjectsError> {
+    /// The entries of a tree, in its order.
+    pub(super) fn entries(&self, tree: ObjectId) -> Result<std::vec::IntoIter<Entry>, ObjectsError> {
+        if !self.is_here(tree)? {
+            return Ok(Vec::new().into_iter());
+        }
         let failed = |source| ObjectsError::read(format!("tree {tree}"), source);
         let object = self.gix.find_tree(tree).map_err(failed)?;
         let entries = TreeRefIter::from_bytes(&object.data, tree.kind()).map(|entry| {
@@ -163,31 +150,6 @@ mod tests {
             assert_eq!(found.blob, found.pointer.blob_id());
         }
         assert_eq!(found[2].pointer, pointer(2));
-    }
-
-    #[test]
-    fn a_symlink_is_no_pointer_and_a_submodule_no_tree() {
-        let scratch = Scratch::new();
-        let target = String::from_utf8(pointer(1).canonical()).unwrap();
-        std::os::unix::fs::symlink(&target, scratch.path().join("link")).unwrap();
-        let id = "1234567890123456789012345678901234567890";
-        scratch.git.run(["update-index", "--add", "--cacheinfo", &format!("160000,{id},sub")]).unwrap();
-        scratch.git.run(["add", "link"]).unwrap();
-        scratch.git.run(["commit", "-q", "-m", "odd"]).unwrap();
-        let objects = scratch.objects();
-        let head = objects.head().unwrap().unwrap();
-        assert_eq!(objects.pointers_in_tree(head).unwrap(), []);
-        assert!(!objects.tree_contains_blob(head, pointer(1).blob_id()).unwrap());
-    }
-
-    #[test]
-    fn a_blob_is_found_by_its_id_alone() {
-        let scratch = Scratch::new();
-        scratch.commit(&[("deep/down/here", &pointer(1).canonical()), ("text", b"hello")]);
-        let objects = scratch.objects();
-        let head = objects.head().unwrap().unwrap();
-        assert!(objects.tree_contains_blob(head, pointer(1).blob_id()).unwrap());
-        assert!(!objects.tree_contains_blob(head, pointer(2).blob_id()).unwrap());
     }
 
     #[test]
@@ -239,6 +201,29 @@ mod tests {
         let objects = crate::git::Repo::found_by(scratch.git_at(&clone)).unwrap().objects().unwrap();
         let found = objects.pointers_in_tree(objects.head().unwrap().unwrap()).unwrap();
         assert_eq!(found[0].pointer, pointer(1));
+    }
+
+    #[test]
+    fn what_a_partial_clone_lacks_can_be_left_where_it_is() {
+        let scratch = Scratch::new();
+        scratch.commit(&[("a", &pointer(1).canonical()), ("d/b", &pointer(2).canonical())]);
+        for key in ["uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"] {
+            scratch.git.run(["config", key, "true"]).unwrap();
+        }
+        let url = format!("file://{}", scratch.path().display());
+        for filter in ["blob:none", "tree:0", "blob:limit=1k"] {
+            let (clone, filtered) = (scratch.beside(filter), format!("--filter={filter}"));
+            let args = ["clone", "-q", "--no-checkout", &filtered, &url, clone.to_str().unwrap()];
+            scratch.git.run(args).unwrap();
+            let repo = crate::git::Repo::found_by(scratch.git_at(&clone)).unwrap();
+            let objects = repo.objects().unwrap().only_local();
+            let head = objects.head().unwrap().unwrap();
+            let here = if filter == "blob:limit=1k" { 2 } else { 0 };
+            assert_eq!(objects.pointers_in_tree(head).unwrap().len(), here, "{filter}");
+            assert_eq!(objects.pointers_in_history(&[head]).unwrap().len(), here, "{filter}");
+            let found = objects.holding(&[pointer(2).blob_id()]).newest(&[head]).unwrap();
+            assert_eq!(found.is_some(), filter != "tree:0", "its id is in the tree: {filter}");
+        }
     }
 
     #[test]

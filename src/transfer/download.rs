@@ -1,50 +1,61 @@
-//! What a checkout will ask for, planned at the first request.
+//! What a checkout or a fetch will ask for, planned at the first request and again after a surprise.
 //!
-//! The protocol names no commit. But the pointer's git blob can be computed from oid and size, so the tree that is being checked
-//! out is the one that holds it: HEAD's, or that of a branch, a remote branch, a tag, or else of the newest commit that has it.
-//! All its missing objects are planned by pack and read ahead.
+//! What is foreseen (`forecast`) is looked up in one go and read ahead in the order of the packs (`ahead`).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::ahead::ReadAhead;
+use super::asker::CommandLine;
+use super::forecast::Forecast;
 use super::hydrate::Folder;
 use super::session::{NoSession, Session};
-use crate::git::{ObjectsError, Operation, Pointer};
-use crate::id::Oid;
+use crate::git::{Objects, Operation, Pointer};
+use crate::id::{Oid, PackId};
 use crate::ops::download::{rows, wanted};
+use crate::ops::fetch::Wanted;
 use crate::ops::survey::LastTransfer;
 
 /// What the agent has to download.
 pub struct Puller {
     session: Session,
+    /// Git's objects as far as they are here: no guess is worth a request to git's own remote.
+    local: Objects,
+    /// None where other agents of the same fetch run beside this one, each asked for its share.
+    forecast: Option<Forecast>,
+    /// What is on this machine is asked for too.
+    again: bool,
     ahead: ReadAhead,
     folder: Folder,
 }
 
 impl Puller {
     /// Open what a download from `remote` needs.
-    pub fn open(cwd: &Path, remote: &str) -> Result<Puller, NoSession> {
+    pub fn open(cwd: &Path, remote: &str, one_of_many: bool) -> Result<Puller, NoSession> {
         let session = Session::open(cwd, remote, Operation::Download)?;
         let folder = Folder::make(&session.repo)?;
         let ahead = ReadAhead::new(session.catalog.store());
-        Ok(Puller { session, ahead, folder })
+        let line = CommandLine::of_asker();
+        let forecast = (!one_of_many).then(|| Forecast::new(&session.repo, line.as_ref()));
+        let local = session.repo.objects()?.only_local();
+        let again = line.is_some_and(|line| line.again);
+        Ok(Puller { session, local, forecast, again, ahead, folder })
     }
 
     /// The verified file of an object, somewhere git-lfs may rename it from.
     pub fn pull(&mut self, asked: Pointer, progress: &mut dyn FnMut(u64)) -> Result<PathBuf, String> {
-        if !self.ahead.has(&asked.oid) {
-            self.plan(asked)?;
+        let news = self.forecast.as_mut().map_or(vec![], |forecast| forecast.after(&self.local, asked));
+        if !self.ahead.has(&asked.oid) || !news.is_empty() {
+            self.plan(asked, news)?;
         }
         let path = match self.ahead.claim(&asked.oid, progress) {
             Some(Ok(path)) if path.is_file() => path,
             Some(Err(error)) => return Err(error),
             // Swept meanwhile: an hour passed.
             _ => {
-                self.fetch_alone(asked)?;
-                self.ahead
-                    .claim(&asked.oid, progress)
-                    .ok_or("it was not fetched; run the command again")??
+                self.plan(asked, vec![])?;
+                let again = self.ahead.claim(&asked.oid, progress);
+                again.ok_or("it was not fetched; run the command again")??
             }
         };
         let shared = self.session.repo.sharing().apply(&path);
@@ -52,17 +63,13 @@ impl Puller {
         Ok(path)
     }
 
-    fn plan(&mut self, asked: Pointer) -> Result<(), String> {
-        let predicted = self.predict(asked).unwrap_or_default();
-        let mut seen = HashSet::from([asked.oid]);
-        let mut all = vec![asked];
-        for pointer in predicted {
-            let here =
-                || self.session.repo.lfs_object_path(&pointer.oid).is_file() || self.ahead.has(&pointer.oid);
-            if pointer.size > 0 && seen.insert(pointer.oid) && !here() {
-                all.push(pointer);
-            }
-        }
+    /// Puts into the queue what was asked for and what is foreseen, less what is here.
+    fn plan(&mut self, asked: Pointer, foreseen: Vec<Pointer>) -> Result<(), String> {
+        let mut all = if self.ahead.has(&asked.oid) { vec![] } else { vec![asked] };
+        all.extend(foreseen.into_iter().filter(|pointer| {
+            let here = || self.session.repo.lfs_object_path(&pointer.oid).is_file();
+            pointer.oid != asked.oid && !self.ahead.has(&pointer.oid) && (self.again || !here())
+        }));
         let oids: Vec<Oid> = all.iter().map(|pointer| pointer.oid).collect();
         let Session { catalog, repo_id, .. } = &mut self.session;
         // A damaged part of a table must not cost the files that do not need it.
@@ -78,42 +85,21 @@ impl Puller {
                 Err(_) => {}
             }
         }
-        // Packs were filled in path order, so this is the order of the tree too, for what was pushed together.
-        files.sort_by_key(|file| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
-        self.ahead.add(files);
+        self.ahead.add(by_pack(files));
         Ok(())
     }
+}
 
-    fn fetch_alone(&mut self, asked: Pointer) -> Result<(), String> {
-        let Session { catalog, repo_id, .. } = &mut self.session;
-        let rows = rows(catalog, *repo_id, &[asked.oid]).map_err(|e| e.to_string())?;
-        let path = self.folder.0.path().join(asked.oid.to_string());
-        let file =
-            wanted(catalog, rows.get(&asked.oid), asked.oid, asked.size, path).map_err(|e| e.to_string())?;
-        self.ahead.add(vec![file]);
-        Ok(())
+/// Packs in the order in which they are first needed, so that the whole keeps the order of the one who asks, and in each pack
+/// what lies together.
+fn by_pack(mut files: Vec<Wanted>) -> Vec<Wanted> {
+    let mut ranks: HashMap<PackId, usize> = HashMap::new();
+    for term in files.iter().filter_map(|file| file.terms.first()) {
+        let next = ranks.len();
+        ranks.entry(term.pack).or_insert(next);
     }
-
-    /// The pointers of the tree that is likely being checked out, in path order. Git's objects may be incomplete (a partial
-    /// clone): then nothing is predicted.
-    fn predict(&self, asked: Pointer) -> Result<Vec<Pointer>, ObjectsError> {
-        let objects = &self.session.objects;
-        let blob = asked.blob_id();
-        let tips = objects.tips()?;
-        let mut commit = None;
-        for tip in &tips {
-            if objects.tree_contains_blob(tip.commit, blob)? {
-                commit = Some(tip.commit);
-                break;
-            }
-        }
-        if commit.is_none() {
-            let tips: Vec<_> = tips.iter().map(|tip| tip.commit).collect();
-            commit = objects.newest_commit_with(&tips, blob)?;
-        }
-        let Some(commit) = commit else { return Ok(vec![]) };
-        Ok(objects.pointers_in_tree(commit)?.into_iter().map(|found| found.pointer).collect())
-    }
+    files.sort_by_key(|file| file.terms.first().map(|term| (ranks[&term.pack], term.offset, term.skip)));
+    files
 }
 
 impl Drop for Puller {

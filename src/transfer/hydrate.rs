@@ -37,14 +37,19 @@ impl Hydration {
     pub fn plan(cwd: &Path, remote: &str, revision: &str) -> Result<Hydration, NoSession> {
         let session = Session::open(cwd, remote, Operation::Download)?;
         let commit = session.objects.resolve(revision)?;
+        let selection = session.repo.fetch_selection(None, None)?;
+        let mut found = session.objects.pointers_in_tree(commit)?;
+        found.retain(|found| selection.holds(found.path.as_ref()));
+        Ok(Hydration::of(session, found.into_iter().map(|found| found.pointer)))
+    }
+
+    /// Those of `pointers` that are not on this machine.
+    pub fn of(session: Session, pointers: impl IntoIterator<Item = Pointer>) -> Hydration {
         let mut seen = HashSet::new();
-        let mut missing: Vec<Pointer> =
-            session.objects.pointers_in_tree(commit)?.into_iter().map(|found| found.pointer).collect();
-        missing.retain(|pointer| {
-            let here = || session.repo.lfs_object_path(&pointer.oid).is_file();
-            pointer.size > 0 && seen.insert(pointer.oid) && !here()
-        });
-        Ok(Hydration { session, missing })
+        let absent = |pointer: &Pointer| !session.repo.lfs_object_path(&pointer.oid).is_file();
+        let wanted = pointers.into_iter().filter(|pointer| pointer.size > 0 && seen.insert(pointer.oid));
+        let missing = wanted.filter(absent).collect();
+        Hydration { session, missing }
     }
 
     /// Files to fetch.
@@ -114,5 +119,15 @@ impl Folder {
         let made = fs::create_dir_all(&path)
             .and_then(|()| tempfile::Builder::new().prefix(&prefix).tempdir_in(&path));
         made.map(Folder).map_err(|source| NoSession::Folder { path, source })
+    }
+}
+
+impl Drop for Folder {
+    /// Under another name first: who still fetches into it then finds no directory to make another file in.
+    fn drop(&mut self) {
+        let gone = self.0.path().with_extension("gone");
+        if fs::rename(self.0.path(), &gone).is_ok() {
+            let _ = fs::remove_dir_all(gone);
+        }
     }
 }

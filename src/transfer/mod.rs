@@ -4,7 +4,9 @@ mod ahead;
 mod asker;
 mod batch;
 mod download;
+mod forecast;
 mod hydrate;
+mod inventory;
 mod session;
 mod upload;
 
@@ -15,6 +17,7 @@ use lfs_agent::{Failure, Init, Object, Transfer};
 
 use download::Puller;
 pub use hydrate::{Hydrated, Hydration};
+pub use inventory::Inventory;
 pub use session::{NoSession, Session};
 pub use upload::Pusher;
 
@@ -59,7 +62,7 @@ impl Agent {
 
     fn puller(&mut self) -> Result<&mut Puller, String> {
         if !matches!(self.side, Side::Pull(_)) {
-            let puller = Puller::open(&self.cwd, &self.remote).map_err(|e| e.to_string())?;
+            let puller = Puller::open(&self.cwd, &self.remote, self.concurrent).map_err(|e| e.to_string())?;
             self.side = Side::Pull(Box::new(puller));
         }
         match &mut self.side {

@@ -108,6 +108,11 @@ impl Session {
             return Err(NoSession::Untrusted { url: url.to_string() });
         }
         pin(&repo, &named);
+        Session::of(repo, catalog)
+    }
+
+    /// A session with a store that the user has just named.
+    pub fn of(repo: Repo, catalog: Catalog) -> Result<Session, NoSession> {
         let manifest = repo.manifest()?;
         let objects = repo.objects()?;
         Ok(Session { repo, objects, repo_id: manifest.repo, repo_name: manifest.name, catalog })

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
+use super::asker::CommandLine;
 use super::session::{NoSession, Session};
-use super::{TICK, asker, batch};
+use super::{TICK, batch};
 use crate::catalog::CatalogError;
 use crate::git::{ObjectsError, Operation, Pointer, TreePointer};
 use crate::id::Oid;
@@ -33,7 +34,11 @@ pub struct Pusher {
 impl Pusher {
     /// Open what an upload to `remote` needs.
     pub fn open(cwd: &Path, remote: &str, one_of_many: bool) -> Result<Pusher, NoSession> {
-        let session = Session::open(cwd, remote, Operation::Upload)?;
+        Ok(Pusher::on(Session::open(cwd, remote, Operation::Upload)?, remote, one_of_many))
+    }
+
+    /// An upload to the store of an open session.
+    pub fn on(session: Session, remote: &str, one_of_many: bool) -> Pusher {
         let mut results = HashMap::new();
         // What the hook of this very push made durable, in this store and for this repo, is done (R12).
         if let Some(receipt) = std::env::var_os(RECEIPT_ENV).and_then(|path| Receipt::read(Path::new(&path)))
@@ -43,7 +48,7 @@ impl Pusher {
                 results.extend(receipt.oids.into_iter().map(|oid| (oid, Ok(()))));
             }
         }
-        Ok(Pusher { session, remote: remote.to_owned(), results, touched_all: false, one_of_many })
+        Pusher { session, remote: remote.to_owned(), results, touched_all: false, one_of_many }
     }
 
     /// The repository and the store.
@@ -148,7 +153,7 @@ impl Pusher {
     fn certain(&self, asked: Oid) -> Result<Option<Vec<TreePointer>>, ObjectsError> {
         let objects = &self.session.objects;
         let holds = |range: &[TreePointer]| range.iter().any(|found| found.pointer.oid == asked);
-        if asker::pushes_all() {
+        if CommandLine::of_asker().is_some_and(|line| line.pushes_all()) {
             return Ok(
                 Some(objects.pointers_in_history(&objects.local_tips()?)?).filter(|range| holds(range))
             );

@@ -62,6 +62,11 @@ fn what_git_lfs_does_silently_is_said() {
     check(&found, "pin", "broken", "git config lfs.url datamon::elsewhere");
     check(&found, "prune", "note", "protects nothing");
 
+    repo.git(["config", "-f", ".lfsconfig", "lfs.url", "datamon::local"]);
+    repo.git(["config", "lfs.url", "https://example.org/old"]);
+    let (_, said) = datamon_fails(&env, "data", &["doctor", "--json"]);
+    check(&findings(said.trim()), "store", "broken", "of this clone leads elsewhere");
+
     let plain = env.init("plain");
     plain.add_remote("origin", "/srv/remote.git");
     check(

@@ -120,7 +120,7 @@ fn another_store_or_server_is_a_conflict_with_a_way_out() {
     server.git(["config", "-f", ".lfsconfig", "lfs.url", "https://example.org/lfs"]);
     let (code, said) = datamon_fails(&env, "server", &["init"]);
     assert!(
-        code == 3 && said.contains("https://example.org/lfs") && said.contains("git lfs fetch --all"),
+        code == 3 && said.contains("https://example.org/lfs") && said.contains("git datamon adopt-lfs"),
         "{said}"
     );
 }

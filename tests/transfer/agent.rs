@@ -84,12 +84,8 @@ impl Agent {
 
 fn upload(team: &Team, bytes: &[u8]) -> Value {
     let oid = oid(bytes);
-    let path = object_path(team, &oid);
+    let path = team.object_path(&oid);
     json!({"event": "upload", "oid": oid, "size": bytes.len(), "path": path, "action": null})
-}
-
-fn object_path(team: &Team, oid: &str) -> std::path::PathBuf {
-    team.repo.dir().join(".git/lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(oid)
 }
 
 fn download(bytes: &[u8]) -> Value {
@@ -165,7 +161,7 @@ fn hostile_lines_get_one_answer_each_and_the_rest_goes_on() {
 #[test]
 fn a_damaged_local_object_fails_alone() {
     let (team, [a, b, c]) = three();
-    let (broken, gone) = (object_path(&team, &oid(&a)), object_path(&team, &oid(&b)));
+    let (broken, gone) = (team.object_path(&oid(&a)), team.object_path(&oid(&b)));
     super::flip(&broken, 500);
     std::fs::remove_file(&gone).unwrap();
     let mut agent = Agent::ready(&team.env, team.repo.dir(), "upload");
@@ -179,8 +175,8 @@ fn a_damaged_local_object_fails_alone() {
     wrong["size"] = json!(29_999);
     agent.refusal(&wrong);
     let cut = seeded_bytes(9, 1_000);
-    std::fs::create_dir_all(object_path(&team, &oid(&cut)).parent().unwrap()).unwrap();
-    std::fs::write(object_path(&team, &oid(&cut)), &cut[..999]).unwrap();
+    std::fs::create_dir_all(team.object_path(&oid(&cut)).parent().unwrap()).unwrap();
+    std::fs::write(team.object_path(&oid(&cut)), &cut[..999]).unwrap();
     let said = agent.refusal(&upload(&team, &cut));
     assert!(said.contains(&oid(&cut)), "{said}");
     agent.end();
@@ -224,7 +220,7 @@ fn complete_means_durable() {
 fn what_git_lfs_shows_of_an_error_is_one_line() {
     let team = Team::pushed(first);
     team.change("next", &file("next.bin", 5, 20_000));
-    super::flip(&object_path(&team, &oid(&seeded_bytes(5, 20_000))), 77);
+    super::flip(&team.object_path(&oid(&seeded_bytes(5, 20_000))), 77);
     std::fs::remove_file(team.repo.dir().join(".git/hooks/pre-push")).unwrap();
     let said = super::git_fails(&team.repo, &["lfs", "push", "origin", "main"]);
     assert!(line_with(&said, "damaged").contains(&oid(&seeded_bytes(5, 20_000))), "{said}");

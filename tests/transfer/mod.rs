@@ -3,8 +3,10 @@
 //! A test gets a [`Machine`], a way to make machines on which `git datamon install` has run and nothing else. What git-lfs
 //! decides is tried with two versions of it, see [`each_git_lfs`].
 
+mod adopt;
 mod agent;
 mod damage;
+mod fetches;
 mod hooks;
 mod killed;
 mod layouts;
@@ -118,6 +120,11 @@ impl Team {
         let said = self.repo.git(["datamon", "stats", "--json"]);
         let value: serde_json::Value = serde_json::from_str(said.text()).expect("JSON");
         value[field].as_u64().unwrap_or_else(|| panic!("no {field} in {value}"))
+    }
+
+    /// Where git-lfs keeps an object in the repository.
+    fn object_path(&self, oid: &str) -> PathBuf {
+        self.repo.dir().join(".git/lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(oid)
     }
 
     /// Everything the log promises is there and right, and no git-lfs object went where it used to go.

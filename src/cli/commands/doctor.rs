@@ -176,6 +176,11 @@ fn repository(repo: &Repo) -> Vec<Finding> {
 }
 
 fn no_store(repo: &Repo) -> Finding {
+    if let Ok(Some(committed)) = repo.committed_store() {
+        let text =
+            format!("the repository names {}, but lfs.url of this clone leads elsewhere", committed.url);
+        return Finding::broken("store", text).hint("git config --show-origin lfs.url, then unset it");
+    }
     let remote = repo.config().get("remote.origin.url").map(String::from_utf8_lossy).unwrap_or_default();
     let finding = if remote.starts_with("file://") || remote.starts_with('/') || remote.starts_with('.') {
         // git-lfs falls back to its builtin agent without a word.
@@ -183,7 +188,9 @@ fn no_store(repo: &Repo) -> Finding {
     } else {
         Finding::note("store", format!("no {STORE_SCHEME} store: git-lfs uses the server of the remote"))
     };
-    finding.hint("git datamon init --store <directory or URL>")
+    finding
+        .hint("git datamon init --store <directory or URL>")
+        .hint("with its data and history, if it uses git-lfs already: git datamon adopt-lfs --store <directory or URL>")
 }
 
 fn store_findings(repo: &Repo, url: &str) -> Vec<Finding> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::catalog::Catalog;
 use crate::cli::commands::install;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
@@ -48,30 +49,18 @@ pub struct InitArgs {
 /// Sets the repository up.
 pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
-    let top = repo.work_tree().ok_or_else(|| {
-        CommandError::new(Kind::Failed, format!("{} has no work tree to write to", repo.git_dir().display()))
-            .hint("run it in a clone with a work tree, then push")
-    })?;
-    for name in [LFSCONFIG_FILE, MANIFEST_FILE, ATTRIBUTES_FILE] {
-        refuse_symlink(&top.join(name))?;
+    let top = writable_top(&repo)?;
+    let chosen = Chosen::of(&repo, args.store.as_deref(), &context.dir)?;
+    if let Some(server) = other_server(&repo)? {
+        return Err(CommandError::new(Kind::Conflict, format!("this repository keeps its data on {server}"))
+            .hint("to bring all of it into a store: git datamon adopt-lfs --store <directory or URL>"));
     }
-    let wanted = args.store.as_deref().map(|typed| stores::spelled(typed, &context.dir)).transpose()?;
-    let committed = repo.committed_store()?;
-    let url = agreed(wanted.as_deref(), committed.as_ref(), &repo)?;
-    // A store that only the repository names may be a stranger's: opening it is safe, trusting it is for the user to say.
-    // A pin may come from the repository too: the first download pins what `.lfsconfig` names.
-    let named_by_user = wanted.is_some() || (committed.is_none() && repo.pinned_store()?.is_none());
-
-    let mut found = if named_by_user { stores::prepare(&url)? } else { stores::find(&url)? };
-    context.ui.done(&format!("store   {}", stores::shown(&found)));
-    let trusted = named_by_user || trust::is_trusted(repo.config(), &found);
-    if named_by_user {
-        trust::trust(repo.git(), repo.config(), &found)?;
-    } else if !trusted {
+    let (mut found, trusted) = chosen.open(&repo, context)?;
+    if !trusted {
         context.ui.hint("this repository names the store; before you upload to it: git datamon trust");
     }
 
-    let mut staged = vec![name_store(&repo, top, &url, committed.is_some())?, name_repo(&repo, top)?];
+    let mut staged = vec![chosen.write(&repo, top)?, name_repo(&repo, top)?];
     // So that the first push is one entry.
     if trusted {
         let manifest = repo.manifest()?;
@@ -79,17 +68,86 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
     }
     staged.extend(track(&repo, top, &args.track)?);
     stage(&repo, top, &staged, context)?;
-    if repo.pinned_store()?.is_none() {
-        repo.git().set_config(Scope::Local, "lfs.url", &format!("{STORE_SCHEME}{url}"))?;
-    }
-    install_hook(&repo, context)?;
+    chosen.pin(&repo)?;
+    finish(&repo, context)
+}
+
+/// The hook, and a word if the machine is not set up.
+pub fn finish(repo: &Repo, context: &Context) -> Result<(), CommandError> {
+    install_hook(repo, context)?;
     if repo.config().get(install::PATH_KEY).is_none() {
         context.ui.hint("once on this machine: git datamon install");
     }
     Ok(())
 }
 
-/// The store to use: what the user says, the repository says and the clone is pinned to must not contradict each other.
+/// The top of the work tree, in which no file that we write is a symlink.
+pub fn writable_top(repo: &Repo) -> Result<&Path, CommandError> {
+    let top = repo.work_tree().ok_or_else(|| {
+        CommandError::new(Kind::Failed, format!("{} has no work tree to write to", repo.git_dir().display()))
+            .hint("run it in a clone with a work tree, then push")
+    })?;
+    for name in [LFSCONFIG_FILE, MANIFEST_FILE, ATTRIBUTES_FILE] {
+        refuse_symlink(&top.join(name))?;
+    }
+    Ok(top)
+}
+
+/// The store that a repository is to use.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Its URL, or `local`.
+    pub url: String,
+    /// `.lfsconfig` names it already.
+    committed: bool,
+    /// A store that only the repository names may be a stranger's: opening it is safe, trusting it is for the user to say.
+    /// A pin may come from the repository too: the first download pins what `.lfsconfig` names.
+    named_by_user: bool,
+}
+
+impl Chosen {
+    /// What the user says, the repository says and the clone is pinned to must not contradict each other.
+    pub fn of(repo: &Repo, typed: Option<&str>, dir: &Path) -> Result<Chosen, CommandError> {
+        let wanted = typed.map(|typed| stores::spelled(typed, dir)).transpose()?;
+        let committed = repo.committed_store()?;
+        let url = agreed(wanted.as_deref(), committed.as_ref(), repo)?;
+        let named_by_user = wanted.is_some() || (committed.is_none() && repo.pinned_store()?.is_none());
+        Ok(Chosen { url, committed: committed.is_some(), named_by_user })
+    }
+
+    /// Opens the store, and makes it where the user names it and there is none. Whether uploads may go there.
+    pub fn open(&self, repo: &Repo, context: &Context) -> Result<(Catalog, bool), CommandError> {
+        let found = if self.named_by_user { stores::prepare(&self.url)? } else { stores::find(&self.url)? };
+        context.ui.done(&format!("store   {}", stores::shown(&found)));
+        if self.named_by_user {
+            trust::trust(repo.git(), repo.config(), &found)?;
+        }
+        let trusted = self.named_by_user || trust::is_trusted(repo.config(), &found);
+        Ok((found, trusted))
+    }
+
+    /// Writes the store into `.lfsconfig`, which is returned.
+    pub fn write(&self, repo: &Repo, top: &Path) -> Result<PathBuf, CommandError> {
+        let path = top.join(LFSCONFIG_FILE);
+        if !self.committed {
+            repo.git().set_file_config(&path, "lfs.url", &self.value())?;
+        }
+        Ok(path)
+    }
+
+    /// Pins the clone to the store.
+    pub fn pin(&self, repo: &Repo) -> Result<(), CommandError> {
+        if repo.pinned_store()?.is_none() {
+            repo.git().set_config(Scope::Local, "lfs.url", &self.value())?;
+        }
+        Ok(())
+    }
+
+    fn value(&self) -> String {
+        format!("{STORE_SCHEME}{}", self.url)
+    }
+}
+
 fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Result<String, CommandError> {
     let pinned = repo.pinned_store()?;
     let url =
@@ -113,19 +171,13 @@ fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Re
         )
         .hint(format!("if the data has moved: git config lfs.url {STORE_SCHEME}{url}")));
     }
-    if let Some(server) = other_server(repo)? {
-        return Err(CommandError::new(Kind::Conflict, format!("this repository keeps its data on {server}"))
-            .hint("fetch all of it first: git lfs fetch --all")
-            .hint(format!("then forget the server: git config -f {LFSCONFIG_FILE} --unset lfs.url"))
-            .hint("and, if it is pinned: git config --unset lfs.url"));
-    }
     Ok(url)
 }
 
 /// A server of another kind that `.lfsconfig` or the clone names.
 fn other_server(repo: &Repo) -> Result<Option<String>, CommandError> {
     let pinned = repo.config().get_in(Scope::Local, "lfs.url").map(<[u8]>::to_vec);
-    let named = repo.lfsconfig_url()?.or(pinned);
+    let named = repo.committed_value("lfs.url")?.or(pinned);
     let other = named.filter(|url| !url.starts_with(STORE_SCHEME.as_bytes()));
     Ok(other.map(|url| String::from_utf8_lossy(&url).into_owned()))
 }
@@ -141,15 +193,8 @@ fn refuse_symlink(path: &Path) -> Result<(), CommandError> {
     }
 }
 
-fn name_store(repo: &Repo, top: &Path, url: &str, there: bool) -> Result<PathBuf, CommandError> {
-    let path = top.join(LFSCONFIG_FILE);
-    if !there {
-        repo.git().set_file_config(&path, "lfs.url", &format!("{STORE_SCHEME}{url}"))?;
-    }
-    Ok(path)
-}
-
-fn name_repo(repo: &Repo, top: &Path) -> Result<PathBuf, CommandError> {
+/// Writes `datamon.toml`, which is returned, unless it names a repo already.
+pub fn name_repo(repo: &Repo, top: &Path) -> Result<PathBuf, CommandError> {
     let path = top.join(MANIFEST_FILE);
     let there = repo.top_file(MANIFEST_FILE)?;
     if repo.manifest()? != Manifest::NONE {
@@ -185,7 +230,8 @@ fn track(repo: &Repo, top: &Path, patterns: &[String]) -> Result<Option<PathBuf>
     Ok(Some(top.join(ATTRIBUTES_FILE)))
 }
 
-fn stage(repo: &Repo, top: &Path, files: &[PathBuf], context: &Context) -> Result<(), CommandError> {
+/// Stages the files that are there and says so.
+pub fn stage(repo: &Repo, top: &Path, files: &[PathBuf], context: &Context) -> Result<(), CommandError> {
     // Only what is there: a file that is staged or committed and not checked out says enough where it is.
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).filter(|path| path.exists()).collect();
     let here = repo.git().clone().moved_to(top);

@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
+mod adopt_lfs;
 mod doctor;
 mod fsck;
 mod hook;
 mod init;
 mod install;
+mod leave;
 mod lfs_agent;
 mod pull;
 mod push;
@@ -23,6 +25,8 @@ use crate::cli::errors::CommandError;
 pub enum Command {
     Install(install::InstallArgs),
     Init(init::InitArgs),
+    AdoptLfs(adopt_lfs::AdoptLfsArgs),
+    Leave(leave::LeaveArgs),
     Trust(trust::TrustArgs),
     Doctor(doctor::DoctorArgs),
     Push(push::PushArgs),
@@ -43,6 +47,8 @@ impl Command {
         match self {
             Command::Install(args) => install::run(args, context).map(done),
             Command::Init(args) => init::run(args, context).map(done),
+            Command::AdoptLfs(args) => adopt_lfs::run(args, context).map(done),
+            Command::Leave(args) => leave::run(args, context).map(done),
             Command::Trust(args) => trust::run(args, context).map(done),
             Command::Doctor(args) => doctor::run(args, context),
             Command::Push(args) => push::run(args, context),

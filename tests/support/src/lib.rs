@@ -7,11 +7,13 @@
 mod bytes;
 mod environment;
 mod git_lfs;
+mod lfs_server;
 mod process;
 mod repo;
 
 pub use bytes::seeded_bytes;
 pub use environment::Hermetic;
 pub use git_lfs::{SECOND_GIT_LFS, second_git_lfs};
+pub use lfs_server::LfsServer;
 pub use process::{Output, run, run_failing};
 pub use repo::TestRepo;

@@ -1,0 +1,286 @@
+//! `git datamon adopt-lfs`: a repository whose big files lie on an LFS server, or nowhere but here, moves into a store.
+//!
+//! No commit is written anew: pointers stay as they are, and the store learns every object they name. The order is what makes
+//! it safe to interrupt: what is missing is fetched while the old configuration still stands, then everything goes into the
+//! store, then the store has to prove that it has every object, and only then the configuration names it. Each step done
+//! again finds its work done.
+
+use std::path::Path;
+
+use clap::Args;
+
+use crate::cli::bar::{Bar, bytes};
+use crate::cli::commands::init::{self, Chosen};
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::server::{SERVER_KEYS, Server, before};
+use crate::cli::{Context, stores};
+use crate::git::{LFSCONFIG_FILE, Operation, Repo, STORE_SCHEME, Scope, TreePointer};
+use crate::id::Oid;
+use crate::transfer::{Inventory, NoSession, Pusher, Session};
+
+/// Objects listed by name.
+const SHOWN: usize = 20;
+
+/// Bring the data of a git-lfs repository into a store
+///
+/// Fetches what is not on this machine from the server that the repository uses now, puts every object that any commit names
+/// into the store, checks that the store has all of them, and only then sets the repository up for it, as `init` does. History
+/// is not rewritten, and nothing is deleted anywhere. Interrupted, run it again; run twice, it changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon adopt-lfs --store /srv/data --dry-run\n  \
+    git datamon adopt-lfs --store /srv/data\n  \
+    git datamon adopt-lfs --from upstream --store /srv/data\n  \
+    git datamon adopt-lfs --from https://example.org/data.git/info/lfs\n\n\
+    Then: git commit -m 'Keep big files in datamon' && git push. The way back: git datamon leave")]
+pub struct AdoptLfsArgs {
+    /// Where the data is: a remote, or the URL of an LFS server. By default what git-lfs uses here now.
+    #[arg(long, value_name = "REMOTE|URL")]
+    from: Option<String>,
+
+    /// The store, as in `init --store`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+
+    /// Only what branches and tags hold now, not what they held before: older versions stay where they are.
+    #[arg(long)]
+    recent: bool,
+
+    /// Go on where nobody has some of the objects any more.
+    #[arg(long)]
+    allow_missing: bool,
+
+    /// Say what would be fetched and stored, change nothing.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Brings everything in, then switches.
+pub fn run(args: &AdoptLfsArgs, context: &Context) -> Result<(), CommandError> {
+    let repo = Repo::discover(&context.dir)?;
+    let top = init::writable_top(&repo)?;
+    let chosen = Chosen::of(&repo, args.store.as_deref(), &context.dir)?;
+    refuse_edited(&repo, top, &chosen.url)?;
+    let server = Server::chosen(&repo, args.from.as_deref(), Operation::Download)?;
+    let mut inventory = inventory(&repo, args.recent)?;
+    inventory.look_here(&repo);
+    if args.dry_run {
+        return preview(&repo, inventory, &chosen.url, &server, context);
+    }
+    let (catalog, trusted) = chosen.open(&repo, context)?;
+    if !trusted {
+        return Err(NoSession::Untrusted { url: chosen.url }.into());
+    }
+    let mut staged = vec![init::name_repo(&repo, top)?];
+    let session = Session::of(repo.clone(), catalog)?;
+    inventory.look_in(&session.catalog, session.repo_id)?;
+    fetch(&repo, &inventory, &server, args.recent, context)?;
+    let lost = take_in(session, &inventory, context)?;
+    report_lost(&lost, args.allow_missing, context)?;
+
+    remember(&repo)?;
+    staged.push(chosen.write(&repo, top)?);
+    chosen.pin(&repo)?;
+    forget_pushurl(&repo, top)?;
+    init::stage(&repo, top, &staged, context)?;
+    init::finish(&repo, context)
+}
+
+/// Whoever edits `.lfsconfig` right now may mean another store than we do, and would commit our line with theirs.
+fn refuse_edited(repo: &Repo, top: &Path, url: &str) -> Result<(), CommandError> {
+    let ours = format!("{STORE_SCHEME}{url}");
+    let here = repo.git().clone().moved_to(top);
+    let edited = here.run(["status", "--porcelain", "--untracked-files=all", "--", LFSCONFIG_FILE])?;
+    if edited.is_empty() || repo.committed_value("lfs.url")?.as_deref() == Some(ours.as_bytes()) {
+        return Ok(());
+    }
+    Err(CommandError::new(Kind::Conflict, format!("{LFSCONFIG_FILE} has changes that are not committed"))
+        .hint(format!(
+            "commit them, or take them back with `git restore {LFSCONFIG_FILE}`, and repeat the command"
+        )))
+}
+
+fn inventory(repo: &Repo, recent: bool) -> Result<Inventory, CommandError> {
+    let objects = repo.objects()?;
+    let inventory = if recent {
+        Inventory::of_tips(&objects)?
+    } else {
+        if let Some(lack) = repo.lack()? {
+            return Err(CommandError::new(Kind::Conflict, lack.to_string())
+                .hint(lack.remedy())
+                .hint("or only what branches and tags hold now: git datamon adopt-lfs --recent"));
+        }
+        // What a partial clone may lack is larger than any pointer.
+        Inventory::of_history(&objects.only_local())?
+    };
+    if inventory.pointers.is_empty() {
+        return Err(CommandError::new(
+            Kind::NotFound,
+            "no commit here holds an LFS pointer: there is nothing to adopt",
+        )
+        .hint("to begin with big files: git datamon init --track '*.bin'")
+        .hint("to make big files of a history pointers first: git lfs migrate import"));
+    }
+    Ok(inventory)
+}
+
+/// How many of these there are, and their bytes.
+fn counted<'p>(pointers: impl Iterator<Item = &'p TreePointer>) -> (usize, String) {
+    let (count, size) = pointers
+        .fold((0, 0_u64), |(count, size), found| (count + 1, size.saturating_add(found.pointer.size)));
+    (count, bytes(size))
+}
+
+fn preview(
+    repo: &Repo,
+    mut inventory: Inventory,
+    url: &str,
+    server: &Server,
+    context: &Context,
+) -> Result<(), CommandError> {
+    match stores::find(url) {
+        Ok(catalog) => inventory.look_in(&catalog, repo.manifest()?.repo)?,
+        Err(error) if error.kind == Kind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let line = |what: &str, (count, size): (usize, String)| {
+        context.ui.fact(&format!("{count} files, {size} {what}"));
+    };
+    line("in all", counted(inventory.pointers.iter()));
+    line("on this machine", counted(inventory.here()));
+    line(&format!("in the store {url}"), counted(inventory.stored()));
+    line(&format!("to fetch from {} first", server.shown(repo)), counted(inventory.lacking()));
+    Ok(())
+}
+
+/// Lets git-lfs get what is neither here nor in the store, with the configuration of before. What it cannot get is told when
+/// all is counted.
+fn fetch(
+    repo: &Repo,
+    inventory: &Inventory,
+    server: &Server,
+    recent: bool,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let (count, size) = counted(inventory.lacking());
+    if count == 0 {
+        return Ok(());
+    }
+    let into = repo.lfs_dir();
+    context.ui.done(&format!(
+        "fetch   {count} files, {size} from {} into {}",
+        server.shown(repo),
+        into.display()
+    ));
+    let remote = server.remote(repo);
+    let commits: Vec<String> = match recent {
+        true => repo.objects()?.tips()?.into_iter().map(|tip| tip.commit.to_string()).collect(),
+        false => Vec::new(),
+    };
+    let what: Vec<&str> = match recent {
+        true => ["fetch", &remote].into_iter().chain(commits.iter().map(String::as_str)).collect(),
+        false => vec!["fetch", "--all", &remote],
+    };
+    if !repo.git().foreground(server.git_lfs(&what), &[])?.success() {
+        context.ui.warning("git-lfs did not get everything; what it said stands above");
+    }
+    Ok(())
+}
+
+/// An object that did not go into the store, and why, where somebody has it.
+type Lost<'i> = (&'i TreePointer, Option<String>);
+
+/// Puts everything that is here into the store, in one upload. What its receipt does not list is nowhere.
+fn take_in<'i>(
+    session: Session,
+    inventory: &'i Inventory,
+    context: &Context,
+) -> Result<Vec<Lost<'i>>, CommandError> {
+    let total = inventory.pointers.iter().map(|found| found.pointer.size).fold(0, u64::saturating_add);
+    let bar = Bar::new("uploading", total, context.ui.is_quiet());
+    let uploaded = Pusher::on(session, "", false).push_all(&inventory.pointers, &bar)?;
+    bar.finish();
+    let stats = &uploaded.stats;
+    context.ui.done(&format!(
+        "stored  {} files, {}, of which {} were there; {} new",
+        stats.files,
+        bytes(stats.logical),
+        stats.known,
+        bytes(stats.stored)
+    ));
+    let proven = |oid: &Oid| uploaded.receipt.oids.contains(oid);
+    let why = |oid: &Oid| {
+        uploaded.failed.iter().find(|failed| failed.oid == Some(*oid)).map(|failed| failed.error.to_string())
+    };
+    let lost = inventory.pointers.iter().filter(|found| !proven(&found.pointer.oid));
+    Ok(lost.map(|found| (found, why(&found.pointer.oid))).collect())
+}
+
+fn report_lost(lost: &[Lost<'_>], allowed: bool, context: &Context) -> Result<(), CommandError> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    for (found, why) in lost.iter().take(SHOWN) {
+        let why = why.as_deref().unwrap_or("neither on this machine nor on the server");
+        context.ui.fact(&format!(
+            "missing {} {} ({}): {why}",
+            found.pointer.oid,
+            found.path,
+            bytes(found.pointer.size)
+        ));
+    }
+    if lost.len() > SHOWN {
+        context.ui.fact(&format!("        and {} more", lost.len() - SHOWN));
+    }
+    if allowed {
+        context.ui.warning(&format!(
+            "{} objects are missing; commits that need them cannot be checked out",
+            lost.len()
+        ));
+        return Ok(());
+    }
+    let damaged = lost.iter().any(|(_, why)| why.is_some());
+    let kind = if damaged { Kind::Integrity } else { Kind::NotFound };
+    let mut error = CommandError::new(
+        kind,
+        format!("{} objects are missing: the repository stays as it was", lost.len()),
+    );
+    if damaged {
+        error = error
+            .hint("`git lfs fsck` puts damaged objects aside; then repeat the command to fetch them anew");
+    }
+    Err(error
+        .hint("get them here from a clone or server that has them (--from), and repeat the command")
+        .hint("or go on without them: --allow-missing"))
+}
+
+/// What named the old server is kept in this clone, for `git datamon leave`.
+fn remember(repo: &Repo) -> Result<(), CommandError> {
+    for key in SERVER_KEYS {
+        let own = repo.config().get_in(Scope::Local, key).map(<[u8]>::to_vec);
+        for (value, committed) in [(own, false), (repo.committed_value(key)?, true)] {
+            let other = value.filter(|value| !value.starts_with(STORE_SCHEME.as_bytes()));
+            if let Some(value) = other {
+                repo.git().set_config(
+                    Scope::Local,
+                    &before(key, committed),
+                    &String::from_utf8_lossy(&value),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// It would lead uploads past the store.
+fn forget_pushurl(repo: &Repo, top: &Path) -> Result<(), CommandError> {
+    let key = SERVER_KEYS[1];
+    let is_other = |value: &[u8]| !value.starts_with(STORE_SCHEME.as_bytes());
+    if repo.config().get_in(Scope::Local, key).is_some_and(is_other) {
+        repo.git().unset_config(Scope::Local, key)?;
+    }
+    if repo.committed_value(key)?.is_some_and(|value| is_other(&value)) {
+        repo.git().unset_file_config(&top.join(LFSCONFIG_FILE), key)?;
+    }
+    Ok(())
+}

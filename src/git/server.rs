@@ -1,0 +1,79 @@
+//! The ordinary LFS server of a remote, as git-lfs finds it where `lfs.url` names none.
+//!
+//! The rules are those of <https://github.com/git-lfs/git-lfs/blob/main/docs/api/server-discovery.md>. They are needed where
+//! `lfs.url` names a store of ours, and git-lfs has to be told the server that it would find without.
+
+use crate::git::repo::{Repo, path_of};
+
+impl Repo {
+    /// The LFS server of a remote: `remote.<name>.lfsurl`, else what its URL leads to. `None` if there is no such remote.
+    pub fn server_of(&self, remote: &str) -> Option<String> {
+        if let Some(url) = self.config().get(&format!("remote.{remote}.lfsurl")) {
+            return Some(String::from_utf8_lossy(url).into_owned());
+        }
+        // Git applies `url.<base>.insteadOf`, as git-lfs does.
+        let url = self.git().run(["remote", "get-url", "--", remote]).ok()?;
+        Some(self.server_at(&String::from_utf8_lossy(&url)))
+    }
+
+    /// The LFS server that belongs to the URL of a git repository.
+    fn server_at(&self, url: &str) -> String {
+        let url = url.trim_end_matches('\n');
+        let Some((scheme, _)) = url.split_once("://") else {
+            // `host:path` is a way to write ssh, which git-lfs reads by itself.
+            let is_path = url.starts_with(['/', '.']) || !url.contains(':');
+            return if is_path { self.in_directory(url) } else { url.to_owned() };
+        };
+        if !["http", "https"].contains(&scheme) {
+            return url.to_owned();
+        }
+        let url = url.trim_end_matches('/');
+        format!("{url}{}/info/lfs", if url.ends_with(".git") { "" } else { ".git" })
+    }
+
+    fn in_directory(&self, path: &str) -> String {
+        // Git goes to the top before it looks at a relative path.
+        let path = self.work_tree().unwrap_or(self.git_dir()).join(path_of(path.as_bytes()));
+        format!("file://{}", path.canonicalize().unwrap_or(path).display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::git::scratch::Scratch;
+
+    #[test]
+    fn a_remote_leads_where_it_leads_git_lfs() {
+        let scratch = Scratch::new();
+        scratch.git.run(["init", "-q", "--bare", scratch.beside("r.git").to_str().unwrap()]).unwrap();
+        assert_eq!(scratch.repo().server_of("origin"), None);
+        scratch.git.run(["remote", "add", "origin", "x"]).unwrap();
+        let file = format!("file://{}", scratch.beside("r.git").display());
+        let path = scratch.beside("r.git");
+        for url in [
+            "https://example.org/a/b",
+            "https://example.org/a/b.git",
+            "https://example.org/a/b/",
+            "http://user@example.org:8080/b.git",
+            "short:b",
+            "../r.git",
+            &file,
+            path.to_str().unwrap(),
+        ] {
+            scratch.git.run(["config", "remote.origin.url", url]).unwrap();
+            scratch.git.run(["config", "url.https://long.example.org/x/.insteadOf", "short:"]).unwrap();
+            let env = scratch.says(&["lfs", "env"]);
+            let line = env.lines().find_map(|line| line.strip_prefix("Endpoint=")).unwrap_or_default();
+            let theirs = line.split(" (auth=").next().unwrap_or_default();
+            // git-lfs shows a path as it is written.
+            let theirs = theirs.replace("/repo/../", "/");
+            assert_eq!(scratch.repo().server_of("origin").as_deref(), Some(theirs.as_str()), "{url}");
+        }
+        for ssh in ["git@example.org:a/b.git", "ssh://git@example.org/a/b.git"] {
+            scratch.git.run(["config", "remote.origin.url", ssh]).unwrap();
+            assert_eq!(scratch.repo().server_of("origin").as_deref(), Some(ssh), "git-lfs asks there by ssh");
+        }
+        scratch.git.run(["config", "remote.origin.lfsurl", "https://lfs.example.org/"]).unwrap();
+        assert_eq!(scratch.repo().server_of("origin").as_deref(), Some("https://lfs.example.org/"));
+    }
+}
