@@ -71,6 +71,13 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_has_the_bits_it_always_had() {
+        let keys: Vec<[u8; 32]> = (0..100).map(key).collect();
+        let hash = blake3::hash(Filter::of(keys.iter()).as_bytes()).to_hex();
+        assert_eq!(hash[..32], *"463c331a491904385771a0a342ba55ed");
+    }
+
+    #[test]
     fn no_filter_and_any_bytes_are_no_danger() {
         assert!(Filter::from_bytes(vec![]).may_hold(&key(1)));
         assert!(Filter::of([].iter()).may_hold(&key(1)));

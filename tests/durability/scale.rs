@@ -9,10 +9,10 @@ use datamon::catalog::{Catalog, CatalogError};
 use datamon::id::{Oid, PackId, PackKind};
 use datamon::ops::publish::publish;
 use datamon::pack::{PackInfo, Term};
-use datamon::store::{Counts, Store, memory};
+use datamon::store::{Counts, Store, key, memory};
 use datamon::table::{Recipe, Row};
 
-use super::world::{Machine, REPO, fresh, store};
+use super::world::{Machine, REPO, fresh, merges, store};
 
 /// Files of each data pack.
 const PER_PACK: usize = 1_600;
@@ -149,6 +149,11 @@ fn few_requests_at_any_size(files: usize) {
     assert_eq!(find(&fresh(&store).expect("opens"), &everything), files);
     let counts = store.requests().since(before);
     println!("all at once: {counts:?}");
+    let metas = store.list(key::META, "").expect("lists");
+    let written: u64 = metas.iter().map(|it| it.size).sum();
+    println!("{} meta packs, {written} bytes, {} merges", metas.len(), merges(&store));
+    // Superseded segments stay until a collection: a row was written a few times.
+    assert!(written < 6 * counts.read, "{written} bytes for {} that live", counts.read);
 }
 
 #[test]

@@ -288,6 +288,13 @@ class State:
         for oid, repo, born, size, recipe in rows:
             yield oid, repos[repo], born or born_of_block, size, recipe, packs
 
+    @staticmethod
+    def may_hold(bits, oid):
+        """Whether a filter has all bits of an oid."""
+        first, step = struct.unpack_from("<QQ", oid, 8)
+        places = ((first + n * (step | 1)) % 2**64 % (len(bits) * 8 or 1) for n in range(8))
+        return not bits or all(bits[place // 8] >> place % 8 & 1 for place in places)
+
     def all_rows(self, wanted):
         """Every row of one oid, or of all when `wanted` is None."""
         for seq, block in self.inline.items():
@@ -295,7 +302,9 @@ class State:
         for fence, (born, first, last) in self.segments.items():
             if wanted is not None and not first <= wanted[:8] <= last:
                 continue
-            blocks, _filter = unpack(self.store.blob(*fence))
+            blocks, bits = unpack(self.store.blob(*fence))
+            if wanted is not None and not self.may_hold(bits, wanted):
+                continue
             for at, (first, offset, stored) in enumerate(blocks):
                 following = blocks[at + 1][0] if at + 1 < len(blocks) else None
                 if wanted is None or (first <= wanted and (following is None or wanted <= following)):
