@@ -6,7 +6,7 @@
     python3 benches/compare.py --tsv FILE --only-report           the page of rows that were measured before
 
 Which tools there are, and how they are called: benches/peers/tools.py. The rows go to a file of tab-separated values as they
-are measured; the page is made of that file, so that rows of several runs on one machine can be put together.
+are measured, and the page is made of that file.
 """
 
 import argparse
@@ -29,7 +29,8 @@ def arguments():
     parser.add_argument("--ours", type=Path, default="target/release/examples", help="where `tree` and `passes` are")
     parser.add_argument("--data", type=Path, default="target/compare/data", help="what datasets.py made")
     parser.add_argument("--work", type=Path, default="target/compare/work", help="where stores and trees go, and go away")
-    parser.add_argument("--tsv", type=Path, default="target/compare/results.tsv", help="where rows are appended")
+    parser.add_argument("--tsv", type=Path, default="target/compare/results.tsv", help="where the rows go")
+    parser.add_argument("--append", action="store_true", help="keep the rows that are there: more rounds of the same programs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--groups", default=",".join(trees.GROUPS))
     parser.add_argument("--tools", default=",".join(tools.table()), help="all: " + ", ".join(tools.table()))
@@ -70,10 +71,10 @@ class Blank(dict):
 
 
 def measure(args, chosen):
-    """All rounds; rows are appended as they come. Returns how memory was measured."""
+    """All rounds; rows are written as they come. Returns how memory was measured, and what had to be dropped."""
     args.work.mkdir(parents=True, exist_ok=True)
     args.tsv.parent.mkdir(parents=True, exist_ok=True)
-    if not args.tsv.exists():
+    if not (args.append and args.tsv.exists()):
         args.tsv.write_text(results.HEAD + "\n")
     with open(args.tsv, "a", encoding="utf-8") as rows, Meter(args.work / "log") as meter:
 
@@ -91,42 +92,46 @@ def measure(args, chosen):
             contest.run(args.groups, args.rounds)
         finally:
             contest.clean()
-        return meter.memory_is
+        return meter.memory_is, contest.dropped
 
 
 def write(args, memory):
-    """The page, and the plot beside it."""
-    table, found = tools.table(), results.Results(results.load(args.tsv))
+    """The page, and the plot beside it. Returns whether a limit is missed."""
+    order = list(trees.GROUPS)
+    rows = sorted(results.load(args.tsv), key=lambda row: order.index(row.group))
+    table, found = tools.table(), results.Results(rows)
     which = {name: tool.which(Blank(places(args))) for name, tool in table.items()}
     facts = {"command": command(args), "machine": machine_line(args.tsv.parent), "memory": memory}
     drawing = args.out and args.out.with_suffix(".svg")
-    text = report.page(report.Report(found, table), facts, which, drawing and drawing.name)
-    print(text)
+    written = report.Report(found, table)
+    text = report.page(written, facts, which, drawing and drawing.name)
     if args.out:
         drawing.write_text(plot.draw(found, table))
         keep(text, args.out, "compare")
+    print(text)
+    return any(verdict.met is False for verdict in written.judge.verdicts())
 
 
 def command(args):
     """The command line, without the places of one machine."""
     shown = shlex.join(["python3", "benches/compare.py", *sys.argv[1:]])
-    for name in ("bin", "ours", "data", "work", "tsv"):
-        where = str(getattr(args, name))
+    places = {str(getattr(args, name)): f"${name.upper()}" for name in ("bin", "ours", "data", "work", "tsv", "out")}
+    for where in sorted(places, key=len, reverse=True):
         if os.path.isabs(where):
-            shown = shown.replace(where, f"${name.upper()}")
+            shown = shown.replace(where, places[where])
     return shown
 
 
 def main():
-    """Measure, print."""
+    """Measure, print; 1 if a limit is missed or a tool had to be dropped."""
     args = arguments()
     chosen = [tool for name, tool in tools.table().items() if name in args.tools]
-    memory = "as in the run"
+    memory, dropped = "as the run measured it", ()
     if not args.only_report:
         if absent := list(missing(chosen, args)):
             sys.exit("\n".join(absent))
-        memory = measure(args, chosen)
-    write(args, memory)
+        memory, dropped = measure(args, chosen)
+    return 1 if write(args, memory) or dropped else 0
 
 
 if __name__ == "__main__":

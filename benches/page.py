@@ -29,7 +29,9 @@ class Page:
         lines = ["| figure | limit | measured | met |", "|---|---|---|---|"]
         lines += [f"| {' | '.join(row)} |" for row in self.rows]
         if self.peers:
-            head = "| data | agent | push wall s | push CPU s | clone wall s | clone CPU s | agent CPU s, up / down | stored MB |"
+            head = (
+                "| data | agent | push wall s | push CPU s | clone wall s | clone CPU s | agent CPU s, up / down | stored MB |"
+            )
             lines += ["", head, "|---|---|---|---|---|---|---|---|"]
             lines += [f"| {' | '.join(row)} |" for row in self.peers]
         return "\n".join(lines)

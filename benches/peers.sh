@@ -77,6 +77,8 @@ python
 [ -x "$prefix/bin/rustic" ] || rustic
 [ -x "$prefix/bin/xet-tree" ] || xet
 
+rm -rf "$prefix/build"
+
 step "installed"
 {
     "$prefix/bin/restic" version | cut -d' ' -f1,2

@@ -30,21 +30,28 @@ text { font: 11px system-ui, sans-serif; fill: #24292f }
 """
 
 
+def scale(seconds):
+    """What the longest bar stands for: one that is far longer than the next is cut off there, so that others can be told apart."""
+    *_, next_longest, longest = sorted([0, 0, *seconds])
+    return min(longest, 2 * next_longest) or longest or 1
+
+
 def bars(results, tools, group, step, left, top):
     """A block, and how high it is."""
     seconds = {name: results.median(group, step, name, "wall") for name in results.tools(group, step)}
     floor = next((seconds.pop(name) for name in list(seconds) if tools[name].kind == FLOOR), None)
-    longest = max([*seconds.values(), floor or 0], default=0) or 1
+    longest = scale([*seconds.values(), floor or 0])
     space = WIDTH - NAME - NUMBER
     out = [f'<text class="step" x="{left}" y="{top + 12}">{escape(step)}</text>']
     at = top + TITLE
     for name in sorted(seconds, key=seconds.get):
         kind = {OURS: "ours", COPIES: "copy"}.get(tools[name].kind, "peer")
-        length = max(1, space * seconds[name] / longest)
+        length = max(1, space * min(1, seconds[name] / longest))
+        number = f"{seconds[name]:.2f}{' »' if seconds[name] > longest else ''}"
         out += [
             f'<text x="{left + NAME - 6}" y="{at + 10}" text-anchor="end">{escape(name)}</text>',
             f'<rect class="{kind}" x="{left + NAME}" y="{at}" width="{length:.1f}" height="{LINE - 3}" rx="2"/>',
-            f'<text x="{left + NAME + length + 4:.1f}" y="{at + 10}">{seconds[name]:.2f}</text>',
+            f'<text x="{left + NAME + length + 4:.1f}" y="{at + 10}">{number}</text>',
         ]
         at += LINE
     if floor:
@@ -71,7 +78,7 @@ def draw(results, tools):
                 heights.append(height)
             top += max(heights)
     width = COLUMNS * (WIDTH + GAP) + GAP
-    legend = "wall seconds, median; dashed: the sum of the physical passes"
+    legend = "wall seconds, median · dashed: the sum of the physical passes · »: longer than drawn"
     out.append(f'<text x="{GAP}" y="{top + 4}">{legend}</text>')
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top + 16}" width="{width}" height="{top + 16}">'
     return "\n".join([head, f"<style>{STYLE}</style>", *out, "</svg>"]) + "\n"

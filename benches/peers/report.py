@@ -75,8 +75,11 @@ class Report:
 def shown(template):
     """A template as it is written for people: `$STORE` for what was filled in; a bar would end the cell."""
     words = ("bin", "ours", "store", "home", "dir", "version", "before", "out", "id")
-    return template.format(**{word: f"${word.upper()}" for word in words}).replace("$BIN/", "").replace("$OURS/", "").replace(
-        "|", "\\|"
+    return (
+        template.format(**{word: f"${word.upper()}" for word in words})
+        .replace("$BIN/", "")
+        .replace("$OURS/", "")
+        .replace("|", "\\|")
     )
 
 
@@ -109,4 +112,3 @@ def page(report, facts, which, plot):
         report.commands(which),
     ]
     return "\n\n".join(parts) + "\n"
-

@@ -53,8 +53,8 @@ class Results:
 
     @property
     def rounds(self):
-        """How many of them there were."""
-        return max((row.round for row in self.rows), default=0)
+        """How many of them there were, of the step that was done most often."""
+        return max(map(len, self.by_cell.values()), default=0)
 
     def steps(self):
         """Pairs of group and step, in the order in which they were first done."""

@@ -71,8 +71,7 @@ class Meter:
 
     def run(self, line, env, synced):
         """What a line of sh costs; then everything on the file system of `synced` is synced."""
-        out = open(self.log, "a+b")  # noqa: SIM115: closed by `with` below
-        with out:
+        with open(self.log, "a+b") as out:
             out.write(f"$ {line}\n".encode())
             out.flush()
             start = out.tell()

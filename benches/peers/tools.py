@@ -91,7 +91,7 @@ def table():
             f"cd {{dir}}/.. && {RUSTIC} backup --tag {{version}} data",
             f"{RUSTIC} restore {{id}}:data {{out}}/data",
             start=f"{RUSTIC} init",
-            find=f"{RUSTIC} snapshots --json --filter-tags {{version}} | grep -oE '\"id\": *\"[0-9a-f]{{{{64}}}}\"' | tail -n 1"
+            find=f'{RUSTIC} snapshots --json --filter-tags {{version}} | grep -oE \'"id": *"[0-9a-f]{{{{64}}}}"\' | tail -n 1'
             " | grep -oE '[0-9a-f]{{64}}'",
             version="{bin}/rustic --version",
             remark="encrypts, which cannot be switched off",

@@ -71,10 +71,10 @@ def versions(data, group):
     """The versions of a group, in order."""
     names = sorted({path.name for dataset in GROUPS[group] for path in (data / dataset).iterdir()})
     made = []
-    for at, name in enumerate(names):
+    for name in names:
         files = {}
         for dataset in GROUPS[group]:
-            held = max(path.name for path in (data / dataset).iterdir() if path.name <= names[at])
+            held = max(path.name for path in (data / dataset).iterdir() if path.name <= name)
             files.update({f"{dataset}/{path}": where for path, where in files_below(data / dataset / held).items()})
         made.append(Version(name, files, made[-1] if made else None))
     return made

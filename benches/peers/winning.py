@@ -71,9 +71,9 @@ class Judge:
         self.results, self.kinds = results, kinds
 
     def named(self, group, step, kind):
-        """Tools of a kind that did a step, and rightly."""
+        """Tools of a kind that did a step; of others than ours those that did it rightly."""
         names = [name for name in self.results.tools(group, step) if self.kinds.get(name) == kind]
-        return [name for name in names if self.results.right(group, step, name)]
+        return [name for name in names if kind == OURS or self.results.right(group, step, name)]
 
     def best(self, group, step, kind, field="wall"):
         """The one with the least, or None."""
@@ -85,6 +85,13 @@ class Judge:
         best = self.best(group, step, kind, field)
         under = best and self.results.median(group, step, best, field)
         return self.results.median(group, step, name, field) / under if under else None
+
+    def shown(self, group, step, name, field):
+        """The reference in words."""
+        if not name:
+            return "not measured"
+        amount = self.results.median(group, step, name, field)
+        return f"{name} {amount:.2f} s" if field in ("wall", "cpu") else f"{name} {amount / 1e6:.1f} MB"
 
     def verdicts(self):
         """All lines."""
@@ -99,35 +106,39 @@ class Judge:
         """Wall seconds against a peer or a copy."""
         ours, best = self.best(row.group, row.step, OURS), self.best(row.group, row.step, row.against)
         target = f"≤ {row.limit:g} x wall"
+        reference = self.shown(row.group, row.step, best, "wall")
         if not ours or not best:
-            return Verdict(row.what, target, best or "not measured", "not measured", "", None)
-        seconds = self.results.median(row.group, row.step, best, "wall")
+            return Verdict(row.what, target, reference, "not measured", "", None)
         ratio = self.ratio(row.group, row.step, ours, row.against)
         floor = self.ratio(row.group, row.step, ours, FLOOR)
         above = f"{floor:.2f} x" if floor else ""
         own = self.results.median(row.group, row.step, ours, "wall")
-        return Verdict(row.what, target, f"{best} {seconds:.2f} s", f"{ratio:.2f} x ({own:.2f} s)", above, ratio <= row.limit)
+        right = self.results.right(row.group, row.step, ours)
+        measured = f"{ratio:.2f} x ({own:.2f} s){'' if right else ', WRONG BYTES'}"
+        return Verdict(row.what, target, reference, measured, above, right and ratio <= row.limit)
 
     def processor(self):
         """Not bought with more processor than the fastest peer took."""
         group, step = "large", "ingest v1"
         ours, best = self.best(group, step, OURS), self.best(group, step, DEDUPLICATES)
         what, target = "cold ingest, large: processor", "≤ 1 x CPU of the fastest"
+        reference = self.shown(group, step, best, "cpu")
         if not ours or not best:
-            return Verdict(what, target, best or "not measured", "not measured", "", None)
+            return Verdict(what, target, reference, "not measured", "", None)
         own, other = (self.results.median(group, step, name, "cpu") for name in (ours, best))
-        return Verdict(what, target, f"{best} {other:.2f} s", f"{own / other:.2f} x ({own:.2f} s)", "", own <= other)
+        return Verdict(what, target, reference, f"{own / other:.2f} x ({own:.2f} s)", "", own <= other)
 
     def bytes(self, row):
         """Bytes against the smallest peer; each is compared with the one that is best at just this."""
         ours = self.best(row.group, row.step, OURS, row.field)
         best = self.best(row.group, row.step, DEDUPLICATES, row.field)
         target = f"≤ {row.limit:g} x bytes"
+        reference = self.shown(row.group, row.step, best, row.field)
         if not ours or not best:
-            return Verdict(row.what, target, best or "not measured", "not measured", "", None)
+            return Verdict(row.what, target, reference, "not measured", "", None)
         own, other = (self.results.median(row.group, row.step, name, row.field) for name in (ours, best))
         measured = f"{own / other:.3f} x ({own / 1e6:.1f} MB)"
-        return Verdict(row.what, target, f"{best} {other / 1e6:.1f} MB", measured, "", own <= row.limit * other)
+        return Verdict(row.what, target, reference, measured, "", own <= row.limit * other)
 
     def memory(self):
         """The worst of all steps of all groups."""
