@@ -94,7 +94,9 @@ fn ingest(store: &Path, version: &str, tree: &Path) -> Result<()> {
     let new =
         chunks.iter().zip(hashes).filter(|(_, hash)| known.chunks.insert(*hash)).map(|(chunk, _)| *chunk);
     let frames = frames_of(new);
-    let stored = pass("compress", || Ok(frames.par_iter().map(|raw| compress(raw)).collect::<Vec<_>>()))?;
+    let stored = pass("compress", || {
+        Ok(frames.par_iter().map(|raw| compress(raw, <[u8]>::to_vec)).collect::<Vec<_>>())
+    })?;
     let mut pack = File::create(store.join(format!("{version}.pack")))?;
     pass("write", || {
         for (raw, stored) in frames.iter().zip(&stored) {
@@ -112,7 +114,7 @@ fn ingest(store: &Path, version: &str, tree: &Path) -> Result<()> {
 fn keep(store: &Path, version: &str, tree: &Path, paths: Vec<PathBuf>) -> Result<()> {
     let bytes = contents(&paths.iter().map(|path| tree.join(path)).collect::<Vec<_>>())?;
     let frames = frames_of(bytes.iter().flat_map(|bytes| bytes.chunks(FRAME)));
-    let stored: Vec<_> = frames.par_iter().map(|raw| compress(raw)).collect();
+    let stored: Vec<_> = frames.par_iter().map(|raw| compress(raw, <[u8]>::to_vec)).collect();
     let mut file = File::create(store.join(format!("{version}.frames")))?;
     let mut listing =
         Listing { files: paths.into_iter().zip(bytes.iter().map(Vec::len)).collect(), frames: vec![] };

@@ -21,10 +21,10 @@ class Report:
 
     def winning(self):
         """The verdicts."""
-        lines = ["| what | to reach | reference | measured | x floor | met |", "|---|---|---|---|---|---|"]
+        lines = ["| what | to reach | reference | measured | CPU | to the floor | met |", "|---|---|---|---|---|---|---|"]
         for one in self.judge.verdicts():
             met = "not measured" if one.met is None else "yes" if one.met else "**NO**"
-            lines.append(f"| {one.what} | {one.target} | {one.reference} | {one.measured} | {one.floor} | {met} |")
+            lines.append(f"| {one.what} | {one.target} | {one.reference} | {one.measured} | {one.cpu} | {one.floor} | {met} |")
         return "\n".join(lines)
 
     def steps(self):

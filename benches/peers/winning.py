@@ -18,8 +18,9 @@ class Verdict:
     target: str
     reference: str
     measured: str
-    floor: str
     met: bool | None
+    cpu: str = ""  # our processor time to that of the reference: quieter than wall
+    floor: str = ""  # our wall time to the floor's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,14 +109,16 @@ class Judge:
         target = f"≤ {row.limit:g} x wall"
         reference = self.shown(row.group, row.step, best, "wall")
         if not ours or not best:
-            return Verdict(row.what, target, reference, "not measured", "", None)
+            return Verdict(row.what, target, reference, "not measured", None)
         ratio = self.ratio(row.group, row.step, ours, row.against)
         floor = self.ratio(row.group, row.step, ours, FLOOR)
-        above = f"{floor:.2f} x" if floor else ""
+        processor = [self.results.median(row.group, row.step, name, "cpu") for name in (ours, best)]
+        cpu = f"{processor[0] / processor[1]:.2f} x" if processor[1] else ""
         own = self.results.median(row.group, row.step, ours, "wall")
         right = self.results.right(row.group, row.step, ours)
         measured = f"{ratio:.2f} x ({own:.2f} s){'' if right else ', WRONG BYTES'}"
-        return Verdict(row.what, target, reference, measured, above, right and ratio <= row.limit)
+        above = f"{floor:.2f} x" if floor else ""
+        return Verdict(row.what, target, reference, measured, right and ratio <= row.limit, cpu, above)
 
     def processor(self):
         """Not bought with more processor than the fastest peer took."""
@@ -124,9 +127,9 @@ class Judge:
         what, target = "cold ingest, large: processor", "≤ 1 x CPU of the fastest"
         reference = self.shown(group, step, best, "cpu")
         if not ours or not best:
-            return Verdict(what, target, reference, "not measured", "", None)
+            return Verdict(what, target, reference, "not measured", None)
         own, other = (self.results.median(group, step, name, "cpu") for name in (ours, best))
-        return Verdict(what, target, reference, f"{own / other:.2f} x ({own:.2f} s)", "", own <= other)
+        return Verdict(what, target, reference, f"{own / other:.2f} x ({own:.2f} s)", own <= other)
 
     def bytes(self, row):
         """Bytes against the smallest peer; each is compared with the one that is best at just this."""
@@ -135,10 +138,10 @@ class Judge:
         target = f"≤ {row.limit:g} x bytes"
         reference = self.shown(row.group, row.step, best, row.field)
         if not ours or not best:
-            return Verdict(row.what, target, reference, "not measured", "", None)
+            return Verdict(row.what, target, reference, "not measured", None)
         own, other = (self.results.median(row.group, row.step, name, row.field) for name in (ours, best))
         measured = f"{own / other:.3f} x ({own / 1e6:.1f} MB)"
-        return Verdict(row.what, target, reference, measured, "", own <= row.limit * other)
+        return Verdict(row.what, target, reference, measured, own <= row.limit * other)
 
     def memory(self):
         """The worst of all steps of all groups."""
@@ -149,6 +152,6 @@ class Judge:
             for name in self.named(group, step, OURS)
         ]
         if not peaks:
-            return Verdict(what, target, "", "not measured", "", None)
+            return Verdict(what, target, "", "not measured", None)
         most, where = max(peaks)
-        return Verdict(what, target, "", f"{most / MIB:.0f} MiB ({where})", "", most <= MEMORY)
+        return Verdict(what, target, "", f"{most / MIB:.0f} MiB ({where})", most <= MEMORY)
