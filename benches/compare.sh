@@ -1,7 +1,7 @@
 #!/bin/sh
 # The comparison with peers from nothing: builds ours, installs the peers, makes the data, measures, writes docs/benchmarks.md.
 # Arguments, if there are any, go to compare.py in place of `--out docs/benchmarks.md`. Everything lies below target/compare (or
-# $COMPARE): some 2 GB, and 12 GB while it runs.
+# $COMPARE): some 2 GB, and 20 GB while it runs.
 #
 # SCALE=1 takes the whole datasets (3.9 GB); by default the large files are 248 MB and the small ones 6,000.
 set -eu

@@ -10,9 +10,10 @@ from .results import Row
 from .step import Failed
 from .tools import FLOOR
 
-# Above so many files, a directory is emptied and deleted only after all measuring: ext4 creates files up to ten times slower
-# for minutes after a mass delete, which would punish whoever comes next. The others go at once, since disks are finite.
-MANY_FILES = 500
+# Above so many files, a directory is deleted only after all measuring: ext4 creates files up to ten times slower for minutes
+# after a mass delete, which would punish whoever comes next. Its large files are emptied, and other directories go at once,
+# since disks are finite.
+MANY_FILES, LARGE_FILE = 500, 1 << 20
 
 
 class Entrant:
@@ -149,8 +150,9 @@ class Contest:
             discard(path)
             return
         for file in files.values():
-            file.chmod(0o600)
-            os.truncate(file, 0)
+            if file.lstat().st_size >= LARGE_FILE:
+                file.chmod(0o600)
+                os.truncate(file, 0)
         path.rename(self.attic / f"{path.name}-{len(os.listdir(self.attic))}")
 
     def clean(self):
