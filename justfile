@@ -42,6 +42,11 @@ bench *ARGS:
     cargo build --release --locked -p lfs-agent --example noop_agent
     python3 benches/figures.py --binary target/release/git-datamon {{ if ARGS == "" { "--out docs/benchmarks.md" } else { ARGS } }}
 
+# ours beside its peers into docs/benchmarks.md, half an hour on a quiet machine and 20 GB while it runs; installs the peers
+# and makes the data the first time; `just compare --rounds 1 --groups source` only tries it
+compare *ARGS:
+    benches/compare.sh {{ARGS}}
+
 # licences, advisories, bans (`cargo install cargo-deny --locked`: minutes, so not in CI)
 deny:
     cargo deny check

@@ -8,7 +8,6 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 class Page:
     """What was measured."""
@@ -30,14 +29,16 @@ class Page:
         lines = ["| figure | limit | measured | met |", "|---|---|---|---|"]
         lines += [f"| {' | '.join(row)} |" for row in self.rows]
         if self.peers:
-            head = "| data | agent | push wall s | push CPU s | clone wall s | clone CPU s | agent CPU s, up / down | stored MB |"
+            head = (
+                "| data | agent | push wall s | push CPU s | clone wall s | clone CPU s | agent CPU s, up / down | stored MB |"
+            )
             lines += ["", head, "|---|---|---|---|---|---|---|---|"]
             lines += [f"| {' | '.join(row)} |" for row in self.peers]
         return "\n".join(lines)
 
 
-def machine_facts(command, root, rounds):
-    """Where and how it was measured."""
+def machine_line(root):
+    """The machine in one line; `root` lies on the file system that was measured."""
     model = "unknown processor"
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -46,13 +47,20 @@ def machine_facts(command, root, rounds):
                 break
     version = lambda *words: subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")[0]
     file_system = version("stat", "-f", "-c", "%T", str(root))
+    return (
+        f"{datetime.now(timezone.utc):%Y-%m-%d} · {model}, {os.cpu_count()} cores · Linux {platform.release()}"
+        f" · {version('git', '--version')} · {version('git-lfs', 'version').split(' ')[0]} · {file_system} ·"
+        f" load {os.getloadavg()[0]:.1f} at the end."
+    )
+
+
+def machine_facts(command, root, rounds):
+    """Where and how it was measured."""
     return "\n".join(
         [
             f"`{command}`",
             "",
-            f"{datetime.now(timezone.utc):%Y-%m-%d} · {model}, {os.cpu_count()} cores · Linux {platform.release()}"
-            f" · {version('git', '--version')} · {version('git-lfs', 'version').split(' ')[0]} · {file_system} ·"
-            f" load {os.getloadavg()[0]:.1f} at the end.",
+            machine_line(root),
             "",
             f"Medians of {rounds} round(s), agents in turns on the same data. Page cache warm; nothing cached of the store for a"
             " push or clone unless it says warm. Every object we write to the store is fsynced, and its directory;"
@@ -65,9 +73,10 @@ def machine_facts(command, root, rounds):
     )
 
 
-def keep(text, path):
-    """Write the page to a file: between the two marks if it has them, so that what people wrote around it stays."""
+def keep(text, path, place="figures"):
+    """Write the page to a file: between the two marks of its place if it has them, so that what stands around it stays."""
+    begin, end = f"<!-- {place}: begin -->", f"<!-- {place}: end -->"
     old = path.read_text() if path.exists() else ""
-    before, begin, rest = old.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    path.write_text(f"{before}{begin}\n{text}{end}{after}" if end else text)
+    before, opened, rest = old.partition(begin)
+    _, closed, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n{text}{end}{after}" if opened and closed else text)
