@@ -1,4 +1,4 @@
-//! Golden files of format 0: what was written once is read for ever, and what is written now has the same bytes.
+//! Golden files of format 1: what was written once is read for ever, and what is written now has the same bytes.
 //!
 //! Only a compressed frame is compared by what it decodes to: another version of zstd may choose other bytes.
 
@@ -13,7 +13,7 @@ use datamon::table::{Hooks, Recipe, Row, decode_rows, decode_terms, encode_rows,
 use datamon_test_support::seeded_bytes;
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/format-0").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/format-1").join(name)
 }
 
 fn golden(name: &str) -> Vec<u8> {

@@ -15,7 +15,7 @@ use super::rules::{Rule, Rules};
 use crate::id::EntryHash;
 
 /// The version of the entry format that this program writes. Provisional: 0 promises nothing.
-pub const FORMAT: u16 = 0;
+pub const FORMAT: u16 = 1;
 
 /// Entries longer than this are neither written nor read, bytes.
 pub const MAX_LEN: usize = 16 << 20;
@@ -208,8 +208,11 @@ impl Entry {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(damaged("it does not begin like a log entry"))?;
         let (version, rest) = rest.split_first_chunk().ok_or(damaged("it is cut off"))?;
         let found = u16::from_le_bytes(*version);
-        if found > FORMAT {
-            return Err(BadEntry::Newer { seq, found });
+        match found {
+            FORMAT => {}
+            // 0 was provisional, and stands in no store that says format 1.
+            0 => return Err(damaged("it has a format from before format 1")),
+            _ => return Err(BadEntry::Newer { seq, found }),
         }
         let (len, rest) = rest.split_first_chunk().ok_or(damaged("it is cut off"))?;
         let (hash, body) = rest.split_first_chunk::<32>().ok_or(damaged("it is cut off"))?;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::chunk::Sizes;
 use crate::id::StoreId;
 
-/// The store format this program reads and writes. 0 is provisional and promises nothing to later versions.
-pub const FORMAT: u32 = 0;
+/// The store format this program reads and writes. 0 was provisional and is refused.
+pub const FORMAT: u32 = 1;
 /// No honest `datamon.json` is larger, bytes.
 const MAX_LEN: usize = 64 << 10;
 
@@ -38,6 +38,11 @@ pub enum BadIdentity {
         /// The format.
         found: u64,
     },
+    /// From before the format was frozen.
+    #[error(
+        "it has format 0, which was provisional and is read no more: its data is still in the clones that pushed it. In one of them run `git datamon init --store` with a new place, then `git lfs push --all <remote>`; what a clone lacks, the git-datamon that wrote this store still fetches"
+    )]
+    Provisional,
     /// It needs something this version lacks.
     #[error("it needs {0:?}, which this git-datamon does not know: upgrade git-datamon")]
     Requires(String),
@@ -66,8 +71,10 @@ impl Identity {
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
         let found = value.get("format").and_then(serde_json::Value::as_u64);
         let found = found.ok_or_else(|| BadIdentity::Damaged("it has no format".into()))?;
-        if found > u64::from(FORMAT) {
-            return Err(BadIdentity::Newer { found });
+        match found {
+            0 => return Err(BadIdentity::Provisional),
+            found if found == u64::from(FORMAT) => {}
+            found => return Err(BadIdentity::Newer { found }),
         }
         let identity: Identity = serde_json::from_value(value).map_err(damaged)?;
         if let Some(unknown) = identity.requires.first() {
@@ -96,6 +103,7 @@ mod tests {
         assert_eq!(Identity::decode(&identity.encode()).expect("decodes"), identity);
         let text = |text: &str| Identity::decode(text.as_bytes()).expect_err(text).to_string();
         assert!(text(r#"{"format": 7, "anything": "else"}"#).contains("upgrade"));
+        assert!(text(r#"{"format": 0, "anything": "else"}"#).contains("git datamon init --store"));
         assert!(text("{}").contains("damaged"));
         assert!(text("").contains("damaged"));
         let requires = Identity { requires: vec!["encryption".into()], ..identity.clone() };

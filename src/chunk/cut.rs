@@ -19,7 +19,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Provisional with format 0: a quarter and four times the average.
+    /// A quarter and four times the average (ADR 7).
     pub const DEFAULT: Sizes = Sizes { min: 4 << 10, average: 16 << 10, max: 64 << 10 };
 
     /// Whether the cutter accepts these sizes (they come from a file that anybody may have written).

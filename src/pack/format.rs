@@ -22,8 +22,8 @@ use crate::id::{ChunkId, PackKind};
 pub const MAGIC: [u8; 8] = *b"datamonP";
 /// Last bytes of every pack.
 pub const END: [u8; 8] = *b"Pnomatad";
-/// Version of this layout; provisional until it is 1.
-pub const VERSION: u16 = 0;
+/// Version of this layout.
+pub const VERSION: u16 = 1;
 /// No frame declares more raw bytes: what a hostile header can make a reader allocate.
 pub const MAX_FRAME: usize = 16 << 20;
 /// No pack is larger.
@@ -371,8 +371,10 @@ pub fn check_header(kind: PackKind, bytes: &[u8]) -> Result<(), BadPack> {
     if header.magic != MAGIC {
         return Err(BadPack::Magic);
     }
-    if header.version.get() > VERSION {
-        return Err(BadPack::Newer(header.version.get()));
+    match header.version.get() {
+        VERSION => {}
+        0 => return Err(BadPack::Damaged("version")),
+        newer => return Err(BadPack::Newer(newer)),
     }
     if header.kind == kind_byte(kind) { Ok(()) } else { Err(BadPack::Damaged("kind")) }
 }

@@ -167,9 +167,20 @@ fn no_entry_follows_a_damaged_head() {
 }
 
 #[test]
+fn a_store_of_the_provisional_format_is_refused_with_the_line_that_makes_a_new_one() {
+    let small = small();
+    let older = br#"{"format": 0, "store": "9a3c7e0e-55f1-4c2e-8d57-0a9d7f3f1c11", "epoch": 0}"#;
+    small.store.overwrite(key::STORE, older.to_vec().into()).expect("written");
+    for outcome in [fresh(&small.store), Machine::new().create(&small.store)] {
+        let error = outcome.expect_err("older").to_string();
+        assert!(error.contains("git datamon init --store") && !error.contains("damaged"), "{error}");
+    }
+}
+
+#[test]
 fn a_store_of_a_later_version_asks_for_an_upgrade() {
     let small = small();
-    let newer = br#"{"format": 1, "something": {"new": true}}"#;
+    let newer = br#"{"format": 2, "something": {"new": true}}"#;
     small.store.overwrite(key::STORE, newer.to_vec().into()).expect("written");
     for outcome in [fresh(&small.store), Machine::new().create(&small.store)] {
         let error = outcome.expect_err("newer").to_string();

@@ -127,8 +127,8 @@ class Store:
         self.directory = directory
         self.zstd = load_zstd()
         self.identity = json.loads(self.object("datamon.json"))
-        if self.identity["format"] != 0:
-            raise Damaged(f"the store has format {self.identity['format']}, this reads 0")
+        if self.identity["format"] != 1:
+            raise Damaged(f"the store has format {self.identity['format']}, this reads 1")
         if self.identity.get("requires"):
             raise Damaged(f"the store requires {self.identity['requires']}")
 
@@ -193,8 +193,8 @@ class Store:
     def entry(self, seq):
         data = self.object(f"log/{seq:016x}")
         magic, version, length = struct.unpack_from("<6sHI", data)
-        if magic != b"gdmlog" or version != 0 or length != len(data) - 44 or len(data) > MAX_ENTRY:
-            raise Damaged(f"log entry {seq} is no entry of format 0")
+        if magic != b"gdmlog" or version != 1 or length != len(data) - 44 or len(data) > MAX_ENTRY:
+            raise Damaged(f"log entry {seq} is no entry of format 1")
         body = unpack(data[44:])
         if body["seq"] != seq:
             raise Damaged(f"log entry {seq} belongs elsewhere")

@@ -69,7 +69,7 @@ fn entry() -> Entry {
 }
 
 fn golden() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/format-0/log-entry.bin")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/format-1/log-entry.bin")
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn no_prefix_and_no_flipped_bit_is_taken_for_an_entry() {
         let mut wrong = bytes.clone();
         wrong[bit / 8] ^= 1 << (bit % 8);
         let error = Entry::decode(11, &wrong).expect_err("a flipped bit");
-        assert_eq!(matches!(error, BadEntry::Newer { .. }), (48..64).contains(&bit), "bit {bit}: {error}");
+        assert_eq!(matches!(error, BadEntry::Newer { .. }), (49..64).contains(&bit), "bit {bit}: {error}");
     }
     assert!(Entry::decode(11, &[&bytes[..], b"x"].concat()).is_err());
     assert!(Entry::decode(10, &bytes).is_err(), "an entry belongs to its slot");
@@ -135,7 +135,7 @@ fn no_prefix_and_no_flipped_bit_is_taken_for_an_entry() {
 /// An entry with any body at all, framed and hashed as it should be.
 fn framed(body: &[u8]) -> Vec<u8> {
     let len = u32::try_from(body.len()).expect("short").to_le_bytes();
-    [b"gdmlog\0\0", &len[..], blake3::hash(body).as_bytes(), body].concat()
+    [b"gdmlog\x01\0", &len[..], blake3::hash(body).as_bytes(), body].concat()
 }
 
 proptest! {
