@@ -101,7 +101,7 @@ fn a_store_of_a_newer_format_is_left_alone() {
     let team = Team::pushed(first);
     let path = team.store.join("datamon.json");
     let text = fs::read_to_string(&path).unwrap();
-    overwrite(&path, text.replace("\"format\": 0", "\"format\": 7").as_bytes());
+    overwrite(&path, text.replace("\"format\": 1", "\"format\": 7").as_bytes());
     let clone = pointers_only(&team);
     let said = error_line(&clone, &["lfs", "pull"], "format 7");
     assert!(said.contains("upgrade git-datamon") && said.contains(team.store.to_str().unwrap()), "{said}");
