@@ -29,8 +29,12 @@ doc:
 
 # the golden files of the format anew: only when the format changes, and then look at every byte
 golden:
-    cargo nextest run --workspace --run-ignored only -E 'test(/bless/)'
+    cargo nextest run --workspace --run-ignored only -E 'test(bless_golden)'
     git status --short fixtures
+
+# docs/setups.md from the table in tests/setups
+setups:
+    cargo nextest run --run-ignored only -E 'test(bless_setups)'
 
 # all tests with other seeds, and those that take too long for every push
 nightly:

@@ -10,4 +10,5 @@ mod golden;
 mod independent_reader;
 mod memory;
 mod models;
+mod setups;
 mod transfer;

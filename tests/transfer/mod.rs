@@ -182,7 +182,7 @@ fn assert_clean(repo: &TestRepo) {
 }
 
 /// Temporary directories of agents below an LFS directory.
-fn leftovers(lfs: &Path) -> Vec<PathBuf> {
+pub fn leftovers(lfs: &Path) -> Vec<PathBuf> {
     let Ok(found) = fs::read_dir(lfs.join("tmp")) else { return vec![] };
     let paths = found.map(|entry| entry.expect("a directory that can be listed").path());
     paths
@@ -191,7 +191,7 @@ fn leftovers(lfs: &Path) -> Vec<PathBuf> {
 }
 
 /// Every object of a directory store: its name and where it lies.
-fn objects(store: &Path) -> BTreeMap<String, PathBuf> {
+pub fn objects(store: &Path) -> BTreeMap<String, PathBuf> {
     let (mut found, mut dirs) = (BTreeMap::new(), vec![store.to_owned()]);
     while let Some(dir) = dirs.pop() {
         let Ok(listed) = fs::read_dir(&dir) else { continue };
@@ -209,14 +209,14 @@ fn objects(store: &Path) -> BTreeMap<String, PathBuf> {
 }
 
 /// Log entries of a directory store.
-fn entries(store: &Path) -> usize {
+pub fn entries(store: &Path) -> usize {
     let number =
         |name: &&String| name.strip_prefix("log/").is_some_and(|it| it.len() == 16 && !it.contains('#'));
     objects(store).keys().filter(number).count()
 }
 
 /// The oid of these bytes.
-fn oid(bytes: &[u8]) -> String {
+pub fn oid(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
