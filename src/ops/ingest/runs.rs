@@ -11,7 +11,7 @@ use crate::pack::{Blob, Term};
 /// Runs that any file may have.
 const FREE_RUNS: u64 = 64;
 /// Further runs a file may have for each MiB of it: what chunks of 16 KiB come to when none lies behind the one before
-/// (ADR 7 has the figures).
+/// (ADR 11 has the figures).
 const RUNS_PER_MIB: u64 = 64;
 /// No file has more: its recipe must fit into one frame, and into memory.
 const MAX_RUNS: u64 = 300_000;
