@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Raw bytes of a frame, as ingest fills them.
+/// The most raw bytes of a frame, as ingest fills them.
 const FRAME: usize = 256 << 10;
 const BUFFER: usize = 1 << 20;
 
@@ -46,7 +46,7 @@ struct Known {
 #[derive(Serialize, Deserialize)]
 struct Listing {
     files: Vec<(PathBuf, usize)>,
-    frames: Vec<(usize, usize, bool)>,
+    frames: Vec<(usize, usize, u8)>,
 }
 
 fn main() -> Result<()> {
@@ -94,13 +94,11 @@ fn ingest(store: &Path, version: &str, tree: &Path) -> Result<()> {
     let new =
         chunks.iter().zip(hashes).filter(|(_, hash)| known.chunks.insert(*hash)).map(|(chunk, _)| *chunk);
     let frames = frames_of(new);
-    let stored = pass("compress", || {
-        Ok(frames.par_iter().map(|raw| compress(raw, <[u8]>::to_vec)).collect::<Vec<_>>())
-    })?;
+    let stored = pass("compress", || Ok(frames.par_iter().map(|raw| shrunk(raw)).collect::<Vec<_>>()))?;
     let mut pack = File::create(store.join(format!("{version}.pack")))?;
     pass("write", || {
         for (raw, stored) in frames.iter().zip(&stored) {
-            pack.write_all(stored.as_deref().unwrap_or(raw))?;
+            pack.write_all(stored.as_ref().map_or(raw, |(_, stored)| stored))?;
         }
         Ok(())
     })?;
@@ -114,14 +112,14 @@ fn ingest(store: &Path, version: &str, tree: &Path) -> Result<()> {
 fn keep(store: &Path, version: &str, tree: &Path, paths: Vec<PathBuf>) -> Result<()> {
     let bytes = contents(&paths.iter().map(|path| tree.join(path)).collect::<Vec<_>>())?;
     let frames = frames_of(bytes.iter().flat_map(|bytes| bytes.chunks(FRAME)));
-    let stored: Vec<_> = frames.par_iter().map(|raw| compress(raw, <[u8]>::to_vec)).collect();
+    let stored: Vec<_> = frames.par_iter().map(|raw| shrunk(raw)).collect();
     let mut file = File::create(store.join(format!("{version}.frames")))?;
     let mut listing =
         Listing { files: paths.into_iter().zip(bytes.iter().map(Vec::len)).collect(), frames: vec![] };
     for (raw, stored) in frames.iter().zip(&stored) {
-        let bytes = stored.as_deref().unwrap_or(raw);
+        let (codec, bytes) = stored.as_ref().map_or((Codec::Raw, raw), |(codec, stored)| (*codec, stored));
         file.write_all(bytes)?;
-        listing.frames.push((bytes.len(), raw.len(), stored.is_some()));
+        listing.frames.push((bytes.len(), raw.len(), codec as u8));
     }
     save(&store.join(format!("{version}.listing")), &listing)
 }
@@ -133,9 +131,9 @@ fn restore(store: &Path, version: &str, out: &Path) -> Result<()> {
     let frames: Vec<(usize, usize, usize, Codec)> = listing
         .frames
         .iter()
-        .map(|&(stored, raw, shrunk)| {
+        .map(|&(stored, raw, codec)| {
             at += stored;
-            (at - stored, stored, raw, if shrunk { Codec::Zstd } else { Codec::Raw })
+            (at - stored, stored, raw, Codec::from_byte(codec).expect("as it was written"))
         })
         .collect();
     pass("read", || {
@@ -207,12 +205,16 @@ fn chunks_of<'a>(bytes: &'a [u8], lengths: &[u32]) -> Vec<&'a [u8]> {
     lengths.iter().map(|&length| rest.split_off(..length as usize).expect("chunks are the file")).collect()
 }
 
-/// Pieces one after the other, a new frame whenever one is full.
+fn shrunk(raw: &[u8]) -> Option<(Codec, Vec<u8>)> {
+    compress(raw, |codec, stored| (codec, stored.to_vec()))
+}
+
+/// Pieces one after the other, a new frame whenever one would be too large.
 fn frames_of<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
     let mut frames: Vec<Vec<u8>> = vec![];
     for piece in pieces {
         match frames.last_mut() {
-            Some(frame) if frame.len() < FRAME => frame.extend_from_slice(piece),
+            Some(frame) if frame.len() + piece.len() <= FRAME => frame.extend_from_slice(piece),
             _ => frames.push(piece.to_vec()),
         }
     }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use datamon::chunk::{Cutter, Sizes};
 use datamon::id::{ChunkId, Oid, PackId, PackKind, RepoId};
-use datamon::pack::{Blob, Footer, Frame, Pack, PackWriter, Term, decode_exact};
+use datamon::pack::{Blob, Footer, Frame, FrameEntry, Pack, PackWriter, Term, decode_exact};
 use datamon::table::{Hooks, Recipe, Row, decode_rows, decode_terms, encode_rows, encode_terms};
-use datamon_test_support::seeded_bytes;
+use datamon_test_support::{seeded_bytes, seeded_numbers};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/format-1").join(name)
@@ -19,6 +19,11 @@ fn path(name: &str) -> PathBuf {
 fn golden(name: &str) -> Vec<u8> {
     fs::read(path(name))
         .unwrap_or_else(|error| panic!("{name}: {error}; run the ignored test `bless_golden` once"))
+}
+
+/// Raw bytes of frames whose lanes are compressed.
+fn numbers() -> [Vec<u8>; 3] {
+    [2, 4, 8].map(|width| seeded_numbers(width, 40_003))
 }
 
 /// Raw bytes of the two frames: noise, which stays as it is, and text, which is compressed.
@@ -104,17 +109,25 @@ fn hooks_have_the_golden_bytes() {
 #[test]
 fn a_pack_has_the_golden_bytes_and_gives_the_golden_content() {
     assert_eq!(pack(&frames()[..1]).payload.to_bytes()[..], golden("pack-raw.bin")[..]);
-    let bytes = golden("pack.bin");
-    let info = pack(&frames()).info;
+    assert_eq!(codecs_in("pack.bin", &frames()), [0, 1]);
+    assert_eq!(codecs_in("pack-lanes.bin", &numbers()), [2, 4, 8]);
+}
+
+/// Reads a golden pack, which has to hold these frames, and gives their codecs.
+fn codecs_in(name: &str, frames: &[Vec<u8>]) -> Vec<u8> {
+    let bytes = golden(name);
+    let info = pack(frames).info;
     let footer = &bytes[bytes.len() - info.footer as usize..];
     let footer = Footer::parse(PackKind::Data, bytes.len() as u64, footer).expect("a footer");
-    assert_eq!(footer.frames.len(), 2);
-    for (frame, raw) in footer.frames.iter().zip(frames()) {
+    assert_eq!(footer.frames.len(), frames.len());
+    let codec = |(frame, raw): (&FrameEntry, &Vec<u8>)| {
         let at = frame.offset as usize;
-        assert!(decode_exact(&bytes[at..at + frame.stored as usize]).expect("a frame") == raw);
+        assert!(decode_exact(&bytes[at..at + frame.stored as usize]).expect("a frame") == *raw);
         let ids: Vec<ChunkId> = raw.chunks(8_000).map(ChunkId::of).collect();
         assert_eq!(frame.chunks.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids);
-    }
+        bytes[at + 16]
+    };
+    footer.frames.iter().zip(frames).map(codec).collect()
 }
 
 #[test]
@@ -127,4 +140,5 @@ fn bless_golden() {
     fs::write(path("hooks-fence.bin"), &hooks()[1]).expect("written");
     fs::write(path("pack-raw.bin"), pack(&frames()[..1]).payload.to_bytes()).expect("written");
     fs::write(path("pack.bin"), pack(&frames()).payload.to_bytes()).expect("written");
+    fs::write(path("pack-lanes.bin"), pack(&numbers()).payload.to_bytes()).expect("written");
 }

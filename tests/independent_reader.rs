@@ -15,7 +15,7 @@ use datamon::pack::{Frame, PackWriter, read_footer};
 use datamon::progress::Silent;
 use datamon::store::{Store, StoreUrl, key};
 use datamon::table::Recipe;
-use datamon_test_support::{Output, run, run_failing, seeded_bytes};
+use datamon_test_support::{Output, run, run_failing, seeded_bytes, seeded_numbers};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -99,6 +99,20 @@ impl Scene {
         assert!(listed == expected && listed.len() > 2_000, "{} of {} hooks", listed.len(), expected.len());
     }
 
+    /// The codecs of all frames of its data packs.
+    fn codecs(&self) -> BTreeSet<u8> {
+        let mut codecs = BTreeSet::new();
+        for (pack, info) in self.catalog.state().packs() {
+            if info.kind == PackKind::Data {
+                let footer = self.catalog.footer(*pack).expect("readable").expect("in the table");
+                let bytes =
+                    self.catalog.store().get(&key::pack(info.kind, *pack)).expect("readable").expect("there");
+                codecs.extend(footer.frames.iter().map(|frame| bytes[frame.offset as usize + 16]));
+            }
+        }
+        codecs
+    }
+
     #[track_caller]
     fn refusal(&self, oid: Oid) -> Output {
         run_failing(self.command().arg(oid.to_string()).arg(self.folder.path().join("out")))
@@ -136,13 +150,15 @@ impl Scene {
 #[test]
 fn every_shape_of_the_format_is_read_from_its_document() {
     let mut scene = Scene::new();
-    // More than one pack, zstd frames, a term that repeats, no term at all, and rows enough for a segment of their own.
+    // More than one pack, zstd frames with and without lanes, a term that repeats, no term at all, and rows enough for a segment of their own.
     let large = seeded_bytes(1, 34 << 20);
-    let shapes =
-        [large.clone(), b"a line of text\n".repeat(1 << 16), vec![0; 5 << 20], vec![], b"x".to_vec()];
+    let text = b"a line of text\n".repeat(1 << 16);
+    let [words, floats, doubles] = [2, 4, 8].map(|width| seeded_numbers(width, 1 << 20));
+    let shapes = [large.clone(), text, vec![0; 5 << 20], words, floats, doubles, vec![], b"x".to_vec()];
     let small: Vec<Vec<u8>> = (100..2100).map(|seed| seeded_bytes(seed, 300)).collect();
     let mut oids = scene.push(&[&shapes[..], &small].concat(), None);
-    oids.truncate(7);
+    oids.truncate(shapes.len() + 2);
+    assert_eq!(scene.codecs(), [0, 1, 2, 4, 8].into());
     let segments = |scene: &Scene, table| scene.catalog.state().table(table).count();
     assert_eq!(segments(&scene, TableKind::Files), 1, "so many rows do not fit into an entry");
     assert_eq!(segments(&scene, TableKind::Hooks), 1, "and where there is a meta pack, there are hooks");
@@ -173,7 +189,7 @@ fn every_shape_of_the_format_is_read_from_its_document() {
     assert_eq!(segments(&scene, TableKind::Files), 2, "the large push is left alone");
     scene.assert_reads(&oids[5..]);
     let listed = run(&mut scene.command());
-    assert_eq!(listed.lines().len(), 2000 + 10, "every live file is listed once");
+    assert_eq!(listed.lines().len(), small.len() + shapes.len() + 5, "every live file is listed once");
     scene.assert_hooks();
 }
 

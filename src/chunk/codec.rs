@@ -1,22 +1,17 @@
 //! Compression of one frame.
 //!
-//! Compression is most of what an ingest costs, so it is tried on a sample first and kept only where it pays.
+//! Compression is most of what an ingest costs. So it is tried on a sample first, which also says in which form the bytes shrink
+//! most, and kept only where it pays ([ADR 7](../../docs/adr/0007-parameters.md) has the figures).
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Decompressor;
 
-/// zstd level: level 3 costs twice the time for 1 % on text (measured on the project's datasets).
-const LEVEL: i32 = 1;
-/// Compression is kept while it saves at least one part in this many.
-const WORTH: usize = 16;
-/// Frames up to this size are compressed without a sample.
-const SAMPLE_FROM: usize = 64 << 10;
-/// Length of each of the two samples.
-const SAMPLE: usize = 16 << 10;
+use super::encoder::Encoder;
+use super::lanes;
 
-/// How the bytes of a frame are stored.
+/// How the bytes of a frame are stored. The number of a codec is the width of its words, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Codec {
@@ -24,6 +19,12 @@ pub enum Codec {
     Raw = 0,
     /// One zstd frame (RFC 8878) without dictionary.
     Zstd = 1,
+    /// Zstd frames, one after the other, that give the lanes of words of 2 bytes.
+    Lanes2 = 2,
+    /// The same of words of 4 bytes.
+    Lanes4 = 4,
+    /// The same of words of 8 bytes.
+    Lanes8 = 8,
 }
 
 impl Codec {
@@ -32,6 +33,9 @@ impl Codec {
         match byte {
             0 => Some(Codec::Raw),
             1 => Some(Codec::Zstd),
+            2 => Some(Codec::Lanes2),
+            4 => Some(Codec::Lanes4),
+            8 => Some(Codec::Lanes8),
             _ => None,
         }
     }
@@ -54,45 +58,34 @@ pub enum BadFrame {
 }
 
 thread_local! {
-    static COMPRESSOR: RefCell<(Compressor<'static>, Vec<u8>)> = RefCell::new((
-        Compressor::new(LEVEL).expect("level 1 exists and memory for a context can be had"),
-        vec![],
-    ));
+    static ENCODER: RefCell<Encoder> = RefCell::new(Encoder::new());
     static DECOMPRESSOR: RefCell<Decompressor<'static>> =
         RefCell::new(Decompressor::new().expect("memory for a context can be had"));
 }
 
 /// What `keep` makes of the smaller form of `raw`; `None` when it is better stored as it is.
-pub fn compress<T>(raw: &[u8], keep: impl FnOnce(&[u8]) -> T) -> Option<T> {
-    COMPRESSOR.with_borrow_mut(|(zstd, room)| {
-        if room.len() < raw.len() {
-            room.resize(raw.len(), 0);
-        }
-        // What does not fit into that much room does not save enough: zstd stops there.
-        let mut saves = |bytes: &[u8]| {
-            let most = bytes.len() - bytes.len().div_ceil(WORTH);
-            zstd.compress_to_buffer(bytes, &mut room[..most]).ok()
-        };
-        if raw.len() > SAMPLE_FROM {
-            let mut worth = |at: usize| saves(&raw[at..at + SAMPLE]).is_some();
-            if !worth(0) && !worth(raw.len() / 2) {
-                return None;
-            }
-        }
-        let stored = saves(raw)?;
-        Some(keep(&room[..stored]))
-    })
+pub fn compress<T>(raw: &[u8], keep: impl FnOnce(Codec, &[u8]) -> T) -> Option<T> {
+    ENCODER.with_borrow_mut(|encoder| encoder.encode(raw).map(|(codec, stored)| keep(codec, stored)))
 }
 
-/// The raw bytes of a frame: exactly `raw_length` of them, and no more memory than that.
+/// The raw bytes of a frame: exactly `raw_length` of them, and no more memory than twice that.
 pub fn decompress(codec: Codec, stored: &[u8], raw_length: usize) -> Result<Cow<'_, [u8]>, BadFrame> {
-    let raw = match codec {
-        Codec::Raw => Cow::Borrowed(stored),
-        Codec::Zstd => DECOMPRESSOR
-            .with_borrow_mut(|zstd| zstd.decompress(stored, raw_length))
-            .map_err(|error| BadFrame::Zstd(error.to_string()))?
-            .into(),
-    };
+    if codec == Codec::Raw {
+        return exactly(stored.into(), raw_length);
+    }
+    let bytes = DECOMPRESSOR
+        .with_borrow_mut(|zstd| zstd.decompress(stored, raw_length))
+        .map_err(|error| BadFrame::Zstd(error.to_string()))?;
+    let bytes = exactly(bytes.into(), raw_length)?;
+    if codec == Codec::Zstd {
+        return Ok(bytes);
+    }
+    let mut raw = vec![0; raw_length];
+    lanes::ungroup(codec as usize, &bytes, &mut raw);
+    Ok(raw.into())
+}
+
+fn exactly(raw: Cow<'_, [u8]>, raw_length: usize) -> Result<Cow<'_, [u8]>, BadFrame> {
     if raw.len() == raw_length {
         Ok(raw)
     } else {
@@ -102,27 +95,67 @@ pub fn decompress(codec: Codec, stored: &[u8], raw_length: usize) -> Result<Cow<
 
 #[cfg(test)]
 mod tests {
+    use datamon_test_support::{seeded_bytes, seeded_numbers};
+
     use super::*;
+
+    fn kept(raw: &[u8]) -> Option<(Codec, Vec<u8>)> {
+        let kept = compress(raw, |codec, stored| (codec, stored.to_vec()));
+        if let Some((codec, stored)) = &kept {
+            assert!(stored.len() + raw.len() / 16 <= raw.len(), "{codec:?} saves too little");
+            assert!(
+                decompress(*codec, stored, raw.len()).expect("decodes") == raw,
+                "{codec:?} gives other bytes"
+            );
+        }
+        kept
+    }
 
     #[test]
     fn text_shrinks_and_noise_is_left_alone() {
         let text = b"timestamp,value\n".repeat(20_000);
-        let stored = compress(&text, <[u8]>::to_vec).expect("text shrinks");
-        assert!(stored.len() < text.len() / 10);
-        assert_eq!(decompress(Codec::Zstd, &stored, text.len()).expect("decodes"), text);
-        let mut noise = vec![0; 300_000];
-        blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        assert_eq!(compress(&noise, <[u8]>::to_vec), None);
-        assert_eq!(compress(&[], <[u8]>::to_vec), None);
+        let (codec, stored) = kept(&text).expect("text shrinks");
+        assert!(codec == Codec::Zstd && stored.len() < text.len() / 10);
+        assert_eq!(kept(&seeded_bytes(1, 300_000)), None);
+        assert_eq!(kept(&[]), None);
+        // Half of it noise: the sample sees both halves.
+        assert!(kept(&[&text[..100_000], &seeded_bytes(1, 100_000)].concat()).is_some());
+    }
+
+    #[test]
+    fn numbers_are_stored_by_the_width_of_their_words() {
+        for (width, codec) in [(2, Codec::Lanes2), (4, Codec::Lanes4), (8, Codec::Lanes8)] {
+            for length in [32 << 10, 200_000, 200_001, 200_007] {
+                let (got, stored) = kept(&seeded_numbers(width, length)).expect("numbers shrink");
+                assert_eq!((got, codec as usize), (codec, width));
+                let rate = stored.len() * 8 * width / length;
+                assert!(rate < 8 * width - 5, "a word of {width} bytes takes {rate} bits");
+            }
+        }
+        // Matches across words are worth more than lanes.
+        let repeated = seeded_numbers(4, 1 << 10).repeat(200);
+        assert_eq!(kept(&repeated).expect("shrinks").0, Codec::Zstd);
     }
 
     #[test]
     fn a_declared_length_is_a_cap() {
         let zeros = vec![0; 1 << 20];
-        let stored = compress(&zeros, <[u8]>::to_vec).expect("zeros shrink");
-        assert!(decompress(Codec::Zstd, &stored, 1 << 10).is_err());
-        assert!(decompress(Codec::Zstd, &stored, 1 << 21).is_err());
+        let (codec, stored) = kept(&zeros).expect("zeros shrink");
+        let numbers = seeded_numbers(4, 100_000);
+        let (lanes, grouped) = kept(&numbers).expect("numbers shrink");
+        for (codec, stored, raw) in [(codec, &stored, 1 << 20), (lanes, &grouped, 100_000)] {
+            assert!(decompress(codec, stored, raw - 1).is_err());
+            assert!(decompress(codec, stored, raw + 1).is_err());
+            assert!(decompress(codec, &stored[..stored.len() - 1], raw).is_err());
+            assert!(decompress(codec, b"not zstd", 100).is_err());
+        }
         assert!(decompress(Codec::Raw, &stored, 1).is_err());
-        assert!(decompress(Codec::Zstd, b"not zstd", 100).is_err());
+    }
+
+    #[test]
+    fn the_number_of_a_codec_is_what_its_byte_says() {
+        let known: Vec<u8> = (0..=255).filter(|byte| Codec::from_byte(*byte).is_some()).collect();
+        assert_eq!(known, [0, 1, 2, 4, 8]);
+        assert!(known.iter().all(|byte| Codec::from_byte(*byte).expect("known") as u8 == *byte));
     }
 }

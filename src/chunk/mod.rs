@@ -5,6 +5,8 @@
 
 mod codec;
 mod cut;
+mod encoder;
+mod lanes;
 
 pub use codec::{BadFrame, Codec, compress, decompress};
 pub use cut::{Cutter, Sizes};

@@ -157,17 +157,18 @@ impl FrameBuilder {
     pub fn finish(mut self) -> Frame {
         let raw = self.len();
         assert!(raw <= MAX_FRAME, "a frame of {raw} bytes");
-        let compressed = compress(&self.0[FRAME_HEADER..], |stored| {
+        let compressed = compress(&self.0[FRAME_HEADER..], |codec, stored| {
             let mut bytes = Vec::with_capacity(FRAME_HEADER + stored.len());
             bytes.resize(FRAME_HEADER, 0);
             bytes.extend_from_slice(stored);
-            bytes
+            (codec, bytes)
         });
-        let codec = if let Some(bytes) = compressed {
-            self.0 = bytes;
-            Codec::Zstd
-        } else {
-            Codec::Raw
+        let codec = match compressed {
+            Some((codec, bytes)) => {
+                self.0 = bytes;
+                codec
+            }
+            None => Codec::Raw,
         };
         let length = |n: usize| U32::new(u32::try_from(n).expect("frames are below MAX_FRAME"));
         let mut header = FrameHeader {

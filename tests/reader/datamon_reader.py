@@ -19,6 +19,7 @@ import uuid
 
 MAX_FRAME = 16 << 20
 MAX_ENTRY = 16 << 20
+CODECS = (0, 1, 2, 4, 8)
 
 
 class Damaged(Exception):
@@ -53,6 +54,15 @@ def load_zstd():
 
         return decompress
     sys.exit("datamon_reader: no libzstd here, and this needs it: apt-get install libzstd1")
+
+
+def ungroup(lanes, width):
+    """The bytes whose lanes, for words of `width` bytes, these are."""
+    words = len(lanes) // width
+    raw = bytearray(lanes)
+    for place in range(width):
+        raw[place : words * width : width] = lanes[place * words : (place + 1) * words]
+    return bytes(raw)
 
 
 class MessagePack:
@@ -147,13 +157,13 @@ class Store:
             raise Damaged("a frame is cut off")
         codec, reserved, stored, raw = struct.unpack_from("<B3sII", data, at + 16)
         end = at + 28 + stored
-        if raw > MAX_FRAME or stored > raw or end > len(data) or reserved != b"\0\0\0" or codec > 1:
+        if raw > MAX_FRAME or stored > raw or end > len(data) or reserved != b"\0\0\0" or codec not in CODECS:
             raise Damaged("a frame header is impossible")
         body = data[at + 28 : end]
         decoded = body if codec == 0 else self.zstd(body, raw)
         if len(decoded) != raw:
             raise Damaged("a frame has another length than it says")
-        return decoded, end
+        return ungroup(decoded, codec) if codec > 1 else decoded, end
 
     def one_frame(self, data):
         decoded, end = self.frame(data, 0)

@@ -10,8 +10,9 @@ use crate::id::{ChunkId, PackKind};
 use crate::pack::{Blob, DATA_TARGET, Frame, FrameBuilder, Pack, PackWriter};
 use crate::store::{Payload, Store, StoreError};
 
-/// A frame is closed when it holds this many raw bytes: a read of 4 KiB decodes one frame.
-pub const FRAME_TARGET: usize = 256 << 10;
+/// No frame holds more raw bytes (but for a single chunk that does): a read of 4 KiB decodes one frame, and zstd is quickest on
+/// frames of up to two of its blocks of 128 KiB (ADR 7).
+pub const FRAME: usize = 256 << 10;
 
 /// A frame that is full, with its chunks.
 pub struct Closed<F> {
@@ -21,8 +22,7 @@ pub struct Closed<F> {
 
 impl Closed<FrameBuilder> {
     fn new() -> Self {
-        // The last chunk may go over the target by its own length.
-        Closed { frame: FrameBuilder::with_capacity(FRAME_TARGET + FRAME_TARGET / 4), chunks: vec![] }
+        Closed { frame: FrameBuilder::with_capacity(FRAME), chunks: vec![] }
     }
 
     /// Compress frames on all cores.
@@ -66,15 +66,15 @@ impl PackSink {
 
     /// Give a new chunk its place.
     pub fn add(&mut self, id: ChunkId, bytes: &[u8]) -> Place {
+        if !self.open.frame.is_empty() && self.open.frame.len() + bytes.len() > FRAME {
+            self.close();
+        }
         let frame =
             FramePlace::Own(u32::try_from(self.raws.len()).expect("fewer than 2^32 frames in one push"));
         let length = |n: usize| u32::try_from(n).expect("frames are far below 4 GiB");
         let place = Place { frame, start: length(self.open.frame.len()), raw: length(bytes.len()) };
         self.open.frame.push(bytes);
         self.open.chunks.push((id, place.raw));
-        if self.open.frame.len() >= FRAME_TARGET {
-            self.close();
-        }
         place
     }
 

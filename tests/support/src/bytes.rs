@@ -17,6 +17,17 @@ pub fn seeded_bytes(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// `len` bytes of numbers of `width` bytes: noise but for the last byte of each (of 8 the last two), which is likely to be one
+/// of few, as signs and exponents are.
+pub fn seeded_numbers(width: usize, len: usize) -> Vec<u8> {
+    let mut bytes = seeded_bytes(width as u64, len);
+    for number in bytes.chunks_exact_mut(width) {
+        let upper = &mut number[width - width.div_ceil(4)..];
+        upper.iter_mut().for_each(|byte| *byte = 0x3c + byte.leading_zeros() as u8);
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ mod lfs_server;
 mod process;
 mod repo;
 
-pub use bytes::seeded_bytes;
+pub use bytes::{seeded_bytes, seeded_numbers};
 pub use environment::Hermetic;
 pub use git_lfs::{SECOND_GIT_LFS, second_git_lfs};
 pub use lfs_server::LfsServer;
