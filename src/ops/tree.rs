@@ -4,7 +4,7 @@
 //! upload all files that look untouched, by the rule of git's index: size, times and inode are the same, and the last change
 //! is older than the look. Their rows are promised anew all the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -101,6 +101,10 @@ pub enum TreeError {
     Damaged(String),
 }
 
+fn path(name: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(name))
+}
+
 fn failed(path: &Path, source: io::Error) -> TreeError {
     TreeError::Io { path: path.display().to_string(), source }
 }
@@ -118,9 +122,13 @@ impl Tree {
             let mut parts = path.components().peekable();
             parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
         };
-        match tree.entries.iter().find(|(path, _)| !inside(Path::new(std::ffi::OsStr::from_bytes(path)))) {
-            Some((path, _)) => {
-                Err(TreeError::Damaged(format!("{} leads outside", String::from_utf8_lossy(path))))
+        // A link that another entry lies below would lead it elsewhere.
+        let names: HashSet<&Path> = tree.entries.iter().map(|(name, _)| path(name)).collect();
+        let apart = |path: &Path| !path.ancestors().skip(1).any(|above| names.contains(above));
+        let bad = |it: &&(Vec<u8>, Entry)| !inside(path(&it.0)) || !apart(path(&it.0));
+        match tree.entries.iter().find(bad) {
+            Some((name, _)) => {
+                Err(TreeError::Damaged(format!("{} leads outside", String::from_utf8_lossy(name))))
             }
             None => Ok(tree),
         }
@@ -217,7 +225,8 @@ pub fn download_tree(
         .filter_map(|(_, entry)| if let Entry::File { oid, .. } = entry { Some(*oid) } else { None })
         .collect();
     let found = rows(catalog, repo, &oids)?;
-    let (mut files, mut executables, mut last) = (Vec::new(), Vec::new(), PathBuf::new());
+    let (mut files, mut executables, mut links) = (Vec::new(), Vec::new(), Vec::new());
+    let mut last = PathBuf::new();
     for (name, entry) in &tree.entries {
         let path = folder.join(std::ffi::OsStr::from_bytes(name));
         let parent = path.parent().unwrap_or(folder);
@@ -226,9 +235,7 @@ pub fn download_tree(
             last = parent.to_owned();
         }
         match entry {
-            Entry::Symlink { target } => {
-                symlink(std::ffi::OsStr::from_bytes(target), &path).map_err(|e| failed(&path, e))?;
-            }
+            Entry::Symlink { target } => links.push((path, target)),
             Entry::File { oid, size, executable, .. } => {
                 executables.extend(executable.then(|| path.clone()));
                 files.push(wanted(catalog, found.get(oid), *oid, *size, path)?);
@@ -244,6 +251,10 @@ pub fn download_tree(
     });
     if let Some(error) = first_error.into_inner().expect("no holder of this lock panics") {
         return Err(error.into());
+    }
+    // Last, so that nothing is written through one.
+    for (path, target) in links {
+        symlink(self::path(target), &path).map_err(|e| failed(&path, e))?;
     }
     for path in executables {
         let mode = path.metadata().map_err(|e| failed(&path, e))?.mode();
@@ -319,6 +330,14 @@ mod tests {
             let tree = Tree { looked: 0, entries: vec![(name.as_bytes().to_vec(), link.clone())] };
             assert!(Tree::decode(&tree.encode()).is_err(), "{name}");
         }
+        let file = Entry::File {
+            look: Look { size: 0, inode: 0, modified: 0, changed: 0 },
+            executable: false,
+            oid: Oid::from_bytes([0; 32]),
+            size: 0,
+        };
+        let through = Tree { looked: 0, entries: vec![(b"a".to_vec(), link), (b"a/b/c".to_vec(), file)] };
+        assert!(Tree::decode(&through.encode()).is_err());
         assert!(Tree::decode(b"anything").is_err());
     }
 

@@ -87,7 +87,7 @@ fn check_log(catalog: &Catalog, listed: &[Listed], findings: &mut Findings) -> R
                 _ => format!("log entries from {first} up to {} are missing", key::log(seq - 1)),
             });
         }
-        next = next.max(seq + 1);
+        next = next.max(seq.saturating_add(1));
     }
     let mut state = State::new(Rules::ALL);
     let mut changes: BTreeMap<u64, Vec<u8>> = BTreeMap::new();

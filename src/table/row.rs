@@ -129,7 +129,7 @@ fn term(packs: &[PackId], wire: &WireTerm) -> Result<Term, BadBlock> {
         && repeat > 0
         && stored > 0
         // What repeats is one chunk, in one frame: a long run that repeats would be read again each time.
-        && (repeat == 1 || (stored <= MAX_READ && raw <= MAX_FRAME as u64))
+        && (repeat == 1 || (stored <= MAX_READ && raw.saturating_add(skip.into()) <= MAX_FRAME as u64))
         && raw.checked_mul(u64::from(repeat)).is_some()
         // No pack is larger, so no request for a part of one is.
         && offset.checked_add(stored).is_some_and(|end| end <= MAX_PACK as u64);
@@ -281,6 +281,8 @@ mod tests {
         assert!(decode_terms(&encode_terms(&term(MAX_READ, u32::MAX))).is_ok());
         assert!(decode_terms(&encode_terms(&term(MAX_READ + 1, 1))).is_ok());
         assert!(decode_terms(&encode_terms(&term(MAX_READ + 1, u32::MAX))).is_err());
+        let skips = [Term { skip: MAX_FRAME as u32, ..term(100, 2)[0] }];
+        assert!(decode_terms(&encode_terms(&skips)).is_err(), "what repeats lies in one frame");
     }
 
     #[test]

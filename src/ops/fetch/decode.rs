@@ -9,13 +9,16 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 use super::FetchError;
-use super::plan::Slice;
+use super::plan::{GROUP_COST, Slice};
 use crate::id::{PackId, PackKind};
 use crate::pack::{BadPack, FrameView, PackError, Term};
 use crate::store::StoreError;
 
 /// Raw bytes decoded at a time from a long term: what bounds its memory when it is compressed well.
 const LONG_BATCH: usize = 4 << 20;
+
+/// Raw bytes that the frames of a group may declare in all: a writer with larger frames than ours is still read.
+const MOST_DECLARED: u64 = 8 * GROUP_COST;
 
 /// One request of a group, and its answer: a pack that cannot be read costs only the files that need it.
 pub type Answer = (PackId, Range<u64>, Result<Bytes, Arc<StoreError>>);
@@ -75,6 +78,12 @@ pub fn group(answers: &[Answer], slices: &[Slice]) -> Vec<Result<Run, FetchError
             Ok(frames.iter().map(|(at, _)| *at).collect())
         });
         places.push(frames);
+    }
+    // The plan took frames for as large as ours are; a few stored bytes may declare far more.
+    let declared = views.values().map(|(_, view)| view.raw_len() as u64).sum::<u64>();
+    if declared > MOST_DECLARED {
+        let damaged = |slice: &Slice| Err(bad(slice.term.pack, BadPack::Damaged("frames' declared length")));
+        return slices.iter().map(damaged).collect();
     }
     let views: Vec<_> = views.into_iter().collect();
     let decode =

@@ -149,7 +149,9 @@ fn decode_all(parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decod
             Part::Group { slices, whole } => {
                 let Ok(Loaded::Group(answers)) = loaded.recv() else { return };
                 let runs = slices.iter().map(|slice| slice.file).zip(group(&answers, slices)).collect();
-                let _ = give.send(if *whole { Decoded::Whole(runs) } else { Decoded::Next(runs) });
+                if give.send(if *whole { Decoded::Whole(runs) } else { Decoded::Next(runs) }).is_err() {
+                    return;
+                }
             }
             Part::Long(slice) => {
                 let mut long = Long::new(slice.term);
@@ -158,8 +160,10 @@ fn decode_all(parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decod
                     let mut next = |run| drop(give.send(Decoded::Next(vec![(slice.file, Ok(run))])));
                     let taken =
                         bytes.map_err(FetchError::from).and_then(|bytes| long.take(&bytes, &mut next));
-                    if let Err(error) = taken {
-                        let _ = give.send(Decoded::Next(vec![(slice.file, Err(error))]));
+                    if let Err(error) = taken
+                        && give.send(Decoded::Next(vec![(slice.file, Err(error))])).is_err()
+                    {
+                        return;
                     }
                 }
             }

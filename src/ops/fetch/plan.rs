@@ -4,7 +4,7 @@
 //! together, pack by pack, gaps and all; a *long* term is read in pieces, one after the other. The whole plan is known before
 //! the first request, so a reader runs ahead of whoever decodes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::Wanted;
@@ -13,7 +13,7 @@ use crate::pack::Term;
 use crate::pack::plan::{MAX_READ, coalesce};
 
 /// What the frames of a group may take in memory, bytes.
-const GROUP_COST: u64 = 16 << 20;
+pub const GROUP_COST: u64 = 16 << 20;
 /// What a frame that is only partly wanted may cost beyond what is wanted of it.
 const FRAME_COST: u64 = 320 << 10;
 
@@ -46,7 +46,8 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
     let mut group = Group::default();
     for (at, file) in files.iter().enumerate() {
         let cost = file.terms.iter().map(term_cost).fold(0, u64::saturating_add);
-        let alone = cost > GROUP_COST || file.terms.iter().any(is_long);
+        let stored = file.terms.iter().map(|term| term.stored).fold(0, u64::saturating_add);
+        let alone = cost > GROUP_COST || stored > MAX_READ || file.terms.iter().any(is_long);
         if alone {
             group.close(&mut parts, true);
         }
@@ -85,7 +86,8 @@ fn term_cost(term: &Term) -> u64 {
 #[derive(Default)]
 struct Group {
     slices: Vec<Slice>,
-    frames: HashSet<(PackId, u64)>,
+    /// Stored bytes to be read from each place.
+    frames: HashMap<(PackId, u64), u64>,
     /// Bytes it takes once decoded.
     cost: u64,
     /// Bytes of its requests.
@@ -96,9 +98,9 @@ impl Group {
     /// Cost and stored bytes with one more term. Small files that follow each other share their first frame, so a frame is
     /// counted once.
     fn with(&self, term: &Term) -> (u64, u64) {
-        let shared = self.frames.contains(&(term.pack, term.offset));
-        let frame = FRAME_COST.max(u64::from(term.skip));
-        let (frame, stored) = if shared { (0, 0) } else { (frame, term.stored) };
+        let shared = self.frames.get(&(term.pack, term.offset));
+        let frame = if shared.is_some() { 0 } else { FRAME_COST.max(u64::from(term.skip)) };
+        let stored = term.stored.saturating_sub(shared.copied().unwrap_or(0));
         (self.cost.saturating_add(term.raw).saturating_add(frame), self.stored.saturating_add(stored))
     }
 
@@ -109,7 +111,8 @@ impl Group {
 
     fn add(&mut self, slice: Slice) {
         (self.cost, self.stored) = self.with(&slice.term);
-        self.frames.insert((slice.term.pack, slice.term.offset));
+        let place = self.frames.entry((slice.term.pack, slice.term.offset)).or_default();
+        *place = slice.term.stored.max(*place);
         self.slices.push(slice);
     }
 
@@ -213,5 +216,19 @@ mod tests {
         let parts = parts(&[file(terms)]);
         assert!(parts.len() > 20, "{}", parts.len());
         assert!(parts.iter().all(|part| matches!(part, Part::Group { whole: false, .. })));
+    }
+
+    #[test]
+    fn what_stores_much_and_gives_little_is_read_in_bounded_groups() {
+        let terms: Vec<Term> = (0..48u64).map(|n| term(1, 16 + n * 100, 7 << 20, 0, 1)).collect();
+        for part in parts(&[file(terms)]) {
+            let read: u64 = reads(&part).iter().map(|(_, range)| range.end - range.start).sum();
+            assert!(read <= 2 * MAX_READ, "{read} bytes at once");
+        }
+        // The same place again, longer: the longer one is what is read.
+        let grows: Vec<Term> = (1..9u64).map(|n| term(1, 16, n << 20, 0, 1)).collect();
+        let mut group = Group::default();
+        grows.into_iter().for_each(|term| group.add(Slice { file: 0, term }));
+        assert_eq!(group.stored, 8 << 20);
     }
 }

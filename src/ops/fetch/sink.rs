@@ -36,11 +36,29 @@ impl Sink {
             .open(&wanted.path)
             .map_err(|source| FetchError::write(&wanted.path, source))?;
         let (path, oid, size) = (wanted.path.clone(), wanted.oid, wanted.size);
+        let sink = Sink { path, file, sha: Sha256::new(), oid, size, written: 0, verified: false };
         if size >= PREALLOCATE {
-            // Where the file system cannot, the file grows as it is written. Missing space is told by the first write.
-            let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size);
+            sink.reserve()?;
         }
-        Ok(Sink { path, file, sha: Sha256::new(), oid, size, written: 0, verified: false })
+        Ok(sink)
+    }
+
+    /// Take the room the file needs. Where the file system cannot, the file grows as it is written; where there is not enough,
+    /// what was taken of it goes back with the file.
+    #[cfg(target_os = "linux")]
+    fn reserve(&self) -> Result<(), FetchError> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, self.size) {
+            Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
+                Err(FetchError::write(&self.path, error.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(&self) -> Result<(), FetchError> {
+        Ok(())
     }
 
     /// The next bytes of the file. Returns how many.
