@@ -14,8 +14,6 @@ pub struct File {
 
 /// A dataset in memory: files of each version in path order.
 pub struct Dataset {
-    /// The folder's name.
-    pub name: String,
     /// Oldest first.
     pub versions: Vec<Vec<File>>,
 }
@@ -23,9 +21,8 @@ pub struct Dataset {
 impl Dataset {
     /// Read all versions below `folder`.
     pub fn read(folder: &Path) -> io::Result<Dataset> {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let versions = sorted(folder)?.iter().map(|version| read_tree(version)).collect::<io::Result<_>>()?;
-        Ok(Dataset { name, versions })
+        Ok(Dataset { versions })
     }
 }
 
