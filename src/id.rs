@@ -171,6 +171,68 @@ hash_id! {
     EntryHash, "a log entry hash (64 lower-case hexadecimal digits)"
 }
 
+/// An object of git: a commit, tree or blob. Twenty bytes, or 32 in a repository that uses SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GitId {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl GitId {
+    /// The identifier with these 20 or 32 bytes; of any other number it is none.
+    pub fn from_slice(slice: &[u8]) -> Option<GitId> {
+        let mut bytes = [0; 32];
+        [20, 32].contains(&slice.len()).then(|| bytes[..slice.len()].copy_from_slice(slice))?;
+        Some(GitId { bytes, len: slice.len() })
+    }
+
+    /// The bytes of the hash.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl fmt::Display for GitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for GitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for GitId {
+    type Err = NotAnId;
+
+    /// Forty or sixty-four lower-case hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let wrong = || NotAnId::new(text, "a git object id (40 or 64 lower-case hexadecimal digits)");
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if !text.bytes().all(digit) || text.len() % 2 != 0 {
+            return Err(wrong());
+        }
+        let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());
+        let bytes: Vec<u8> = pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+        GitId::from_slice(&bytes).ok_or_else(wrong)
+    }
+}
+
+impl Serialize for GitId {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        serde_bytes::Bytes::new(self.as_bytes()).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for GitId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(from)?;
+        GitId::from_slice(&bytes).ok_or_else(|| serde::de::Error::custom("a git object id of another length"))
+    }
+}
+
 /// What tables are ordered by: the first eight bytes of an oid or of a chunk id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Prefix(#[serde(with = "serde_bytes")] [u8; 8]);

@@ -8,11 +8,12 @@
 //! | L0 | [`id`] what things are called · [`progress`] the seam towards a meter |
 //! | L1 | `store` bytes in an object store · `chunk` bytes to chunks |
 //! | L2 | [`pack`] chunks in packs · [`table`] sorted segments in packs · `cache` immutable local files |
-//! | L3 | [`catalog`] what exists, agreed by everyone · [`git`] all contact with git |
+//! | L3 | [`catalog`] what exists, agreed by everyone · [`bundle`] dataset versions as trees of pages · [`git`] all contact with git |
 //! | L4 | `ops` one use case per file, no terminal |
 //! | L5 | `transfer` what git-lfs will ask for, planned at once |
 //! | L6 | [`cli`] the terminal |
 
+pub mod bundle;
 pub mod cache;
 pub mod catalog;
 pub mod chunk;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layer of every room, as in the table of `src/lib.rs`.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("id", 0),
     ("progress", 0),
     ("store", 1),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u8); 12] = [
     ("table", 2),
     ("cache", 2),
     ("catalog", 3),
+    ("bundle", 3),
     ("git", 3),
     ("ops", 4),
     ("transfer", 5),
@@ -43,7 +44,7 @@ const ONLY_IN: [(&str, &[&str]); 16] = [
     ("zerocopy", &["pack"]),
     ("twox_hash", &["pack"]),
     ("rustix", &["ops"]),
-    ("rmp_serde", &["table", "catalog", "ops"]),
+    ("rmp_serde", &["table", "catalog", "bundle", "ops"]),
     ("lfs_agent", &["transfer", "cli"]),
     ("clap", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BundleId, Nonce, Oid, PackId, Prefix, RepoId, StoreId};
+use crate::id::{BundleId, GitId, Nonce, Oid, PackId, Prefix, RepoId, StoreId};
 use crate::pack::{Blob, PackInfo};
 use crate::table::Written;
 
@@ -148,6 +148,27 @@ pub struct BundleRef {
     pub base: Option<BundleId>,
     /// The root page.
     pub root: Blob,
+    /// The git commit it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<GitId>,
+    /// The git tree of the dataset's path in that commit: what the bundle is of, however the commit is rewritten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<GitId>,
+}
+
+/// A movable name for a bundle was set, moved or taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// The repo in which the name is unique.
+    pub repo: RepoId,
+    /// The name.
+    pub name: String,
+    /// Where it leads now; nowhere if it was taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleId>,
+    /// The seq of its last change, which it still must be where this one lands (R14); none if there was no change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<u64>,
 }
 
 /// New data: rows, segments of rows, bundles.
@@ -294,6 +315,8 @@ pub enum Change {
     Repo(RepoChange),
     /// Data was added.
     Push(Push),
+    /// A label moved.
+    Label(Label),
     /// Segments were merged or data repacked.
     Compact(Compact),
     /// Rows or bundles are garbage.

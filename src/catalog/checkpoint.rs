@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Checkpoint, CheckpointBlobs, Forward, SegmentRef};
 use super::rules::Rules;
-use super::state::{Bundle, Killed, Repo, Segment, State};
-use crate::id::{BundleId, Oid, PackId, RepoId};
+use super::state::{Bundle, Killed, LabelAt, Repo, Segment, State};
+use crate::id::{BundleId, GitId, Oid, PackId, RepoId};
 use crate::pack::{Blob, PackInfo, PackKind};
 
 /// The blobs of a checkpoint as bytes, by kind.
@@ -41,6 +41,8 @@ pub enum BadCheckpoint {
 const PACKS: &str = "packs";
 const SEGMENTS: &str = "segments";
 const BUNDLES: &str = "bundles";
+const COMMITS: &str = "commits";
+const LABELS: &str = "labels";
 const REPOS: &str = "repos";
 const DROPS: &str = "drops";
 const CONDEMNED: &str = "condemned";
@@ -62,6 +64,22 @@ struct WireSegments {
 struct WireBundles {
     /// bundle, repo, root, seq
     bundles: Vec<(BundleId, RepoId, Blob, u64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireCommits {
+    /// bundle, the commit it was made for
+    commits: Vec<(BundleId, GitId)>,
+    /// bundle, the tree it is of
+    trees: Vec<(BundleId, GitId)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireLabels {
+    /// repo, name, bundle, seq of the last change
+    set: Vec<(RepoId, String, BundleId, u64)>,
+    /// repo, name, seq of the change that took it away
+    gone: Vec<(RepoId, String, u64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,6 +131,8 @@ pub fn encode<'a>(state: &State, written: impl IntoIterator<Item = &'a SegmentRe
         ),
         (SEGMENTS, !folded.segments.is_empty(), segments(&folded)),
         (BUNDLES, !state.bundles.is_empty(), bundles(state)),
+        (COMMITS, state.bundles.values().any(of_git), commits(state)),
+        (LABELS, !state.labels.is_empty(), labels(state)),
         (REPOS, !state.repos.is_empty(), repos(state)),
         (DROPS, !state.drops.is_empty(), drops(state)),
         (CONDEMNED, !state.condemned.is_empty() || state.floor > 0, condemned(state)),
@@ -129,6 +149,28 @@ fn segments(state: &State) -> Vec<u8> {
 fn bundles(state: &State) -> Vec<u8> {
     let bundles = state.bundles.iter().map(|(id, it)| (*id, it.repo, it.root, it.seq)).collect();
     bytes(&WireBundles { bundles })
+}
+
+fn of_git(bundle: &Bundle) -> bool {
+    bundle.commit.is_some() || bundle.tree.is_some()
+}
+
+fn commits(state: &State) -> Vec<u8> {
+    let bundles = || state.bundles.iter();
+    let commits = bundles().filter_map(|(id, it)| Some((*id, it.commit?))).collect();
+    let trees = bundles().filter_map(|(id, it)| Some((*id, it.tree?))).collect();
+    bytes(&WireCommits { commits, trees })
+}
+
+fn labels(state: &State) -> Vec<u8> {
+    let mut wire = WireLabels { set: vec![], gone: vec![] };
+    for ((repo, name), at) in &state.labels {
+        match at.bundle {
+            Some(bundle) => wire.set.push((*repo, name.clone(), bundle, at.seq)),
+            None => wire.gone.push((*repo, name.clone(), at.seq)),
+        }
+    }
+    bytes(&wire)
 }
 
 fn repos(state: &State) -> Vec<u8> {
@@ -218,8 +260,25 @@ fn fill(state: &mut State, kind: &str, blob: &[u8]) -> Option<()> {
         }
         BUNDLES => {
             let WireBundles { bundles } = read(blob)?;
-            let bundles = bundles.into_iter();
-            state.bundles.extend(bundles.map(|(id, repo, root, seq)| (id, Bundle { repo, root, seq })));
+            let bundle = |(id, repo, root, seq)| (id, Bundle { repo, root, seq, commit: None, tree: None });
+            state.bundles.extend(bundles.into_iter().map(bundle));
+        }
+        COMMITS => {
+            let WireCommits { commits, trees } = read(blob)?;
+            // Blobs come in the order of their kinds, so bundles were read before.
+            for (id, commit) in commits {
+                state.bundles.get_mut(&id)?.commit = Some(commit);
+            }
+            for (id, tree) in trees {
+                state.bundles.get_mut(&id)?.tree = Some(tree);
+            }
+        }
+        LABELS => {
+            let WireLabels { set, gone } = read(blob)?;
+            let set = set.into_iter().map(|(repo, name, bundle, seq)| (repo, name, Some(bundle), seq));
+            let gone = gone.into_iter().map(|(repo, name, seq)| (repo, name, None, seq));
+            let label = |(repo, name, bundle, seq)| ((repo, name), LabelAt { bundle, seq });
+            state.labels.extend(set.chain(gone).map(label));
         }
         REPOS => {
             let WireRepos { repos } = read(blob)?;

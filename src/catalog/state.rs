@@ -15,7 +15,7 @@ pub use forward::Run;
 
 use super::change::{Checkpoint, Forward, RowBlock, SegmentRef, TableKind};
 use super::rules::Rules;
-use crate::id::{BundleId, EntryHash, Oid, PackId, RepoId};
+use crate::id::{BundleId, EntryHash, GitId, Oid, PackId, RepoId};
 use crate::pack::{Blob, PackInfo};
 use crate::table::Row;
 
@@ -70,6 +70,19 @@ pub struct Bundle {
     pub root: Blob,
     /// The seq of its Push.
     pub seq: u64,
+    /// The git commit it was made for.
+    pub commit: Option<GitId>,
+    /// The git tree it is of.
+    pub tree: Option<GitId>,
+}
+
+/// Where a label leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabelAt {
+    /// The bundle; none once the label was taken away.
+    pub bundle: Option<BundleId>,
+    /// The seq of its last change, whose entry names the one before.
+    pub seq: u64,
 }
 
 /// What Drops did to a key.
@@ -96,6 +109,7 @@ pub struct State {
     pub(super) inline: BTreeMap<u64, Inline>,
     pub(super) unhooked: BTreeSet<(u64, PackId)>,
     pub(super) bundles: BTreeMap<BundleId, Bundle>,
+    pub(super) labels: BTreeMap<(RepoId, String), LabelAt>,
     pub(super) drops: BTreeMap<(Oid, RepoId), Killed>,
     pub(super) forwards: BTreeMap<PackId, Vec<Forward>>,
     pub(super) unknown: Option<u64>,
@@ -124,6 +138,7 @@ impl State {
             inline: BTreeMap::new(),
             unhooked: BTreeSet::new(),
             bundles: BTreeMap::new(),
+            labels: BTreeMap::new(),
             drops: BTreeMap::new(),
             forwards: BTreeMap::new(),
             unknown: None,
@@ -209,6 +224,32 @@ impl State {
     /// Live bundles.
     pub fn bundles(&self) -> &BTreeMap<BundleId, Bundle> {
         &self.bundles
+    }
+
+    /// The bundles that were made for a commit, oldest first.
+    pub fn bundles_of_commit(&self, repo: RepoId, commit: GitId) -> Vec<BundleId> {
+        self.bundles_that(|it| it.repo == repo && it.commit == Some(commit))
+    }
+
+    /// The bundles of a tree, oldest first.
+    pub fn bundles_of_tree(&self, repo: RepoId, tree: GitId) -> Vec<BundleId> {
+        self.bundles_that(|it| it.repo == repo && it.tree == Some(tree))
+    }
+
+    fn bundles_that(&self, is_meant: impl Fn(&Bundle) -> bool) -> Vec<BundleId> {
+        let mut found: Vec<_> = self.bundles.iter().filter(|(_, it)| is_meant(it)).collect();
+        found.sort_by_key(|(id, it)| (it.seq, **id));
+        found.into_iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Labels of all repos, also those that were taken away, whose history goes on when they are set again.
+    pub fn labels(&self) -> &BTreeMap<(RepoId, String), LabelAt> {
+        &self.labels
+    }
+
+    /// Where a label of a repo leads, if it was ever set.
+    pub fn label(&self, repo: RepoId, name: &str) -> Option<LabelAt> {
+        self.labels.get(&(repo, name.to_owned())).copied()
     }
 
     /// Keys that were dropped, as long as a segment may still hold a dead row of theirs.

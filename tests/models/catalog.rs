@@ -134,7 +134,8 @@ impl Catalog {
         let (merges, marks, commits) = Default::default();
         let promised = HashMap::from([(0, Promised::default())]);
         let mut model = Catalog { world, merges, marks, commits, promised, needs: HashMap::new() };
-        let base = BundleRef { id: BASE, repo: repo(0), base: None, root: frame(M0) };
+        let base =
+            BundleRef { id: BASE, repo: repo(0), base: None, root: frame(M0), commit: None, tree: None };
         let bundles: Vec<_> = with_bundle.then_some(base).into_iter().collect();
         let needs = BTreeMap::from_iter(with_bundle.then_some((BASE, BTreeSet::from([M0, X]))));
         let (a, z) = (row(b'a', 0, X), row(b'z', 0, Z));

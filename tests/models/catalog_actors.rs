@@ -144,8 +144,14 @@ impl Catalog {
             Pc::Commit => {
                 let landed = self.once(log, i, actor, |model| {
                     let id = BundleId::from_bytes([2 + i as u8; 16]);
-                    let bundle =
-                        BundleRef { id, repo: repo(0), base: share.then_some(BASE), root: frame(page) };
+                    let bundle = BundleRef {
+                        id,
+                        repo: repo(0),
+                        base: share.then_some(BASE),
+                        root: frame(page),
+                        commit: None,
+                        tree: None,
+                    };
                     let record = adding(actor.base, &added, push(repo(0), vec![], vec![bundle]));
                     let shared: &[u8] = if share { &[M0, X] } else { &[] };
                     let needs = BTreeSet::from_iter(added.iter().chain(shared).copied());

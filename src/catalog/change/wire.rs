@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Push, RepoChange, SegmentRef, Writer,
+    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Label, Push, RepoChange, SegmentRef,
+    Writer,
 };
 use crate::id::{Nonce, PackId, StoreId};
 use crate::pack::PackInfo;
@@ -46,6 +47,7 @@ kinds! {
     init: StoreId,
     repo: RepoChange,
     push: Push,
+    label: Label,
     compact: Compact,
     drop: Drop,
     condemn: Condemn,
@@ -60,6 +62,7 @@ impl Kinds {
             Change::Init { store } => Kinds { init: Some(store), ..none },
             Change::Repo(it) => Kinds { repo: Some(it), ..none },
             Change::Push(it) => Kinds { push: Some(it), ..none },
+            Change::Label(it) => Kinds { label: Some(it), ..none },
             Change::Compact(it) => Kinds { compact: Some(it), ..none },
             Change::Drop(it) => Kinds { drop: Some(it), ..none },
             Change::Condemn(it) => Kinds { condemn: Some(it), ..none },
@@ -75,6 +78,7 @@ impl Kinds {
             self.init.map(|store| Change::Init { store }),
             self.repo.map(Change::Repo),
             self.push.map(Change::Push),
+            self.label.map(Change::Label),
             self.compact.map(Change::Compact),
             self.drop.map(Change::Drop),
             self.condemn.map(Change::Condemn),

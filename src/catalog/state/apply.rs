@@ -1,6 +1,6 @@
 //! The fold: what each kind of change does to the state.
 
-use super::{Bundle, Inline, Killed, Repo, Segment, State};
+use super::{Bundle, Inline, Killed, LabelAt, Repo, Segment, State};
 use crate::catalog::change::{
     Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Push, RepoChange, SegmentRef, TableKind,
 };
@@ -35,6 +35,10 @@ impl State {
             Change::Init { .. } | Change::Unknown => {}
             Change::Repo(change) => self.apply_repo(seq, change),
             Change::Push(push) => self.apply_push(seq, push),
+            Change::Label(label) => {
+                let at = LabelAt { bundle: label.bundle, seq };
+                self.labels.insert((label.repo, label.name.clone()), at);
+            }
             Change::Compact(compact) => self.apply_compact(seq, record.base, compact),
             Change::Drop(drop) => self.apply_drop(seq, drop),
             Change::Condemn(condemn) => {
@@ -88,8 +92,9 @@ impl State {
         for at in &push.segments {
             self.add_segment(at, seq, seq, 0);
         }
-        for bundle in &push.bundles {
-            self.bundles.insert(bundle.id, Bundle { repo: bundle.repo, root: bundle.root, seq });
+        for it in &push.bundles {
+            let bundle = Bundle { repo: it.repo, root: it.root, seq, commit: it.commit, tree: it.tree };
+            self.bundles.insert(it.id, bundle);
         }
     }
 

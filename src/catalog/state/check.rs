@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use super::State;
 use crate::catalog::change::{
-    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Forward, Parent, Push, RepoChange,
-    SegmentRef, TableKind,
+    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Forward, Label, Parent, Push,
+    RepoChange, SegmentRef, TableKind,
 };
 use crate::catalog::rules::Rule;
 use crate::id::{BundleId, PackId, RepoId};
@@ -67,6 +67,30 @@ pub enum Refusal {
     #[error("a repo named {name:?} exists")]
     NameTaken {
         /// The name.
+        name: String,
+    },
+    /// R14: the label changed since the change was planned.
+    #[error("label {name:?} moved meanwhile: it {}", .at.map_or("is gone".to_owned(), |at| format!("leads to bundle {at}")))]
+    LabelMoved {
+        /// The label.
+        name: String,
+        /// Where it leads now.
+        at: Option<BundleId>,
+    },
+    /// R14: there is no such bundle in the repo.
+    #[error("bundle {bundle} is not, or not any more, in repo {repo}")]
+    BundleUnknown {
+        /// The bundle.
+        bundle: BundleId,
+        /// The repo.
+        repo: RepoId,
+    },
+    /// R14: a label leads to a bundle that was to be dropped.
+    #[error("label {name:?} leads to bundle {bundle}; type `git datamon label delete {name}` first")]
+    Labelled {
+        /// The bundle.
+        bundle: BundleId,
+        /// The label.
         name: String,
     },
     /// R9: segments to be merged were merged by somebody else.
@@ -141,6 +165,7 @@ impl State {
             Change::Unknown => Err(Refusal::Malformed("its kind is unknown")),
             Change::Repo(change) => self.check_repo(change),
             Change::Push(push) => self.check_push(record, push),
+            Change::Label(label) => self.check_label(label),
             Change::Compact(compact) => self.check_compact(record, compact),
             Change::Drop(drop) => self.check_drop(drop),
             Change::Condemn(condemn) => self.check_condemn(condemn),
@@ -154,7 +179,10 @@ impl State {
         if record.is_unknown() {
             return Err(Refusal::Malformed("a change that was read is not written again"));
         }
-        let harmless = matches!(record.change, Change::Push(_) | Change::Repo(_) | Change::Init { .. });
+        let harmless = matches!(
+            record.change,
+            Change::Push(_) | Change::Label(_) | Change::Repo(_) | Change::Init { .. }
+        );
         match (self.stop, self.unknown) {
             (Some(seq), _) => Err(Refusal::Upgrade { seq }),
             (None, Some(seq)) if !harmless => Err(Refusal::Upgrade { seq }),
@@ -252,6 +280,24 @@ impl State {
         Ok(())
     }
 
+    /// R14: a label leads to a live bundle of its live repo, and nobody moved it since.
+    fn check_label(&self, label: &Label) -> Result<(), Refusal> {
+        let &Label { repo, bundle, previous, .. } = label;
+        self.check_takes_pushes(repo)?;
+        if let Some(bundle) = bundle.filter(|id| self.bundles.get(id).is_none_or(|it| it.repo != repo)) {
+            return Err(Refusal::BundleUnknown { bundle, repo });
+        }
+        let known = self.label(repo, &label.name);
+        if known.map(|at| at.seq) != previous {
+            let at = known.and_then(|at| at.bundle);
+            return Err(Refusal::LabelMoved { name: label.name.clone(), at });
+        }
+        match bundle.or(known.and_then(|at| at.bundle)) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::Malformed("it takes a label away that is not there")),
+        }
+    }
+
     fn check_compact(&self, record: &ChangeRecord, compact: &Compact) -> Result<(), Refusal> {
         let own: BTreeSet<PackId> = record.added.iter().map(|(pack, _)| *pack).collect();
         check_segments(&own, &compact.segments)?;
@@ -277,6 +323,13 @@ impl State {
     fn check_drop(&self, drop: &Drop) -> Result<(), Refusal> {
         if drop.planned_on >= self.next {
             return Err(Refusal::Malformed("it was planned after the head"));
+        }
+        let dropped: BTreeSet<BundleId> = drop.bundles.iter().copied().collect();
+        let on = |at: &super::LabelAt| at.bundle.filter(|bundle| dropped.contains(bundle));
+        if let Some((bundle, name)) =
+            self.labels.iter().find_map(|((_, name), at)| Some((on(at)?, name.clone())))
+        {
+            return Err(Refusal::Labelled { bundle, name });
         }
         let bundles =
             drop.bundles.iter().filter_map(|bundle| self.bundles.get(bundle)).map(|bundle| bundle.repo);

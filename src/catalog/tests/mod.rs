@@ -57,5 +57,12 @@ fn inline(repo: RepoId) -> Push {
 }
 
 fn bundle_on(n: u8, base: Option<u8>, root: u8) -> BundleRef {
-    BundleRef { id: bundle(n), repo: RepoId::NIL, base: base.map(bundle), root: frame(root) }
+    BundleRef {
+        id: bundle(n),
+        repo: RepoId::NIL,
+        base: base.map(bundle),
+        root: frame(root),
+        commit: None,
+        tree: None,
+    }
 }

@@ -1,0 +1,145 @@
+//! Reading a bundle: the root once, then the pages that are asked for.
+
+use super::entry::Entry;
+use super::page::{self, PageRef};
+use super::root::Root;
+use crate::cache::Cache;
+use crate::id::{BundleId, PackId, PackKind, RepoId};
+use crate::pack::{Blob, PackError};
+use crate::store::{Store, key};
+use crate::table::{read_frame, read_frames};
+
+/// Pages asked for at once where many are read in order.
+const AHEAD: usize = 64;
+
+/// A bundle that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A pack could not be read.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// A root or page is not what was written.
+    #[error("a page of a bundle in {} is damaged: {why}; run `git datamon fsck`", key::pack(PackKind::Meta, *.pack))]
+    Damaged {
+        /// The meta pack.
+        pack: PackId,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl BundleError {
+    pub(super) fn damaged(pack: PackId, why: &str) -> Self {
+        BundleError::Damaged { pack, why: why.to_owned() }
+    }
+}
+
+/// A bundle that was opened: its root is in memory, pages are read from cache or store.
+pub struct Bundle<'a> {
+    store: &'a Store,
+    cache: &'a Cache,
+    root: Root,
+}
+
+impl<'a> Bundle<'a> {
+    /// Open the bundle whose root lies at `at`, as the log says.
+    pub fn open(
+        store: &'a Store,
+        cache: &'a Cache,
+        id: BundleId,
+        repo: RepoId,
+        at: &Blob,
+    ) -> Result<Bundle<'a>, BundleError> {
+        let root = Root::decode(at.pack, &read_frame(store, cache, at)?)?;
+        if (root.id, root.repo) != (id, repo) {
+            return Err(BundleError::damaged(at.pack, "it is the root of another bundle"));
+        }
+        Ok(Bundle { store, cache, root })
+    }
+
+    /// What it is, and where its pages lie.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The entries of one page of this bundle.
+    pub fn page(&self, at: &PageRef) -> Result<Vec<Entry>, BundleError> {
+        page::decode(at, &read_frame(self.store, self.cache, &at.blob)?)
+    }
+
+    /// What lies at a path.
+    pub fn find(&self, path: &[u8]) -> Result<Option<Entry>, BundleError> {
+        let at = self.root.pages.partition_point(|page| page.first.as_slice() <= path);
+        let Some(page) = at.checked_sub(1).map(|at| &self.root.pages[at]) else { return Ok(None) };
+        Ok(self.page(page)?.into_iter().find(|entry| entry.path == path))
+    }
+
+    /// Hands over every entry from `from` on, in order, while `take` says how to go on.
+    pub fn walk(&self, from: &[u8], mut take: impl FnMut(Entry) -> Step) -> Result<(), BundleError> {
+        let mut from = from.to_vec();
+        let pages = &self.root.pages;
+        let mut at = pages.partition_point(|page| page.first <= from).saturating_sub(1);
+        // Where a walk jumps, a page at a time is enough; where it does not, requests for many are merged.
+        let mut ahead = 1;
+        'pages: while at < pages.len() {
+            let some = &pages[at..pages.len().min(at + ahead)];
+            let mut frames = read_frames(self.store, self.cache, some.iter().map(|page| page.blob))?;
+            for page in some {
+                let bytes = frames.remove(&page.blob).expect("each frame asked for is given");
+                for entry in page::decode(page, &bytes)? {
+                    if entry.path < from {
+                        continue;
+                    }
+                    match take(entry) {
+                        Step::Next => {}
+                        Step::Stop => return Ok(()),
+                        Step::Jump(to) => {
+                            let next = pages.partition_point(|page| page.first <= to).saturating_sub(1);
+                            from = to;
+                            if next > at {
+                                (at, ahead) = (next, 1);
+                                continue 'pages;
+                            }
+                        }
+                    }
+                }
+                at += 1;
+            }
+            ahead = (ahead * 4).min(AHEAD);
+        }
+        Ok(())
+    }
+
+    /// Every entry at or below `path`; all of them where it is empty.
+    pub fn below(&self, path: &[u8]) -> Result<Vec<Entry>, BundleError> {
+        let mut found = Vec::new();
+        self.each_below(path, |entry| found.push(entry))?;
+        Ok(found)
+    }
+
+    /// Hands over every entry at or below `path`, in order; all of them where it is empty.
+    pub fn each_below(&self, path: &[u8], mut take: impl FnMut(Entry)) -> Result<(), BundleError> {
+        let folder = [path, b"/"].concat();
+        self.walk(path, |entry| {
+            if path.is_empty() || entry.path == path || entry.path.starts_with(&folder) {
+                take(entry);
+                Step::Next
+            } else if entry.path < folder {
+                // `a-b` stands between `a` and `a/b`.
+                Step::Jump(folder.clone())
+            } else {
+                Step::Stop
+            }
+        })
+    }
+}
+
+/// How a walk goes on.
+pub enum Step {
+    /// With the next entry.
+    Next,
+    /// With the first entry that is not before this path.
+    Jump(Vec<u8>),
+    /// Not at all.
+    Stop,
+}
