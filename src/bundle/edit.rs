@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 
 use super::entry::{Content, Entry};
-use super::page::{MOST_ROWS, PageRef, begins};
+use super::page::{MOST_ROWS, PageRef, begins, hash};
 
 /// What lies at each path from now on; nothing where there is `None`.
 pub type Changes = BTreeMap<Vec<u8>, Option<Content>>;
@@ -19,57 +19,50 @@ pub fn edit<E>(
     base: &[PageRef],
     changes: Changes,
     mut read: impl FnMut(&PageRef) -> Result<Vec<Entry>, E>,
-    mut write: impl FnMut(&[Entry]) -> PageRef,
-    hash: impl Fn(&[Entry]) -> [u8; 16],
+    mut write: impl FnMut(&[Entry]) -> Result<PageRef, E>,
 ) -> Result<Vec<PageRef>, E> {
     let mut pages = Vec::with_capacity(base.len());
     let mut changes = changes.into_iter().peekable();
     let mut stretches = stretches(base).into_iter().peekable();
-    if stretches.peek().is_none() {
-        let mut cut = Cut { old: &[], pages: &mut pages, write: &mut write, hash: &hash, open: vec![] };
-        changes
-            .filter_map(|(path, content)| Some(Entry { path, content: content? }))
-            .for_each(|it| cut.add(it));
-        cut.close();
-        return Ok(pages);
-    }
     while let Some(stretch) = stretches.next() {
         let mut end = stretches.peek().map(|next| next[0].first.clone());
         if !concerns(&mut changes, end.as_deref()) {
             pages.extend_from_slice(stretch);
             continue;
         }
-        let mut cut = Cut { old: stretch, pages: &mut pages, write: &mut write, hash: &hash, open: vec![] };
+        let mut cut = Cut { old: stretch, pages: &mut pages, write: &mut write, open: vec![] };
         let mut taken = stretch;
         loop {
             for page in taken {
                 for entry in read(page)? {
                     while let Some((path, content)) = changes.next_if(|(path, _)| *path < entry.path) {
-                        cut.add_some(path, content);
+                        cut.add_some(path, content)?;
                     }
                     match changes.next_if(|(path, _)| *path == entry.path) {
-                        Some((path, content)) => cut.add_some(path, content),
-                        None => cut.add(entry),
+                        Some((path, content)) => cut.add_some(path, content)?,
+                        None => cut.add(entry)?,
                     }
                 }
             }
             while let Some((path, content)) =
                 changes.next_if(|(path, _)| end.as_ref().is_none_or(|end| path < end))
             {
-                cut.add_some(path, content);
+                cut.add_some(path, content)?;
             }
             // The next stretch stands by itself unless its first path goes.
             let goes = matches!((changes.peek(), &end), (Some((path, None)), Some(end)) if path == end);
-            match stretches.next_if(|_| goes) {
-                Some(joined) => {
-                    (cut.old, taken) = (joined, joined);
-                    end = stretches.peek().map(|next| next[0].first.clone());
-                }
-                None => break,
-            }
+            let Some(joined) = stretches.next_if(|_| goes) else { break };
+            (cut.old, taken) = (joined, joined);
+            end = stretches.peek().map(|next| next[0].first.clone());
         }
-        cut.close();
+        cut.close()?;
     }
+    // All of a new tree.
+    let mut cut = Cut { old: &[], pages: &mut pages, write: &mut write, open: vec![] };
+    for (path, content) in changes {
+        cut.add_some(path, content)?;
+    }
+    cut.close()?;
     Ok(pages)
 }
 
@@ -90,39 +83,37 @@ fn concerns(
 }
 
 /// Entries in order, cut into pages.
-struct Cut<'a, W, H> {
+struct Cut<'a, W> {
     /// Pages that are used again where they hold the same.
     old: &'a [PageRef],
     pages: &'a mut Vec<PageRef>,
     write: &'a mut W,
-    hash: &'a H,
     open: Vec<Entry>,
 }
 
-impl<W: FnMut(&[Entry]) -> PageRef, H: Fn(&[Entry]) -> [u8; 16]> Cut<'_, W, H> {
-    fn add_some(&mut self, path: Vec<u8>, content: Option<Content>) {
-        if let Some(content) = content {
-            self.add(Entry { path, content });
-        }
+impl<E, W: FnMut(&[Entry]) -> Result<PageRef, E>> Cut<'_, W> {
+    fn add_some(&mut self, path: Vec<u8>, content: Option<Content>) -> Result<(), E> {
+        content.map_or(Ok(()), |content| self.add(Entry { path, content }))
     }
 
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, entry: Entry) -> Result<(), E> {
         if self.open.len() == MOST_ROWS || begins(&entry.path) {
-            self.close();
+            self.close()?;
         }
         self.open.push(entry);
+        Ok(())
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<(), E> {
         let entries = std::mem::take(&mut self.open);
-        let Some(first) = entries.first() else { return };
+        let Some(first) = entries.first() else { return Ok(()) };
         let old = self.old.iter().find(|page| page.first == first.path);
-        let same =
-            |page: &&PageRef| page.rows as usize == entries.len() && page.hash == (self.hash)(&entries);
+        let same = |page: &&PageRef| page.rows as usize == entries.len() && page.hash == hash(&entries);
         self.pages.push(match old.filter(same) {
             Some(page) => page.clone(),
-            None => (self.write)(&entries),
+            None => (self.write)(&entries)?,
         });
+        Ok(())
     }
 }
 
@@ -168,8 +159,7 @@ mod tests {
         }
 
         fn edit(&self, base: &[PageRef], changes: Changes) -> Vec<PageRef> {
-            let Ok(pages) =
-                edit(base, changes, |at| self.read(at), |entries| self.write(entries), page::hash);
+            let Ok(pages) = edit(base, changes, |at| self.read(at), |entries| Ok(self.write(entries)));
             pages
         }
     }

@@ -6,10 +6,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Content, Entry, check_path};
-use super::read::BundleError;
+use super::read::{damaged, inconsistent};
+use crate::cache::Cache;
 use crate::id::{GitId, RepoId};
 use crate::pack::{Blob, Frame, PackWriter};
-use crate::table::{BadBlock, Row, decode_rows, encode_rows};
+use crate::store::Store;
+use crate::table::{Row, TableError, decode_rows, encode_rows, read_frame};
 
 /// One path in so many begins a page.
 const CUT: u64 = 512;
@@ -29,6 +31,13 @@ pub struct PageRef {
     pub blob: Blob,
     /// The same for pages that hold the same, wherever the bytes of their files lie.
     pub hash: [u8; 16],
+}
+
+impl PageRef {
+    /// Its entries, from the cache or by one range GET.
+    pub fn read(&self, store: &Store, cache: &Cache) -> Result<Vec<Entry>, TableError> {
+        decode(self, &read_frame(store, cache, &self.blob)?)
+    }
 }
 
 /// Whether a path begins a page, whatever comes before it.
@@ -99,15 +108,15 @@ pub fn write(pack: &mut PackWriter, repo: RepoId, entries: &[Entry]) -> PageRef 
 }
 
 /// The entries of the page that `at` names, checked: in order, every path and mode possible, and what the root says of it.
-pub fn decode(at: &PageRef, bytes: &[u8]) -> Result<Vec<Entry>, BundleError> {
-    let bad = |why| BundleError::damaged(at.blob.pack, why);
-    let block = |error: BadBlock| BundleError::Damaged { pack: at.blob.pack, why: error.to_string() };
+pub fn decode(at: &PageRef, bytes: &[u8]) -> Result<Vec<Entry>, TableError> {
+    let bad = |why| inconsistent(at.blob.pack, why);
+    let block = |source| damaged(at.blob.pack, source);
     let page: WirePage = rmp_serde::from_slice(bytes).map_err(|error| block(error.into()))?;
     let rows = decode_rows(&page.rows).map_err(block)?;
     let mut entries: Vec<Entry> = Vec::with_capacity(page.entries.len());
     for (path, mode, row, bytes) in page.entries {
         let path = path.into_vec();
-        check_path(&path).map_err(|error| BundleError::damaged(at.blob.pack, &error.to_string()))?;
+        check_path(&path).map_err(|error| bad(error.why))?;
         if entries.last().is_some_and(|last| last.path >= path) {
             return Err(bad("entries of a page are not in order"));
         }

@@ -5,33 +5,21 @@ use super::page::{self, PageRef};
 use super::root::Root;
 use crate::cache::Cache;
 use crate::id::{BundleId, PackId, PackKind, RepoId};
-use crate::pack::{Blob, PackError};
+use crate::pack::Blob;
 use crate::store::{Store, key};
-use crate::table::{read_frame, read_frames};
+use crate::table::{BadBlock, TableError, read_frame, read_frames};
 
 /// Pages asked for at once where many are read in order.
 const AHEAD: usize = 64;
 
-/// A bundle that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum BundleError {
-    /// A pack could not be read.
-    #[error(transparent)]
-    Pack(#[from] PackError),
-    /// A root or page is not what was written.
-    #[error("a page of a bundle in {} is damaged: {why}; run `git datamon fsck`", key::pack(PackKind::Meta, *.pack))]
-    Damaged {
-        /// The meta pack.
-        pack: PackId,
-        /// What is wrong.
-        why: String,
-    },
+/// A root or page that is not what was written.
+pub(super) fn damaged(pack: PackId, source: BadBlock) -> TableError {
+    TableError::Bad { pack: key::pack(PackKind::Meta, pack), source }
 }
 
-impl BundleError {
-    pub(super) fn damaged(pack: PackId, why: &str) -> Self {
-        BundleError::Damaged { pack, why: why.to_owned() }
-    }
+/// One that says something impossible.
+pub(super) fn inconsistent(pack: PackId, why: &'static str) -> TableError {
+    damaged(pack, BadBlock::Inconsistent(why))
 }
 
 /// A bundle that was opened: its root is in memory, pages are read from cache or store.
@@ -49,10 +37,10 @@ impl<'a> Bundle<'a> {
         id: BundleId,
         repo: RepoId,
         at: &Blob,
-    ) -> Result<Bundle<'a>, BundleError> {
+    ) -> Result<Bundle<'a>, TableError> {
         let root = Root::decode(at.pack, &read_frame(store, cache, at)?)?;
         if (root.id, root.repo) != (id, repo) {
-            return Err(BundleError::damaged(at.pack, "it is the root of another bundle"));
+            return Err(inconsistent(at.pack, "a root is that of another bundle"));
         }
         Ok(Bundle { store, cache, root })
     }
@@ -63,19 +51,19 @@ impl<'a> Bundle<'a> {
     }
 
     /// The entries of one page of this bundle.
-    pub fn page(&self, at: &PageRef) -> Result<Vec<Entry>, BundleError> {
-        page::decode(at, &read_frame(self.store, self.cache, &at.blob)?)
+    pub fn page(&self, at: &PageRef) -> Result<Vec<Entry>, TableError> {
+        at.read(self.store, self.cache)
     }
 
     /// What lies at a path.
-    pub fn find(&self, path: &[u8]) -> Result<Option<Entry>, BundleError> {
+    pub fn find(&self, path: &[u8]) -> Result<Option<Entry>, TableError> {
         let at = self.root.pages.partition_point(|page| page.first.as_slice() <= path);
         let Some(page) = at.checked_sub(1).map(|at| &self.root.pages[at]) else { return Ok(None) };
         Ok(self.page(page)?.into_iter().find(|entry| entry.path == path))
     }
 
     /// Hands over every entry from `from` on, in order, while `take` says how to go on.
-    pub fn walk(&self, from: &[u8], mut take: impl FnMut(Entry) -> Step) -> Result<(), BundleError> {
+    pub fn walk(&self, from: &[u8], mut take: impl FnMut(Entry) -> Step) -> Result<(), TableError> {
         let mut from = from.to_vec();
         let pages = &self.root.pages;
         let mut at = pages.partition_point(|page| page.first <= from).saturating_sub(1);
@@ -111,14 +99,14 @@ impl<'a> Bundle<'a> {
     }
 
     /// Every entry at or below `path`; all of them where it is empty.
-    pub fn below(&self, path: &[u8]) -> Result<Vec<Entry>, BundleError> {
+    pub fn below(&self, path: &[u8]) -> Result<Vec<Entry>, TableError> {
         let mut found = Vec::new();
         self.each_below(path, |entry| found.push(entry))?;
         Ok(found)
     }
 
     /// Hands over every entry at or below `path`, in order; all of them where it is empty.
-    pub fn each_below(&self, path: &[u8], mut take: impl FnMut(Entry)) -> Result<(), BundleError> {
+    pub fn each_below(&self, path: &[u8], mut take: impl FnMut(Entry)) -> Result<(), TableError> {
         let folder = [path, b"/"].concat();
         self.walk(path, |entry| {
             if path.is_empty() || entry.path == path || entry.path.starts_with(&folder) {

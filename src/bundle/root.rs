@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::check_path;
 use super::page::PageRef;
-use super::read::BundleError;
+use super::read::{damaged, inconsistent};
 use crate::id::{BundleId, GitId, PackId, RepoId};
 use crate::pack::Blob;
+use crate::table::TableError;
 
 /// What is said of a bundle beside its entries; informative, but for what it is of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,15 +93,15 @@ impl Root {
     }
 
     /// A root from its bytes, which lay in a meta pack.
-    pub fn decode(pack: PackId, bytes: &[u8]) -> Result<Root, BundleError> {
-        let bad = |why: &str| BundleError::damaged(pack, why);
-        let wire: WireRoot = rmp_serde::from_slice(bytes).map_err(|error| bad(&error.to_string()))?;
+    pub fn decode(pack: PackId, bytes: &[u8]) -> Result<Root, TableError> {
+        let bad = |why| inconsistent(pack, why);
+        let wire: WireRoot = rmp_serde::from_slice(bytes).map_err(|error| damaged(pack, error.into()))?;
         let mut pages: Vec<PageRef> = Vec::with_capacity(wire.pages.len());
         for (first, rows, bytes, at, offset, stored, hash) in wire.pages {
             let pack = *wire.packs.get(at as usize).ok_or_else(|| bad("a page names no pack"))?;
             let hash = hash.as_slice().try_into().map_err(|_| bad("a page has no hash"))?;
             let first = first.into_vec();
-            check_path(&first).map_err(|error| bad(&error.to_string()))?;
+            check_path(&first).map_err(|error| bad(error.why))?;
             if rows == 0 || pages.last().is_some_and(|last| last.first >= first) {
                 return Err(bad("pages are empty or not in order"));
             }

@@ -159,6 +159,12 @@ impl Entry {
         carried.map(|(seq, change)| Ok((seq, self.decode_change(seq, change)?))).collect()
     }
 
+    /// The change of entry `seq`, if this entry carries it.
+    pub fn record(&self, seq: u64) -> Result<Option<ChangeRecord>, BadEntry> {
+        let own = (seq == self.seq).then_some(self.change.as_slice());
+        own.or_else(|| self.carried(seq)).map(|change| self.decode_change(seq, change)).transpose()
+    }
+
     /// The change of an earlier entry, as far as the tail reaches: what a lost entry is restored from (R13).
     pub fn carried(&self, seq: u64) -> Option<&[u8]> {
         let at = self.tail.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;

@@ -131,6 +131,8 @@ pub struct Catalog {
     pub(super) head: Entry,
     pub(super) suspects: Suspects,
     pub(super) journal: Journal,
+    /// The person or agent for whom changes are written.
+    pub(super) contributor: Option<String>,
     /// Whether the log was followed from an entry this machine had seen before; else a writer lists once (R6).
     pub(super) proven: bool,
     /// What this machine keeps about the place, whichever store it holds.
@@ -183,7 +185,7 @@ impl Catalog {
         let (head, state) = fold(&store, &cache, seq, &bytes)?;
         let suspects = Suspects::load(&cache);
         let catalog =
-            Catalog { store, cache, identity, state, head, suspects, journal, proven: false, place };
+            Catalog { store, cache, identity, state, head, suspects, journal, proven: false, contributor: None, place };
         catalog.remember(&bytes);
         Ok(catalog)
     }
@@ -200,7 +202,7 @@ impl Catalog {
         let suspects = Suspects::load(&own);
         let store = store.clone();
         let mut catalog =
-            Catalog { store, cache: own, identity, state, head, suspects, journal, proven: true, place };
+            Catalog { store, cache: own, identity, state, head, suspects, journal, proven: true, contributor: None, place };
         match catalog.refresh() {
             Ok(()) => Ok(Some(catalog)),
             // The place may hold another store by now; if it does, what is kept here is of no use.
@@ -352,6 +354,17 @@ impl Catalog {
     /// The local cache of this store.
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// From now on changes are written for this person, as git writes people: `Name <mail>`.
+    pub fn set_contributor(&mut self, contributor: Option<String>) {
+        self.contributor = contributor;
+    }
+
+    /// A change of a session that began at `base`, written now by this program for the contributor.
+    pub fn record(&self, base: u64, change: Change) -> ChangeRecord {
+        let writer = Writer { contributor: self.contributor.clone(), ..writer() };
+        ChangeRecord::new(base, change, writer, now())
     }
 
     pub(super) fn lost(&self, seq: u64) -> CatalogError {

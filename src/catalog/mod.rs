@@ -16,6 +16,7 @@ mod commit;
 pub mod entry;
 pub mod fold;
 pub mod head;
+mod history;
 mod hooks;
 pub mod identity;
 pub mod journal;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use change::{Change, ChangeRecord, Writer};
 pub use entry::Entry;
+pub use history::Moved;
 pub use identity::Identity;
 pub use journal::Journal;
 pub use log::{Catalog, CatalogError, Landed};

@@ -9,6 +9,7 @@
 //! | `manifest` | `datamon.toml` |
 //! | `pointer` | LFS pointers |
 //! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
+//! | `delta` | what differs between two trees |
 //! | `holding` | from blobs to the commit that holds them |
 //! | `push` | what a push brings |
 //! | `selection` | which paths a checkout or a fetch is about |
@@ -21,6 +22,7 @@
 
 mod command;
 mod config;
+mod delta;
 mod holding;
 mod hooks;
 mod manifest;
@@ -41,6 +43,7 @@ pub use gix::bstr::{BStr, BString};
 
 pub use command::{Git, GitFailed};
 pub use config::{Config, ConfigError, LFSCONFIG_FILE, Operation, STORE_SCHEME, Scope, Source, StoreUrl};
+pub use delta::{Delta, TreeItem};
 pub use hooks::{HookError, Hooks, Install};
 pub use manifest::{MANIFEST_FILE, Manifest, ManifestError};
 pub use objects::{Objects, ObjectsError, Tip};

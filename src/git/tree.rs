@@ -34,7 +34,7 @@ pub(super) enum Step {
 
 /// One entry of a tree.
 pub(super) struct Entry {
-    name: BString,
+    pub(super) name: BString,
     pub(super) mode: EntryMode,
     pub(super) id: ObjectId,
 }

@@ -1,0 +1,52 @@
+//! History: single changes of the log, by their place in it. Entries never change and are never deleted, so what was read once
+//! is kept.
+
+use super::change::{Change, ChangeRecord};
+use super::entry::Entry;
+use super::log::{Catalog, CatalogError};
+use crate::id::{BundleId, RepoId};
+use crate::store::key;
+
+/// One change of a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The entry.
+    pub seq: u64,
+    /// Where the label led from then on; nowhere if it was taken away.
+    pub bundle: Option<BundleId>,
+    /// When, by the clock of who did it, milliseconds since 1970.
+    pub time: u64,
+    /// Who did it.
+    pub contributor: Option<String>,
+}
+
+impl Catalog {
+    /// The change of entry `seq`, which is not after the head: carried by the newest entry, kept by this machine, or read.
+    pub fn change(&self, seq: u64) -> Result<ChangeRecord, CatalogError> {
+        if let Some(record) = self.head.record(seq).map_err(|e| self.bad(e))? {
+            return Ok(record);
+        }
+        let name = format!("change/{seq:016x}");
+        if let Some(record) = self.cache.get(&name).and_then(|kept| ChangeRecord::decode(&kept).ok()) {
+            return Ok(record);
+        }
+        let bytes = self.store.get(&key::log(seq))?.ok_or_else(|| self.lost(seq))?;
+        let entry = Entry::decode(seq, &bytes).map_err(|e| self.bad(e))?;
+        self.cache.put(&name, entry.change());
+        entry.own().map_err(|e| self.bad(e))
+    }
+
+    /// Every change of a label of a repo, newest first; none where it was never set.
+    pub fn label_history(&self, repo: RepoId, name: &str) -> Result<Vec<Moved>, CatalogError> {
+        let mut moves = Vec::new();
+        let mut next = self.state.label(repo, name).map(|at| at.seq);
+        while let Some(seq) = next {
+            let record = self.change(seq)?;
+            let Change::Label(label) = record.change else { break };
+            let contributor = record.writer.contributor;
+            moves.push(Moved { seq, bundle: label.bundle, time: record.time, contributor });
+            next = label.previous.filter(|before| *before < seq);
+        }
+        Ok(moves)
+    }
+}

@@ -1,0 +1,159 @@
+//! A draft: what a bundle will be, while the recipes of its new files are still being made.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::bundle::{Changes, Content, Entry, Facts, Root, edit, write_page};
+use crate::catalog::change::BundleRef;
+use crate::catalog::{Catalog, CatalogError};
+use crate::id::{BundleId, GitId, Oid, PackId, RepoId};
+use crate::ops::publish::recipe;
+use crate::pack::{Frame, MetaSeries};
+use crate::table::{Recipe, Row};
+
+/// What will lie at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Planned {
+    /// A file that the same upload takes in, or that the store has.
+    File {
+        /// Whether it may be run.
+        executable: bool,
+        /// Its SHA-256.
+        oid: Oid,
+        /// Its length, bytes.
+        size: u64,
+    },
+    /// A symbolic link.
+    Link(Vec<u8>),
+    /// A submodule at a commit.
+    Module(GitId),
+}
+
+/// A bundle to be made.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Its name, drawn before it is made.
+    pub id: BundleId,
+    /// The bundle that it differs from by `changes`, and whose pages it shares; an empty one where there is none.
+    pub base: Option<Root>,
+    /// What is said of it.
+    pub facts: Facts,
+    /// What lies at each path from now on; nothing where there is `None`.
+    pub changes: BTreeMap<Vec<u8>, Option<Planned>>,
+}
+
+/// A bundle that was written, and the packs that its own pages name (R2).
+pub(in crate::ops) struct Written {
+    pub bundle: BundleRef,
+    pub named: BTreeSet<PackId>,
+}
+
+impl Draft {
+    /// A new bundle after `base`.
+    pub fn new(base: Option<Root>, facts: Facts, changes: BTreeMap<Vec<u8>, Option<Planned>>) -> Draft {
+        Draft { id: BundleId::new(), base, facts, changes }
+    }
+
+    /// Write pages and root. `rows` are those of the entry being made, in order; files that are not among them are in the store.
+    /// `alone` shares no page: the base was dropped meanwhile.
+    pub(in crate::ops) fn write(
+        &self,
+        catalog: &Catalog,
+        repo: RepoId,
+        rows: &[Row],
+        metas: &mut MetaSeries,
+        alone: bool,
+    ) -> Result<Written, CatalogError> {
+        let recipes = Recipes::of(catalog, repo, self, rows)?;
+        let mut changes = Changes::new();
+        let base = self.base.as_ref().filter(|_| !alone);
+        if let Some(dropped) = self.base.as_ref().filter(|_| alone) {
+            for page in &dropped.pages {
+                let entries = read(catalog, page)?;
+                changes.extend(entries.into_iter().map(|it| (it.path, Some(it.content))));
+            }
+        }
+        for (path, planned) in &self.changes {
+            let content = planned.as_ref().map(|planned| recipes.content(planned)).transpose()?;
+            changes.insert(path.clone(), content);
+        }
+        let mut named = BTreeSet::new();
+        let pages = edit(
+            base.map_or(&[], |root| &root.pages),
+            changes,
+            |at| read(catalog, at),
+            |entries| {
+                let mut entries = entries.to_vec();
+                for entry in &mut entries {
+                    keep_readable(catalog, metas, entry)?;
+                    named.extend(packs_of(entry));
+                }
+                Ok::<_, CatalogError>(write_page(metas.room()?, repo, &entries))
+            },
+        )?;
+        let root = Root { id: self.id, repo, facts: self.facts.clone(), pages };
+        let blob = metas.room()?.add(&Frame::encode(root.encode()), vec![]);
+        let (commit, tree) = (self.facts.commit, self.facts.tree);
+        let base = base.map(|root| root.id);
+        Ok(Written { bundle: BundleRef { id: self.id, repo, base, root: blob, commit, tree }, named })
+    }
+}
+
+fn read(catalog: &Catalog, at: &crate::bundle::PageRef) -> Result<Vec<Entry>, CatalogError> {
+    Ok(at.read(catalog.store(), catalog.cache())?)
+}
+
+fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
+    match &entry.content {
+        Content::File { recipe: Recipe::Inline(terms), .. } => terms.iter().map(|term| term.pack).collect(),
+        Content::File { recipe: Recipe::Out { blob, packs }, .. } => {
+            packs.iter().copied().chain([blob.pack]).collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// An entry of the base whose data was repacked names the packs where it lies now (R4).
+fn keep_readable(catalog: &Catalog, metas: &mut MetaSeries, entry: &mut Entry) -> Result<(), CatalogError> {
+    let lost = |pack: &PackId| !catalog.state().packs().contains_key(pack) && !metas.is_own(*pack);
+    let stale = packs_of(entry).iter().any(lost);
+    if let (true, Content::File { oid, size, recipe: old, .. }) = (stale, &mut entry.content) {
+        let row = Row { oid: *oid, repo: RepoId::NIL, born: 0, size: *size, recipe: old.clone() };
+        *old = recipe(metas, &catalog.terms(&row)?)?;
+    }
+    Ok(())
+}
+
+/// Where the bytes of each file of a draft lie.
+struct Recipes(HashMap<Oid, (u64, Recipe)>);
+
+impl Recipes {
+    fn of(catalog: &Catalog, repo: RepoId, draft: &Draft, rows: &[Row]) -> Result<Recipes, CatalogError> {
+        let mut known = HashMap::new();
+        let mut other = Vec::new();
+        for planned in draft.changes.values().flatten() {
+            let Planned::File { oid, .. } = planned else { continue };
+            let at = rows.partition_point(|row| row.oid < *oid);
+            match rows.get(at).filter(|row| row.oid == *oid) {
+                Some(row) => drop(known.insert(*oid, (row.size, row.recipe.clone()))),
+                None => other.push(*oid),
+            }
+        }
+        let found = catalog.find(repo, &other)?;
+        known.extend(found.into_iter().map(|(oid, row)| (oid, (row.size, row.recipe))));
+        Ok(Recipes(known))
+    }
+
+    fn content(&self, planned: &Planned) -> Result<Content, CatalogError> {
+        Ok(match planned {
+            Planned::Link(target) => Content::Link { target: target.clone() },
+            Planned::Module(commit) => Content::Module { commit: *commit },
+            Planned::File { executable, oid, size } => match self.0.get(oid) {
+                Some((there, recipe)) if there == size => {
+                    let (executable, oid, size) = (*executable, *oid, *size);
+                    Content::File { executable, oid, size, recipe: recipe.clone() }
+                }
+                _ => return Err(CatalogError::NoData { oid: *oid }),
+            },
+        })
+    }
+}
