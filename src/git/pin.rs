@@ -4,7 +4,9 @@
 //! by the pin is harmless then, since its bytes are verified. An upload would go where nobody looks for it: it is refused until
 //! the user has said what holds.
 
-use crate::git::config::{ConfigError, LFSCONFIG_FILE, Operation, STORE_SCHEME, Scope, Source, StoreUrl};
+use crate::git::config::{
+    ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
+};
 use crate::git::manifest::MANIFEST_FILE;
 use crate::git::repo::Repo;
 use crate::store::without_password;
@@ -136,7 +138,7 @@ impl Repo {
     }
 
     /// Where uploads go that configuration leads away from the store of this repository, if there is one.
-    pub fn diverted(&self, remote: &str) -> Result<Option<super::LfsUrl>, ConfigError> {
+    pub fn diverted(&self, remote: &str) -> Result<Option<LfsUrl>, ConfigError> {
         let known = self.pinned_store()?.is_some()
             || self.committed_store()?.is_some()
             || self.store_url(remote, Operation::Download)?.is_some();

@@ -56,7 +56,7 @@ impl StoreUrl {
     /// The store that `text` names: `local`, an absolute path, `file:///…`, or `memory:name`.
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
         if text.chars().any(char::is_control) {
-            return Err(BadUrl::Control(text.to_owned()));
+            return Err(BadUrl::Control(without_password(text)));
         }
         let place = if text == LOCAL {
             Place::Directory(local_directory()?)
@@ -80,8 +80,8 @@ impl StoreUrl {
         if scheme != "file" {
             return Err(BadUrl::Scheme { scheme: scheme.to_owned(), url: without_password(text) });
         }
-        let url = url::Url::parse(text).map_err(|_| BadUrl::Unclear(text.to_owned()))?;
-        let path = url.to_file_path().map_err(|()| BadUrl::Unclear(text.to_owned()))?;
+        let url = url::Url::parse(text).map_err(|_| BadUrl::Unclear(without_password(text)))?;
+        let path = url.to_file_path().map_err(|()| BadUrl::Unclear(without_password(text)))?;
         if path.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_control) {
             return Err(BadUrl::Control(text.to_owned()));
         }

@@ -149,23 +149,25 @@ fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Re
     let url =
         wanted.or(committed.map(|store| store.url.as_str())).or(pinned.as_ref().map(|pin| pin.url.as_str()));
     let url = url.unwrap_or(LOCAL).to_owned();
+    let shown = without_password(&url);
     if let Some(other) = committed.filter(|store| store.url != url) {
+        let other = without_password(&other.url);
         return Err(CommandError::new(
             Kind::Conflict,
-            format!("this repository keeps its data in {}, not in {url}", other.url),
+            format!("this repository keeps its data in {other}, not in {shown}"),
         )
-        .hint(format!("to go on with {}: git datamon init", other.url))
+        .hint(format!("to go on with {other}: git datamon init"))
         .hint(format!(
-            "to move: git lfs fetch --all, git config -f {LFSCONFIG_FILE} lfs.url {STORE_SCHEME}{url}, \
-             git config lfs.url {STORE_SCHEME}{url}, then git datamon init and git lfs push --all <remote>"
+            "to move: git lfs fetch --all, git config -f {LFSCONFIG_FILE} lfs.url {STORE_SCHEME}{shown}, \
+             git config lfs.url {STORE_SCHEME}{shown}, then git datamon init and git lfs push --all <remote>"
         )));
     }
     if let Some(pin) = pinned.filter(|pin| pin.url != url) {
         return Err(CommandError::new(
             Kind::Conflict,
-            format!("this clone is pinned to {}, the store would be {url}", pin.url),
+            format!("this clone is pinned to {}, the store would be {shown}", without_password(&pin.url)),
         )
-        .hint(format!("if the data has moved: git config lfs.url {STORE_SCHEME}{url}")));
+        .hint(format!("if the data has moved: git config lfs.url {STORE_SCHEME}{shown}")));
     }
     Ok(url)
 }
