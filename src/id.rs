@@ -211,7 +211,7 @@ impl FromStr for GitId {
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let wrong = || NotAnId::new(text, "a git object id (40 or 64 lower-case hexadecimal digits)");
         let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if !text.bytes().all(digit) || text.len() % 2 != 0 {
+        if !text.bytes().all(digit) || !text.len().is_multiple_of(2) {
             return Err(wrong());
         }
         let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());

@@ -154,7 +154,7 @@ mod tests {
                 rows: entries.len() as u32,
                 bytes: 0,
                 blob,
-                hash: page::hash(entries),
+                hash: hash(entries),
             }
         }
 
@@ -169,7 +169,12 @@ mod tests {
             7 => Content::Link { target: vec![n] },
             _ => {
                 let recipe = Recipe::Inline(vec![]);
-                Content::File { executable: n % 2 == 0, oid: Oid::from_bytes([n; 32]), size: 0, recipe }
+                Content::File {
+                    executable: n.is_multiple_of(2),
+                    oid: Oid::from_bytes([n; 32]),
+                    size: 0,
+                    recipe,
+                }
             }
         }
     }

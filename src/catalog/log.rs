@@ -84,6 +84,14 @@ pub enum CatalogError {
     /// The change may not land.
     #[error("the change was refused: {0}")]
     Refused(#[from] Refusal),
+    /// A bundle was to have a file that neither the push nor the store has.
+    #[error(
+        "the store does not have {oid}, which a bundle should have: run the command again where the file is"
+    )]
+    NoData {
+        /// The file.
+        oid: crate::id::Oid,
+    },
     /// Others were faster a thousand times.
     #[error("the store {url} is so busy that nothing could be committed: run the command again")]
     Contended {
@@ -184,8 +192,18 @@ impl Catalog {
         let bytes = store.get(&key::log(seq))?.ok_or_else(lost)?;
         let (head, state) = fold(&store, &cache, seq, &bytes)?;
         let suspects = Suspects::load(&cache);
-        let catalog =
-            Catalog { store, cache, identity, state, head, suspects, journal, proven: false, contributor: None, place };
+        let catalog = Catalog {
+            store,
+            cache,
+            identity,
+            state,
+            head,
+            suspects,
+            journal,
+            proven: false,
+            contributor: None,
+            place,
+        };
         catalog.remember(&bytes);
         Ok(catalog)
     }
@@ -201,8 +219,18 @@ impl Catalog {
         let Ok((head, state)) = fold(store, &own, u64::from_le_bytes(*seq), bytes) else { return Ok(None) };
         let suspects = Suspects::load(&own);
         let store = store.clone();
-        let mut catalog =
-            Catalog { store, cache: own, identity, state, head, suspects, journal, proven: true, contributor: None, place };
+        let mut catalog = Catalog {
+            store,
+            cache: own,
+            identity,
+            state,
+            head,
+            suspects,
+            journal,
+            proven: true,
+            contributor: None,
+            place,
+        };
         match catalog.refresh() {
             Ok(()) => Ok(Some(catalog)),
             // The place may hold another store by now; if it does, what is kept here is of no use.

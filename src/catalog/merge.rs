@@ -11,8 +11,8 @@
 
 use std::collections::BTreeSet;
 
-use super::change::{Change, ChangeRecord, Compact, SegmentRef, TableKind};
-use super::log::{Catalog, CatalogError, now, writer};
+use super::change::{Change, Compact, SegmentRef, TableKind};
+use super::log::{Catalog, CatalogError};
 use super::plan::{self, MOST_RUNS, TableRun};
 use super::state::{Remedy, Segment};
 use crate::id::PackId;
@@ -69,7 +69,7 @@ impl Catalog {
         }
         let Output { segments, metas, named } = output;
         let change = Change::Compact(Compact { outs, segments, forwards: vec![] });
-        let mut record = ChangeRecord::new(self.head.seq(), change, writer(), now());
+        let mut record = self.record(self.head.seq(), change);
         record.added = metas.finish()?;
         record.named = named.into_iter().collect();
         match self.commit(&record) {

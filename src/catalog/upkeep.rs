@@ -1,8 +1,8 @@
 //! Checkpoints: whoever crosses the threshold writes down the fold, so that entries stay small and opening stays O(1).
 
-use super::change::{Change, ChangeRecord, Checkpoint, CheckpointBlob, Parent, SegmentRef, TableKind};
+use super::change::{Change, Checkpoint, CheckpointBlob, Parent, SegmentRef, TableKind};
 use super::checkpoint;
-use super::log::{Catalog, CatalogError, now, writer};
+use super::log::{Catalog, CatalogError};
 use super::state::Remedy;
 use crate::pack::format::MAX_FRAME;
 use crate::pack::{Frame, MetaSeries};
@@ -59,7 +59,7 @@ impl Catalog {
         }
         let parent = newest.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
         let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment, hooks });
-        let mut record = ChangeRecord::new(covers, change, writer(), now());
+        let mut record = self.record(covers, change);
         record.added = metas.finish()?;
         record.named = named;
         match self.commit(&record) {

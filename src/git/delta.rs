@@ -61,7 +61,10 @@ impl Objects {
         Ok(delta)
     }
 
-    fn items(&self, tree: Option<ObjectId>) -> Result<BTreeMap<BString, (EntryMode, ObjectId)>, ObjectsError> {
+    fn items(
+        &self,
+        tree: Option<ObjectId>,
+    ) -> Result<BTreeMap<BString, (EntryMode, ObjectId)>, ObjectsError> {
         let Some(tree) = tree else { return Ok(BTreeMap::new()) };
         Ok(self.entries(tree)?.map(|entry| (entry.name, (entry.mode, entry.id))).collect())
     }
@@ -87,7 +90,10 @@ mod tests {
         let objects = scratch.objects();
         let [old, new] = ["HEAD~^{tree}", "HEAD^{tree}"].map(|spec| objects.resolve(spec).expect("a tree"));
         let shown = |delta: &Delta| -> Vec<String> {
-            delta.iter().map(|(path, now)| format!("{}{path}", if now.is_some() { "+" } else { "-" })).collect()
+            delta
+                .iter()
+                .map(|(path, now)| format!("{}{path}", if now.is_some() { "+" } else { "-" }))
+                .collect()
         };
         let delta = objects.delta(Some(old), new).expect("read");
         assert_eq!(shown(&delta), ["+a-b", "+a/b/d", "+e.txt", "-gone/x", "-turns", "+turns/into"]);

@@ -58,6 +58,12 @@ pub enum ObjectsError {
         /// What gix said.
         source: Box<gix::Error>,
     },
+    /// Something else than a file was found where a file should be.
+    #[error("git object {id} is no file")]
+    NotABlob {
+        /// The object.
+        id: ObjectId,
+    },
     /// A tree that no file system could hold.
     #[error("tree {id} has directories more than {limit} deep")]
     TooDeep {
@@ -207,6 +213,26 @@ impl Objects {
         let object = self.gix.find_commit(commit).map_err(failed)?;
         let Some(parent) = object.parent_ids().next().map(gix::Id::detach) else { return Ok(None) };
         Ok(self.kind_and_size(parent)?.map(|_| parent))
+    }
+
+    /// The parents of a commit, as far as they are here.
+    pub fn parents(&self, commit: ObjectId) -> Result<Vec<ObjectId>, ObjectsError> {
+        let failed = |source| ObjectsError::read(format!("commit {commit}"), source);
+        let object = self.gix.find_commit(commit).map_err(failed)?;
+        let parents: Vec<ObjectId> = object.parent_ids().map(gix::Id::detach).collect();
+        let here = |parent: &ObjectId| Ok(self.kind_and_size(*parent)?.is_some());
+        parents.into_iter().filter_map(|it| here(&it).map(|here| here.then_some(it)).transpose()).collect()
+    }
+
+    /// An object that this repository has; nothing is fetched.
+    pub fn known(&self, id: ObjectId) -> Option<ObjectId> {
+        self.gix.has_object(id).then_some(id)
+    }
+
+    /// The bytes of a blob.
+    pub fn blob(&self, id: ObjectId) -> Result<Vec<u8>, ObjectsError> {
+        let bytes = self.short_blob(id, u64::MAX)?;
+        bytes.ok_or_else(|| ObjectsError::NotABlob { id })
     }
 
     /// The blob at a path of a commit or tree.

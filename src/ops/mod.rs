@@ -1,5 +1,6 @@
 //! L4 · One use case per file, no terminal.
 
+pub mod bundle;
 pub mod download;
 pub mod fetch;
 pub mod ingest;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::bundle::Draft;
 use super::ingest::Taken;
-use crate::catalog::change::{Change, ChangeRecord, Push, RowBlock, SegmentRef, TableKind};
-use crate::catalog::log::{now, writer};
+use crate::catalog::change::{Change, Push, RowBlock, SegmentRef, TableKind};
 use crate::catalog::{Catalog, CatalogError, Landed};
 use crate::id::{Oid, PackId, RepoId};
 use crate::pack::format::MAX_FRAME;
@@ -17,7 +17,8 @@ use crate::table::{
 /// Rows of a push up to this many stored bytes lie in the entry itself.
 const INLINE_ROWS: usize = 64 << 10;
 
-/// Commit `touched` rows and one row for each of `files`, whose new chunks lie in `packs`. The session began at `base`.
+/// Commit `touched` rows and one row for each of `files`, whose new chunks lie in `packs`, and the bundle of `draft` in the same
+/// entry; `alone` lets it share no page. The session began at `base`.
 pub fn publish(
     catalog: &mut Catalog,
     base: u64,
@@ -25,6 +26,7 @@ pub fn publish(
     touched: Vec<Row>,
     files: &[Taken],
     packs: &[(PackId, PackInfo)],
+    draft: Option<(&Draft, bool)>,
 ) -> Result<Landed, CatalogError> {
     let mut metas = MetaSeries::new(catalog.store());
     let mut rows = touched;
@@ -53,20 +55,25 @@ pub fn publish(
             }
         }
     }
+    let mut named: BTreeSet<PackId> = rows.iter().flat_map(Row::packs).collect();
+    if let Some((draft, alone)) = draft {
+        let written = draft.write(catalog, repo, &rows, &mut metas, alone)?;
+        named.extend(written.named);
+        push.bundles.push(written.bundle);
+    }
     // Hooks of a small push would be an object more: the next checkpoint writes them.
     if packs.len() > 1 || metas.is_begun() {
         push.segments.extend(hooks(&mut metas, packs, catalog)?);
     }
     let added: Vec<(PackId, PackInfo)> = packs.iter().copied().chain(metas.finish()?).collect();
     let own: BTreeSet<PackId> = added.iter().map(|(pack, _)| *pack).collect();
-    let named: BTreeSet<PackId> = rows.iter().flat_map(Row::packs).collect();
-    let mut record = ChangeRecord::new(base, Change::Push(push), writer(), now());
+    let mut record = catalog.record(base, Change::Push(push));
     record.named = named.difference(&own).copied().collect();
     record.added = added;
     catalog.commit(&record)
 }
 
-fn recipe(metas: &mut MetaSeries, terms: &[Term]) -> Result<Recipe, StoreError> {
+pub(super) fn recipe(metas: &mut MetaSeries, terms: &[Term]) -> Result<Recipe, StoreError> {
     if terms.len() <= INLINE_TERMS {
         return Ok(Recipe::Inline(terms.to_vec()));
     }

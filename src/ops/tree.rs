@@ -201,7 +201,7 @@ pub fn upload_tree(
     if !uploaded.failed.is_empty() {
         return Err(TreeError::Unread(uploaded.failed));
     }
-    for (path, got, length) in uploaded.read {
+    for (path, (got, length)) in uploaded.read {
         if let Some((_, Entry::File { oid, size, .. })) =
             tree.entries.get_mut(places[&path]).map(|it| &mut *it)
         {

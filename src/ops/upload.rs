@@ -4,18 +4,19 @@
 //! collection that began earlier can take them (R2, R12). What it does not have is ingested. If the entry may not land because
 //! a borrowed pack went, or the floor rose, everything is done again from the new head, with new packs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::bundle::Draft;
 use super::ingest::{ChunkIndex, Failed, Ingested, Source, ingest};
 use super::known::Neighbours;
 use super::receipt::{Receipt, UploadStats};
 use super::{open, publish};
-use crate::catalog::change::{Change, ChangeRecord, RepoChange};
-use crate::catalog::log::{now, writer};
+use crate::catalog::change::{Change, RepoChange};
 use crate::catalog::state::Remedy;
 use crate::catalog::{Catalog, CatalogError};
-use crate::id::{Oid, PackId, RepoId};
+use crate::id::{BundleId, Oid, PackId, RepoId};
 use crate::progress::Progress;
 use crate::store::Counts;
 use crate::table::{Recipe, Row};
@@ -38,6 +39,12 @@ pub struct Upload {
     pub previous: Option<Oid>,
 }
 
+/// What files without an oid were when they were read: oid and length by path.
+pub type Read = BTreeMap<PathBuf, (Oid, u64)>;
+
+/// Makes the draft of a bundle once all of its files were read.
+pub type Drafting<'a> = &'a dyn Fn(&Read) -> Draft;
+
 /// What came of an upload.
 #[derive(Debug)]
 pub struct Uploaded {
@@ -45,8 +52,10 @@ pub struct Uploaded {
     pub receipt: Receipt,
     /// Files that are not, and why; the others are.
     pub failed: Vec<Failed>,
-    /// What the files without an oid were: path, oid, length.
-    pub read: Vec<(PathBuf, Oid, u64)>,
+    /// What the files without an oid were.
+    pub read: Read,
+    /// The bundle, if one was asked for and all of its files are in the store.
+    pub bundle: Option<BundleId>,
     /// What it cost.
     pub stats: UploadStats,
     /// Files of the part that were not begun.
@@ -59,6 +68,7 @@ impl Uploaded {
         self.receipt.oids.extend(part.receipt.oids);
         self.failed.extend(part.failed);
         self.read.extend(part.read);
+        self.bundle = self.bundle.or(part.bundle);
         self.stats.add(part.stats);
     }
 }
@@ -71,20 +81,56 @@ pub fn upload(
     touch: &[Oid],
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
+    upload_all(catalog, repo, files, touch, None, progress)
+}
+
+/// Upload `files` and make a bundle in the entry that promises the last of them; none is made if one of them fails.
+pub fn upload_bundle(
+    catalog: &mut Catalog,
+    repo: RepoId,
+    files: &[Upload],
+    drafting: Drafting<'_>,
+    progress: &dyn Progress,
+) -> Result<Uploaded, CatalogError> {
+    upload_all(catalog, repo, files, &[], Some(drafting), progress)
+}
+
+fn upload_all(
+    catalog: &mut Catalog,
+    repo: RepoId,
+    files: &[Upload],
+    touch: &[Oid],
+    drafting: Option<Drafting<'_>>,
+    progress: &dyn Progress,
+) -> Result<Uploaded, CatalogError> {
     open::probe_once(catalog)?;
     let before = catalog.store().requests();
     let mut attempt = 1;
     let (mut files, mut touch) = (files.to_vec(), touch);
     let receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
-    let mut all =
-        Uploaded { receipt, failed: vec![], read: vec![], stats: UploadStats::default(), left: vec![] };
+    let mut all = Uploaded {
+        receipt,
+        failed: vec![],
+        read: Read::new(),
+        bundle: None,
+        stats: UploadStats::default(),
+        left: vec![],
+    };
+    let mut alone = false;
     loop {
-        match try_upload(catalog, repo, &files, touch, progress) {
+        let draft = |part: &Read| {
+            let mut read = all.read.clone();
+            read.extend(part.iter().map(|(path, it)| (path.clone(), *it)));
+            Some((drafting?(&read), alone))
+        };
+        let draft: &dyn Fn(&Read) -> Option<(Draft, bool)> =
+            if all.failed.is_empty() { &draft } else { &|_| None };
+        match try_upload(catalog, repo, &files, touch, draft, progress) {
             Err(CatalogError::Refused(refusal))
-                if attempt < ATTEMPTS
-                    && matches!(refusal.remedy(), Remedy::Restart | Remedy::RedoWithout(_)) =>
+                if attempt < ATTEMPTS && !matches!(refusal.remedy(), Remedy::GiveUp | Remedy::Upgrade) =>
             {
                 attempt += 1;
+                alone |= refusal.remedy() == Remedy::BuildAlone;
                 catalog.refresh()?;
             }
             Err(error) => return Err(error),
@@ -105,6 +151,7 @@ fn try_upload(
     repo: RepoId,
     files: &[Upload],
     touch: &[Oid],
+    draft: &dyn Fn(&Read) -> Option<(Draft, bool)>,
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
     let base = catalog.head().seq();
@@ -128,17 +175,21 @@ fn try_upload(
         requests: Counts::default(),
     };
     let unread = made.files.iter().filter(|taken| files[plan.absent[taken.source]].oid.is_none());
-    let read =
-        unread.map(|taken| (files[plan.absent[taken.source]].path.clone(), taken.oid, taken.size)).collect();
+    let read: Read = unread
+        .map(|taken| (files[plan.absent[taken.source]].path.clone(), (taken.oid, taken.size)))
+        .collect();
+    let draft = if left.is_empty() && made.failed.is_empty() { draft(&read) } else { None };
+    let bundle = draft.as_ref().map(|(draft, _)| draft.id);
     let mut receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
-    if !plan.touched.is_empty() || !made.files.is_empty() {
+    if !plan.touched.is_empty() || !made.files.is_empty() || draft.is_some() {
         ensure_repo(catalog, repo)?;
         let new = made.files.iter().map(|taken| taken.oid);
         let oids: Vec<Oid> = plan.touched.iter().map(|row| row.oid).chain(new).collect();
-        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, &made.packs)?;
+        let draft = draft.as_ref().map(|(draft, alone)| (draft, *alone));
+        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, &made.packs, draft)?;
         receipt.add(landed, oids);
     }
-    Ok(Uploaded { receipt, failed: made.failed, read, stats, left })
+    Ok(Uploaded { receipt, failed: made.failed, read, bundle, stats, left })
 }
 
 /// What of an upload the store has already, and what is to be read.
@@ -218,7 +269,7 @@ pub fn name_repo(catalog: &mut Catalog, repo: RepoId, name: &str) -> Result<(), 
         None => name.to_owned(),
     };
     let change = Change::Repo(RepoChange::Create { repo, name });
-    let record = ChangeRecord::new(catalog.head().seq(), change, writer(), now());
+    let record = catalog.record(catalog.head().seq(), change);
     match catalog.commit(&record) {
         // Two first pushes at once: the other one made it known.
         Err(CatalogError::Refused(_)) if catalog.state().repos().contains_key(&repo) => Ok(()),

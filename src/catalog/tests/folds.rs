@@ -207,9 +207,9 @@ fn damaged_and_missing_blobs_are_told_and_unknown_ones_remembered() {
     assert!(matches!(missing, Err(BadCheckpoint::Missing { .. })));
     let mut stranger = newest.clone();
     let blob = CheckpointBlob { at: frame(1), hash: checkpoint::hash(b"x") };
-    stranger.blobs.insert("labels".into(), blob);
+    stranger.blobs.insert("of a later version".into(), blob);
     let mut more = blobs;
-    more.insert("labels".into(), b"x".to_vec());
+    more.insert("of a later version".into(), b"x".to_vec());
     let state = checkpoint::decode(Rules::ALL, &stranger, &more).expect("decodes");
     assert_eq!(state.unknown(), Some(newest.covers));
 }

@@ -12,9 +12,10 @@ use clap::Args;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::init::{self, Chosen};
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::relocation::{self, Edited};
 use crate::cli::server::{SERVER_KEYS, Server, before};
 use crate::cli::{Context, stores};
-use crate::git::{LFSCONFIG_FILE, Operation, Repo, STORE_SCHEME, Scope, TreePointer};
+use crate::git::{LFSCONFIG_FILE, MANIFEST_FILE, Operation, Repo, STORE_SCHEME, Scope, TreePointer};
 use crate::id::Oid;
 use crate::transfer::{Inventory, NoSession, Pusher, Session};
 
@@ -89,29 +90,21 @@ pub fn run(args: &AdoptLfsArgs, context: &Context) -> Result<(), CommandError> {
 /// Whoever edits `.lfsconfig` right now may mean another store than we do, and would commit our line with theirs.
 fn refuse_edited(repo: &Repo, top: &Path, url: &str) -> Result<(), CommandError> {
     let ours = format!("{STORE_SCHEME}{url}");
-    let here = repo.git().clone().moved_to(top);
-    let edited = here.run(["status", "--porcelain", "--untracked-files=all", "--", LFSCONFIG_FILE])?;
-    if edited.is_empty() || repo.committed_value("lfs.url")?.as_deref() == Some(ours.as_bytes()) {
-        return Ok(());
-    }
-    Err(CommandError::new(Kind::Conflict, format!("{LFSCONFIG_FILE} has changes that are not committed"))
-        .hint(format!(
-            "commit them, or take them back with `git restore {LFSCONFIG_FILE}`, and repeat the command"
-        )))
+    let fine = Edited::of(repo, top)? == Edited::No
+        || repo.committed_value("lfs.url")?.as_deref() == Some(ours.as_bytes());
+    if fine { Ok(()) } else { Err(Edited::error()) }
 }
 
 fn inventory(repo: &Repo, recent: bool) -> Result<Inventory, CommandError> {
-    let objects = repo.objects()?;
     let inventory = if recent {
-        Inventory::of_tips(&objects)?
+        Inventory::of_tips(&repo.objects()?)?
     } else {
-        if let Some(lack) = repo.lack()? {
-            return Err(CommandError::new(Kind::Conflict, lack.to_string())
-                .hint(lack.remedy())
-                .hint("or only what branches and tags hold now: git datamon adopt-lfs --recent"));
-        }
-        // What a partial clone may lack is larger than any pointer.
-        Inventory::of_history(&objects.only_local())?
+        relocation::whole_inventory(repo).map_err(|error| match error.kind {
+            Kind::Conflict => {
+                error.hint("or only what branches and tags hold now: git datamon adopt-lfs --recent")
+            }
+            _ => error,
+        })?
     };
     if inventory.pointers.is_empty() {
         return Err(CommandError::new(
@@ -243,7 +236,11 @@ fn report_lost(lost: &[Lost<'_>], allowed: bool, context: &Context) -> Result<()
     let kind = if damaged { Kind::Integrity } else { Kind::NotFound };
     let mut error = CommandError::new(
         kind,
-        format!("{} objects are missing: the repository stays as it was", lost.len()),
+        format!(
+            "{} objects are missing: the repository stays as it was, but for {MANIFEST_FILE}, by which the next try \
+             finds what is in the store by now",
+            lost.len()
+        ),
     );
     if damaged {
         error = error

@@ -9,7 +9,7 @@ use super::draft::{Draft, Planned};
 use super::resolve::{self, NotFound};
 use crate::bundle::{BadPath, Facts, Root, check_path};
 use crate::catalog::{Catalog, CatalogError};
-use crate::git::{BStr, ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
+use crate::git::{ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
 use crate::id::{BundleId, GitId, Oid, RepoId};
 use crate::ops::upload::Upload;
 
@@ -245,13 +245,4 @@ fn plain_file(objects: &Objects, blob: ObjectId, scratch: &Path) -> Result<Uploa
         fs::write(&path, &bytes).map_err(failed)?;
     }
     Ok(Upload { oid: None, size: bytes.len() as u64, path, previous: None })
-}
-
-/// The name of the dataset's path inside git, as git spells it.
-pub fn below(dataset: &Dataset, path: &BStr) -> Option<Vec<u8>> {
-    if dataset.path.is_empty() {
-        return Some(path.to_vec());
-    }
-    let rest = path.strip_prefix(dataset.path.as_slice())?;
-    rest.strip_prefix(b"/").map(<[u8]>::to_vec)
 }

@@ -1,8 +1,9 @@
 //! A draft: what a bundle will be, while the recipes of its new files are still being made.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::bundle::{Changes, Content, Entry, Facts, Root, edit, write_page};
+use crate::bundle::{Changes, Content, Entry, Facts, PageRef, Root, edit, write_page};
 use crate::catalog::change::BundleRef;
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{BundleId, GitId, Oid, PackId, RepoId};
@@ -68,7 +69,7 @@ impl Draft {
         let base = self.base.as_ref().filter(|_| !alone);
         if let Some(dropped) = self.base.as_ref().filter(|_| alone) {
             for page in &dropped.pages {
-                let entries = read(catalog, page)?;
+                let entries = kept(catalog, metas, page)?;
                 changes.extend(entries.into_iter().map(|it| (it.path, Some(it.content))));
             }
         }
@@ -77,29 +78,23 @@ impl Draft {
             changes.insert(path.clone(), content);
         }
         let mut named = BTreeSet::new();
+        let metas = RefCell::new(metas);
         let pages = edit(
             base.map_or(&[], |root| &root.pages),
             changes,
-            |at| read(catalog, at),
+            |at| kept(catalog, &mut metas.borrow_mut(), at),
             |entries| {
-                let mut entries = entries.to_vec();
-                for entry in &mut entries {
-                    keep_readable(catalog, metas, entry)?;
-                    named.extend(packs_of(entry));
-                }
-                Ok::<_, CatalogError>(write_page(metas.room()?, repo, &entries))
+                named.extend(entries.iter().flat_map(packs_of));
+                Ok::<_, CatalogError>(write_page(metas.borrow_mut().room()?, repo, entries))
             },
         )?;
+        let metas = metas.into_inner();
         let root = Root { id: self.id, repo, facts: self.facts.clone(), pages };
         let blob = metas.room()?.add(&Frame::encode(root.encode()), vec![]);
         let (commit, tree) = (self.facts.commit, self.facts.tree);
         let base = base.map(|root| root.id);
         Ok(Written { bundle: BundleRef { id: self.id, repo, base, root: blob, commit, tree }, named })
     }
-}
-
-fn read(catalog: &Catalog, at: &crate::bundle::PageRef) -> Result<Vec<Entry>, CatalogError> {
-    Ok(at.read(catalog.store(), catalog.cache())?)
 }
 
 fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
@@ -112,15 +107,17 @@ fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
     }
 }
 
-/// An entry of the base whose data was repacked names the packs where it lies now (R4).
-fn keep_readable(catalog: &Catalog, metas: &mut MetaSeries, entry: &mut Entry) -> Result<(), CatalogError> {
-    let lost = |pack: &PackId| !catalog.state().packs().contains_key(pack) && !metas.is_own(*pack);
-    let stale = packs_of(entry).iter().any(lost);
-    if let (true, Content::File { oid, size, recipe: old, .. }) = (stale, &mut entry.content) {
-        let row = Row { oid: *oid, repo: RepoId::NIL, born: 0, size: *size, recipe: old.clone() };
-        *old = recipe(metas, &catalog.terms(&row)?)?;
+/// The entries of a page of the base; one whose data was repacked names the packs where it lies now (R4).
+fn kept(catalog: &Catalog, metas: &mut MetaSeries, at: &PageRef) -> Result<Vec<Entry>, CatalogError> {
+    let mut entries = at.read(catalog.store(), catalog.cache())?;
+    for entry in &mut entries {
+        let stale = packs_of(entry).iter().any(|pack| !catalog.state().packs().contains_key(pack));
+        if let (true, Content::File { oid, size, recipe: old, .. }) = (stale, &mut entry.content) {
+            let row = Row { oid: *oid, repo: RepoId::NIL, born: 0, size: *size, recipe: old.clone() };
+            *old = recipe(metas, &catalog.terms(&row)?)?;
+        }
     }
-    Ok(())
+    Ok(entries)
 }
 
 /// Where the bytes of each file of a draft lie.

@@ -36,7 +36,9 @@ pub struct Found {
 #[derive(Debug, thiserror::Error)]
 pub enum NotFound {
     /// Nothing has the name.
-    #[error("nothing in repo {repo} is called {name:?}: `git datamon log` and `git datamon label list` show what there is")]
+    #[error(
+        "nothing in repo {repo} is called {name:?}: `git datamon log` and `git datamon label list` show what there is"
+    )]
     Nothing {
         /// The name.
         name: String,
@@ -44,7 +46,9 @@ pub enum NotFound {
         repo: String,
     },
     /// It is a commit, and no bundle was made for it.
-    #[error("no bundle was made for commit {commit} yet: `git datamon push` in a clone that has its data makes it")]
+    #[error(
+        "no bundle was made for commit {commit} yet: `git datamon push` in a clone that has its data makes it"
+    )]
     NoBundle {
         /// The commit.
         commit: GitId,
