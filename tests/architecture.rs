@@ -32,7 +32,7 @@ const EDGES: [(&str, &str); 2] = [
 ];
 
 /// Words that may stand in the code of the given rooms only.
-const ONLY_IN: [(&str, &[&str]); 16] = [
+const ONLY_IN: [(&str, &[&str]); 17] = [
     ("gix", &["git"]),
     ("toml_edit", &["git"]),
     (RUNS_PROGRAMS, &["git"]),
@@ -49,6 +49,7 @@ const ONLY_IN: [(&str, &[&str]); 16] = [
     ("clap", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("indicatif", &["cli"]),
+    ("jiff", &["cli"]),
 ];
 
 /// What runs other programs, wherever it is imported from.

@@ -5,12 +5,14 @@
 mod args;
 mod bar;
 mod commands;
+mod dataset;
 mod errors;
 mod man;
 mod relocation;
 mod server;
 mod stores;
 mod ui;
+mod when;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -106,6 +106,14 @@ impl Git {
         captured(&mut self.command(args), &[])
     }
 
+    /// The person that a commit here would name, as `Name <mail>`; `None` where git does not know one.
+    pub fn author(&self) -> Option<String> {
+        let said = self.run(["var", "GIT_AUTHOR_IDENT"]).ok()?;
+        let said = String::from_utf8_lossy(&said);
+        // Behind the mail stand a time and a zone.
+        Some(said[..=said.rfind('>')?].to_owned())
+    }
+
     /// Runs `git <args>` for the user: bytes on stdin, stdout and stderr those of this process.
     pub fn foreground(
         &self,

@@ -132,6 +132,26 @@ impl Objects {
         self.gix.rev_parse_single(spec).map(gix::Id::detach).map_err(unknown)
     }
 
+    /// The commit that a revision names, tags peeled.
+    pub fn commit(&self, spec: &str) -> Result<ObjectId, ObjectsError> {
+        self.resolve(&format!("{spec}^{{commit}}"))
+    }
+
+    /// The newest commit of the branch that others start from: what `origin/HEAD` names if there is a branch of that name here,
+    /// else `main` or `master`, else what is checked out.
+    pub fn default_tip(&self) -> Result<Option<ObjectId>, ObjectsError> {
+        let follows = self.gix.try_find_reference("refs/remotes/origin/HEAD").ok().flatten();
+        let target = follows.and_then(|it| it.target().try_name().map(|name| name.as_bstr().to_string()));
+        let branch = target.as_deref().and_then(|name| name.strip_prefix("refs/remotes/origin/"));
+        let names = branch.map(|name| [format!("refs/heads/{name}"), format!("refs/remotes/origin/{name}")]);
+        let names = names.into_iter().flatten();
+        let names = names.chain(["refs/heads/main".to_owned(), "refs/heads/master".to_owned()]);
+        match names.into_iter().find_map(|name| self.commit(&name).ok()) {
+            Some(tip) => Ok(Some(tip)),
+            None => self.head(),
+        }
+    }
+
     /// The commit that is checked out; `None` before the first one.
     pub fn head(&self) -> Result<Option<ObjectId>, ObjectsError> {
         let head = self.gix.head().map_err(|source| ObjectsError::read("HEAD", source))?;

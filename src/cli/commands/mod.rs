@@ -10,6 +10,7 @@ mod leave;
 mod lfs_agent;
 mod pull;
 mod push;
+mod show;
 mod stats;
 mod trust;
 
@@ -31,6 +32,7 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
+    Show(show::ShowArgs),
     Stats(stats::StatsArgs),
     Fsck(fsck::FsckArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -53,6 +55,7 @@ impl Command {
             Command::Doctor(args) => doctor::run(args, context),
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
+            Command::Show(args) => show::run(args, context).map(done),
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),

@@ -91,6 +91,23 @@ pub fn bundle_of(
     Ok(tree.and_then(|tree| state.bundles_of_tree(repo, git_id(tree)).pop()))
 }
 
+/// The newest bundle on the first-parent history of the default branch.
+pub fn latest(
+    catalog: &Catalog,
+    objects: &Objects,
+    repo: RepoId,
+    dataset: &Dataset,
+) -> Result<Option<BundleId>, NoBundle> {
+    let mut next = objects.default_tip()?;
+    while let Some(commit) = next {
+        if let Some(bundle) = bundle_of(catalog, objects, repo, dataset, commit)? {
+            return Ok(Some(bundle));
+        }
+        next = objects.first_parent(commit)?;
+    }
+    Ok(None)
+}
+
 /// The same id as the log writes it.
 pub fn git_id(id: ObjectId) -> GitId {
     GitId::from_slice(id.as_bytes()).expect("git ids have 20 or 32 bytes")

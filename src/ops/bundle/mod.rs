@@ -7,6 +7,6 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Dataset, NoBundle, Planning, bundle_of, git_id};
+pub use commit::{Dataset, NoBundle, Planning, bundle_of, git_id, latest};
 pub use draft::{Draft, Planned};
 pub use resolve::{Found, Name, NotFound, find, labels_of, open};

@@ -1,0 +1,139 @@
+//! What commands about dataset versions are asked of: a repo of a store that the user names, or the one of the git repository
+//! they stand in. With git, names may be revisions; without, there are still ids, labels, commits and `latest`.
+
+use clap::Args;
+
+use crate::bundle::Bundle;
+use crate::catalog::Catalog;
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::{Context, stores};
+use crate::git::{Git, Objects, Repo};
+use crate::id::{BundleId, RepoId};
+use crate::ops::bundle::{self, Name, NotFound};
+
+/// Which dataset.
+#[derive(Debug, Clone, Args)]
+pub struct DatasetArgs {
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+
+    /// A repo of the store, by name or id; by default that of `datamon.toml`, or the only one of the store.
+    #[arg(long, value_name = "NAME")]
+    repo: Option<String>,
+}
+
+/// The git side of a dataset.
+pub struct Checkout {
+    /// The repository.
+    pub repo: Repo,
+    /// Its objects.
+    pub objects: Objects,
+    /// Where the dataset lies in it.
+    pub dataset: bundle::Dataset,
+}
+
+/// An open store, and the repo in it that a command is about.
+pub struct Dataset {
+    /// The store.
+    pub catalog: Catalog,
+    /// The repo.
+    pub repo: RepoId,
+    /// The git repository, where the user stands in one and names no store.
+    pub git: Option<Checkout>,
+}
+
+impl DatasetArgs {
+    /// Opens the store, and finds the repo.
+    pub fn open(&self, context: &Context) -> Result<Dataset, CommandError> {
+        let mut catalog = stores::chosen(self.store.as_deref(), &context.dir)?;
+        catalog.set_contributor(Git::at(&context.dir).author());
+        if self.store.is_some() {
+            let repo = self.repo_in(&catalog)?;
+            return Ok(Dataset { catalog, repo, git: None });
+        }
+        let git = Repo::discover(&context.dir)?;
+        let manifest = git.manifest()?;
+        let repo = match &self.repo {
+            Some(_) => self.repo_in(&catalog)?,
+            None => manifest.repo,
+        };
+        let objects = git.objects()?;
+        let dataset = bundle::Dataset::default();
+        let git = (repo == manifest.repo).then_some(Checkout { repo: git, objects, dataset });
+        Ok(Dataset { catalog, repo, git })
+    }
+
+    fn repo_in(&self, catalog: &Catalog) -> Result<RepoId, CommandError> {
+        let state = catalog.state();
+        let live = || state.repos().iter().filter(|(_, repo)| !repo.deleted);
+        if let Some(name) = &self.repo {
+            let by_id = || name.parse().ok().filter(|id| state.repos().contains_key(id));
+            return state.repo_named(name).or_else(by_id).ok_or_else(|| {
+                let message = format!("{} has no repo {name:?}", stores::shown(catalog));
+                CommandError::new(Kind::NotFound, message)
+                    .hint(format!("git datamon repo list --store {}", catalog.store().url()))
+            });
+        }
+        match (live().next(), live().nth(1)) {
+            (Some((only, _)), None) => Ok(*only),
+            (None, _) => Ok(RepoId::NIL),
+            _ => {
+                let names: Vec<&str> = live().map(|(_, repo)| repo.name.as_str()).collect();
+                let message = format!("{} has several repos: {}", stores::shown(catalog), names.join(", "));
+                Err(CommandError::new(Kind::Usage, message).hint("say which with --repo"))
+            }
+        }
+    }
+}
+
+impl Dataset {
+    /// What people call the repo.
+    pub fn name(&self) -> String {
+        let known = self.catalog.state().repos().get(&self.repo);
+        known.map_or_else(|| self.repo.to_string(), |repo| repo.name.clone())
+    }
+
+    /// The bundle that a name means; what git knows is asked too.
+    pub fn find(&self, name: &str) -> Result<BundleId, CommandError> {
+        let mut git = Name::default();
+        if let Some(Checkout { objects, dataset, .. }) = &self.git {
+            if name == "latest" {
+                git.latest = bundle::latest(&self.catalog, objects, self.repo, dataset)?;
+            }
+            if let Ok(commit) = objects.commit(name) {
+                git.commit = Some(bundle::git_id(commit));
+                git.tree = objects.tree_at(commit, &dataset.path)?.map(bundle::git_id);
+            }
+        }
+        Ok(bundle::find(&self.catalog, self.repo, name, git)?.id)
+    }
+
+    /// The bundle that a name means, opened.
+    pub fn open(&self, name: &str) -> Result<Bundle<'_>, CommandError> {
+        Ok(bundle::open(&self.catalog, self.find(name)?)?)
+    }
+}
+
+impl From<NotFound> for CommandError {
+    fn from(error: NotFound) -> CommandError {
+        match error {
+            NotFound::Catalog(error) => error.into(),
+            NotFound::Ambiguous { .. } => CommandError::new(Kind::Usage, error.to_string()),
+            _ => CommandError::new(Kind::NotFound, error.to_string()),
+        }
+    }
+}
+
+impl From<bundle::NoBundle> for CommandError {
+    fn from(error: bundle::NoBundle) -> CommandError {
+        let kind = match error {
+            bundle::NoBundle::Catalog(error) => return error.into(),
+            bundle::NoBundle::Objects(error) => return error.into(),
+            bundle::NoBundle::Base(error) => return error.into(),
+            bundle::NoBundle::NoDataset { .. } | bundle::NoBundle::DataElsewhere { .. } => Kind::NotFound,
+            bundle::NoBundle::Path(_) | bundle::NoBundle::Scratch { .. } => Kind::Failed,
+        };
+        CommandError::new(kind, error.to_string())
+    }
+}
