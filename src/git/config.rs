@@ -309,7 +309,7 @@ impl Repo {
     }
 
     /// The value that counts for a key of git-lfs: git's own configuration beats `.lfsconfig`.
-    pub(super) fn lfs_value(&self, key: &str) -> Result<Option<BString>, ConfigError> {
+    pub fn lfs_value(&self, key: &str) -> Result<Option<BString>, ConfigError> {
         if let Some(value) = self.config().get(key) {
             return Ok(Some(value.into()));
         }

@@ -10,7 +10,10 @@
 //! | `pointer` | LFS pointers |
 //! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
 //! | `holding` | from blobs to the commit that holds them |
+//! | `promised` | what a partial clone lacks, fetched in one go |
 //! | `push` | what a push brings |
+//! | `checkouts` | what other work trees and the stash hold |
+//! | `remotes` | the remote that git-lfs takes |
 //! | `selection` | which paths a checkout or a fetch is about |
 //! | `wholeness` | what a shallow or partial clone lacks |
 //! | `server` | the ordinary LFS server of a remote |
@@ -19,6 +22,7 @@
 //!
 //! A repository is data written by strangers: nothing read here names a command to run or a file to write.
 
+mod checkouts;
 mod command;
 mod config;
 mod holding;
@@ -27,7 +31,9 @@ mod manifest;
 mod objects;
 mod outgoing;
 mod pointer;
+mod promised;
 mod push;
+mod remotes;
 mod repo;
 mod selection;
 mod server;
