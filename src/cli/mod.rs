@@ -10,6 +10,7 @@ mod man;
 mod server;
 mod stores;
 mod ui;
+mod verdict;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -34,9 +34,11 @@ impl Server {
         if let Some(typed) = typed {
             return Server::typed(repo, typed);
         }
-        let remote = default_remote(repo);
+        let remote = repo.lfs_remote();
         if repo.store_url(&remote, Operation::Download)?.is_none() {
-            return Ok(Server::Configured);
+            // Git-lfs wants a remote where a URL would do.
+            let url = repo.lfs_value("lfs.url")?.filter(|_| !is_known(repo, &remote));
+            return Ok(url.map_or(Server::Configured, |url| Server::At(url.to_string())));
         }
         // In the order of git-lfs: uploads may have a server of their own, and a clone's own word beats the committed one.
         let keys =
@@ -85,16 +87,19 @@ impl Server {
     pub fn remote(&self, repo: &Repo) -> String {
         match self {
             Server::At(_) => NAME.to_owned(),
-            Server::Configured => default_remote(repo),
+            Server::Configured => repo.lfs_remote(),
         }
+    }
+
+    /// Whether there is no server at all.
+    pub fn is_nowhere(&self, repo: &Repo) -> bool {
+        *self == Server::Configured && !is_known(repo, &repo.lfs_remote())
     }
 
     /// The server as users read it.
     pub fn shown(&self, repo: &Repo) -> String {
         let configured = || {
-            text(repo, "lfs.url")
-                .or_else(|| committed(repo))
-                .or_else(|| repo.server_of(&default_remote(repo)))
+            text(repo, "lfs.url").or_else(|| committed(repo)).or_else(|| repo.server_of(&repo.lfs_remote()))
         };
         match self {
             Server::At(url) => url.clone(),
@@ -103,20 +108,15 @@ impl Server {
     }
 }
 
+/// Whether git-lfs takes it for a remote: the name of one, or the URL of a repository.
+fn is_known(repo: &Repo, remote: &String) -> bool {
+    repo.remotes().contains(remote) || remote.contains(['/', ':'])
+}
+
 fn text(repo: &Repo, key: &str) -> Option<String> {
     repo.config().get(key).map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
 fn committed(repo: &Repo) -> Option<String> {
     repo.committed_value("lfs.url").ok().flatten().map(|url| String::from_utf8_lossy(&url).into_owned())
-}
-
-/// The remote that git-lfs takes when none is named: that of the branch, the only one, or `origin`.
-fn default_remote(repo: &Repo) -> String {
-    let branch = repo.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
-    let branch = String::from_utf8_lossy(&branch).trim().to_owned();
-    let listed = repo.git().run(["remote"]).unwrap_or_default();
-    let listed = String::from_utf8_lossy(&listed);
-    let only = || Some(listed.trim().to_owned()).filter(|name| !name.is_empty() && !name.contains('\n'));
-    text(repo, &format!("branch.{branch}.remote")).or_else(only).unwrap_or_else(|| "origin".to_owned())
 }

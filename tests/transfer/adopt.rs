@@ -20,16 +20,16 @@ each_git_lfs!(
 );
 
 /// A repository as people have it: two branches, a tag, three versions, all of it on an LFS server that `.lfsconfig` names.
-struct Legacy {
-    env: Hermetic,
-    server: LfsServer,
-    repo: TestRepo,
-    remote: TestRepo,
+pub(super) struct Legacy {
+    pub(super) env: Hermetic,
+    pub(super) server: LfsServer,
+    pub(super) repo: TestRepo,
+    pub(super) remote: TestRepo,
     /// What each commit holds.
     versions: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
-fn tree(seed: u64) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn tree(seed: u64) -> BTreeMap<String, Vec<u8>> {
     let mut tree = file("data/large.bin", seed, 400_000);
     tree.insert("data/copy.bin".into(), seeded_bytes(seed, 400_000));
     tree.insert("empty.bin".into(), vec![]);
@@ -40,7 +40,7 @@ fn tree(seed: u64) -> BTreeMap<String, Vec<u8>> {
 
 impl Legacy {
     #[track_caller]
-    fn on_a_server(machine: Machine) -> Legacy {
+    pub(super) fn on_a_server(machine: Machine) -> Legacy {
         Legacy::new(machine, |repo, server| {
             repo.write(".lfsconfig", format!("[lfs]\n\turl = {}\n\tlocksverify = false\n", server.url()));
             repo.add(".lfsconfig");
@@ -48,7 +48,7 @@ impl Legacy {
     }
 
     #[track_caller]
-    fn new(machine: Machine, set_up: impl FnOnce(&TestRepo, &LfsServer)) -> Legacy {
+    pub(super) fn new(machine: Machine, set_up: impl FnOnce(&TestRepo, &LfsServer)) -> Legacy {
         let env = machine();
         let (server, repo, remote) = (LfsServer::start(), env.init("data"), env.init_bare("remote.git"));
         repo.git(["lfs", "install", "--local"]);
@@ -69,11 +69,11 @@ impl Legacy {
         Legacy { env, server, repo, remote, versions }
     }
 
-    fn store(&self) -> String {
+    pub(super) fn store(&self) -> String {
         self.env.root().join("store").to_str().expect("plain").to_owned()
     }
 
-    fn adopt(&self, repo: &TestRepo, more: &[&str]) -> String {
+    pub(super) fn adopt(&self, repo: &TestRepo, more: &[&str]) -> String {
         let store = self.store();
         let args = [&["datamon", "adopt-lfs", "--store", &store], more].concat();
         let output = repo.git(&args);
@@ -82,7 +82,7 @@ impl Legacy {
 
     /// A clone on the same machine with no object here, as somebody who adopts has it.
     #[track_caller]
-    fn fresh_clone(&self, name: &str, options: &[&str]) -> TestRepo {
+    pub(super) fn fresh_clone(&self, name: &str, options: &[&str]) -> TestRepo {
         let url = format!("file://{}", self.remote.dir().display());
         let mut clone = self.env.command("git");
         run(clone.env("GIT_LFS_SKIP_SMUDGE", "1").args(["clone", "-q"]).args(options).args([&url, name]));
@@ -118,7 +118,7 @@ impl Legacy {
 }
 
 /// Everything of a repository that `adopt-lfs` may change only when all is safe.
-fn configuration(repo: &TestRepo) -> (Vec<u8>, Vec<u8>, String) {
+pub(super) fn configuration(repo: &TestRepo) -> (Vec<u8>, Vec<u8>, String) {
     let lfsconfig = fs::read(repo.dir().join(".lfsconfig")).unwrap_or_default();
     let staged = repo.git(["diff", "--cached", "--name-only"]).text().to_owned();
     (lfsconfig, repo.read(".git/config"), staged)
@@ -263,7 +263,8 @@ fn what_nobody_has_is_listed_and_stops_it(machine: Machine) {
     // No network at all: what is in the store by now is not fetched again.
     let sent = legacy.server.traffic().0;
     legacy.server.set_down(true);
-    assert!(git_fails(&repo, &args).contains("2 objects are missing"));
+    let said = git_fails(&repo, &args);
+    assert!(said.contains("2 objects are missing") && !said.contains("fetch   20 files"), "{said}");
     legacy.server.set_down(false);
 
     // Without them, if the user says so; with them, when they are found.
