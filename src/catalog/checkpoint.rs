@@ -1,7 +1,8 @@
 //! Checkpoints: the state as one blob per kind.
 //!
 //! A blob is a msgpack map of flat lists in key order, so equal states give equal bytes and a blob that did not change since
-//! the last checkpoint keeps its place. Where blobs lie and how they are compressed is the business of whoever stores them.
+//! the last checkpoint keeps its place. The lists that grow with the store (packs, drops, condemned) go on in further blobs,
+//! `packs.1` and so on. Where blobs lie and how they are compressed is the business of whoever stores them.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,9 @@ pub enum BadCheckpoint {
         kind: String,
     },
 }
+
+/// What the longest lists have in one blob: it is one frame, and a list that only grows at its end keeps its first parts.
+const MOST_LISTED: usize = 1 << 17;
 
 const PACKS: &str = "packs";
 const SEGMENTS: &str = "segments";
@@ -101,24 +105,35 @@ pub fn encode<'a>(state: &State, written: impl IntoIterator<Item = &'a SegmentRe
     folded.segments.clone_from(&state.segments);
     folded.inline.clone_from(&state.inline);
     folded.fold_segments(state.head().unwrap_or(0), written);
-    let kind = |wanted| {
-        let of = state.packs.iter().filter(move |(_, info)| info.kind == wanted);
-        of.map(|(pack, info)| (*pack, info.size, info.footer)).collect()
-    };
     let full = [
-        (
-            PACKS,
-            !state.packs.is_empty(),
-            bytes(&WirePacks { data: kind(PackKind::Data), meta: kind(PackKind::Meta) }),
-        ),
         (SEGMENTS, !folded.segments.is_empty(), segments(&folded)),
         (BUNDLES, !state.bundles.is_empty(), bundles(state)),
         (REPOS, !state.repos.is_empty(), repos(state)),
-        (DROPS, !state.drops.is_empty(), drops(state)),
-        (CONDEMNED, !state.condemned.is_empty() || state.floor > 0, condemned(state)),
         (FORWARDS, !state.forwards.is_empty(), forwards(state)),
     ];
-    full.into_iter().filter(|(_, some, _)| *some).map(|(kind, _, bytes)| (kind.to_owned(), bytes)).collect()
+    let full = full.into_iter().filter(|(_, some, _)| *some).map(|(kind, _, bytes)| (kind.to_owned(), bytes));
+    full.chain(parts(PACKS, packs(state)))
+        .chain(parts(DROPS, drops(state)))
+        .chain(parts(CONDEMNED, condemned(state)))
+        .collect()
+}
+
+/// The name of each blob of a long list.
+fn parts(kind: &str, blobs: Vec<Vec<u8>>) -> impl Iterator<Item = (String, Vec<u8>)> {
+    let name = move |n| if n == 0 { kind.to_owned() } else { format!("{kind}.{n}") };
+    blobs.into_iter().enumerate().map(move |(n, bytes)| (name(n), bytes))
+}
+
+fn packs(state: &State) -> Vec<Vec<u8>> {
+    let all: Vec<(&PackId, &PackInfo)> = state.packs.iter().collect();
+    let part = |packs: &[(&PackId, &PackInfo)]| {
+        let kind = |wanted| {
+            let of = packs.iter().filter(|(_, info)| info.kind == wanted);
+            of.map(|(pack, info)| (**pack, info.size, info.footer)).collect()
+        };
+        bytes(&WirePacks { data: kind(PackKind::Data), meta: kind(PackKind::Meta) })
+    };
+    all.chunks(MOST_LISTED).map(part).collect()
 }
 
 fn segments(state: &State) -> Vec<u8> {
@@ -137,14 +152,18 @@ fn repos(state: &State) -> Vec<u8> {
     bytes(&WireRepos { repos })
 }
 
-fn drops(state: &State) -> Vec<u8> {
-    let drops = state.drops.iter().map(|((oid, repo), it)| (*oid, *repo, it.upto, it.at)).collect();
-    bytes(&WireDrops { drops })
+fn drops(state: &State) -> Vec<Vec<u8>> {
+    let all: Vec<_> = state.drops.iter().map(|((oid, repo), it)| (*oid, *repo, it.upto, it.at)).collect();
+    all.chunks(MOST_LISTED).map(|part| bytes(&WireDrops { drops: part.to_vec() })).collect()
 }
 
-fn condemned(state: &State) -> Vec<u8> {
-    let packs = state.condemned.iter().map(|(pack, seq)| (*pack, *seq)).collect();
-    bytes(&WireCondemned { floor: state.floor, packs })
+fn condemned(state: &State) -> Vec<Vec<u8>> {
+    let all: Vec<_> = state.condemned.iter().map(|(pack, seq)| (*pack, *seq)).collect();
+    let part = |packs: &[_]| bytes(&WireCondemned { floor: state.floor, packs: packs.to_vec() });
+    match all.is_empty() && state.floor > 0 {
+        true => vec![part(&[])],
+        false => all.chunks(MOST_LISTED).map(part).collect(),
+    }
 }
 
 fn forwards(state: &State) -> Vec<u8> {
@@ -200,7 +219,7 @@ fn read<T: DeserializeOwned>(blob: &[u8]) -> Option<T> {
 
 /// Takes one blob into the state; `None` when it cannot be read. An unknown kind is left out, which the caller notices.
 fn fill(state: &mut State, kind: &str, blob: &[u8]) -> Option<()> {
-    match kind {
+    match kind.split('.').next().unwrap_or(kind) {
         PACKS => {
             let WirePacks { data, meta } = read(blob)?;
             for (kind, packs) in [(PackKind::Data, data), (PackKind::Meta, meta)] {
@@ -233,7 +252,7 @@ fn fill(state: &mut State, kind: &str, blob: &[u8]) -> Option<()> {
         }
         CONDEMNED => {
             let WireCondemned { floor, packs } = read(blob)?;
-            state.floor = floor;
+            state.floor = state.floor.max(floor);
             state.condemned.extend(packs);
         }
         FORWARDS => {

@@ -16,6 +16,8 @@ use crate::table::{Hooks, SEGMENT_HOOKS, TableError};
 const MOST_ROWS: u64 = 1 << 24;
 /// Segments that one machine reads, largest first: each is a request or two, and whoever merges keeps them few.
 const MOST_SEGMENTS: usize = 32;
+/// Segments read at once: what hides the distance to a bucket, and is some 6 MiB each in memory for a moment.
+const SEGMENTS_TOGETHER: usize = 4;
 /// Footers asked for at once.
 const TOGETHER: usize = 8;
 
@@ -45,8 +47,16 @@ impl Catalog {
         segments.sort_by_key(|it| std::cmp::Reverse(it.rows));
         let mut hooks = Hooks::with_room(most.min(usize::try_from(rows).unwrap_or(most)));
         let keep = |pack| self.may_borrow_chunks(pack);
-        for segment in segments.into_iter().take(MOST_SEGMENTS) {
-            let _ = hooks.read((&self.store, &self.cache), &segment.written(), upto, &keep);
+        segments.truncate(MOST_SEGMENTS);
+        for some in segments.chunks(SEGMENTS_TOGETHER) {
+            let room = most.saturating_sub(hooks.len());
+            let read = |segment: &&SegmentRef| {
+                let mut hooks = Hooks::with_room(room.min(usize::try_from(segment.rows).unwrap_or(room)));
+                let _ = hooks.read((&self.store, &self.cache), &segment.written(), upto, &keep);
+                hooks
+            };
+            let read: Vec<Hooks> = some.par_iter().map(read).collect();
+            read.iter().for_each(|read| hooks.append(read));
         }
         hooks.sort();
         hooks

@@ -9,7 +9,7 @@ use super::log::{Catalog, CatalogError};
 use super::plan::{Finding, runs};
 use super::state::{Run, Segment};
 use crate::id::{Oid, PackId, PackKind, RepoId};
-use crate::pack::{Footer, Term, decode_exact, read_footer};
+use crate::pack::{Footer, PackInfo, Term, decode_exact, read_footer};
 use crate::store::key;
 use crate::table::{BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, read_frame};
 
@@ -103,17 +103,25 @@ impl Catalog {
     /// The footer of a pack in the table, from the cache or by one range GET.
     pub fn footer(&self, pack: PackId) -> Result<Option<Footer>, CatalogError> {
         let Some(info) = self.state.packs().get(&pack) else { return Ok(None) };
-        if let Some(footer) = self.kept_footer(pack) {
-            return Ok(Some(footer));
+        self.footer_of(pack, *info).map(Some)
+    }
+
+    /// The same of a pack that may be in the table only later.
+    pub fn footer_of(&self, pack: PackId, info: PackInfo) -> Result<Footer, CatalogError> {
+        if let Some(footer) = self.kept(pack, info) {
+            return Ok(footer);
         }
-        let footer = read_footer(&self.store, pack, *info)?;
+        let footer = read_footer(&self.store, pack, info)?;
         self.keep_footer(pack, &footer);
-        Ok(Some(footer))
+        Ok(footer)
     }
 
     /// The footer of a pack in the table, if this machine has kept it.
     pub fn kept_footer(&self, pack: PackId) -> Option<Footer> {
-        let info = self.state.packs().get(&pack)?;
+        self.kept(pack, *self.state.packs().get(&pack)?)
+    }
+
+    fn kept(&self, pack: PackId, info: PackInfo) -> Option<Footer> {
         let bytes = self.cache.get(&format!("footer/{pack}"))?;
         Footer::parse(info.kind, info.size, &bytes).ok()
     }

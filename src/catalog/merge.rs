@@ -1,8 +1,13 @@
 //! Merging: whoever made one run too many makes one run of the newest, so that a lookup asks few (R9).
 //!
 //! Which runs is decided by [`plan::due`], what becomes of their rows by [`plan::merge`]; here their rows go through memory,
-//! a slice of the key range at a time, and into packs of a segment each. The segments that go stay in the store until a
-//! collection takes them: who reads an older state reads on. Whoever was faster wins, and to be second loses nothing but work.
+//! a slice of the key range at a time, and into packs that are put as they are filled. The segments that go stay in the store
+//! until a collection takes them: who reads an older state reads on. Whoever was faster wins, and to be second loses nothing
+//! but work.
+//!
+//! What a merge of `files` does not hand over is dropped for good, so a damaged segment is never merged: it is suspected, which
+//! `fsck` and pushes then know too, what was written so far is taken back, and from then on only newer runs are merged. Hooks
+//! are hints, and a merge leaves those out that cannot be read.
 
 use std::collections::BTreeSet;
 
@@ -10,53 +15,62 @@ use super::change::{Change, ChangeRecord, Compact, SegmentRef, TableKind};
 use super::log::{Catalog, CatalogError, now, writer};
 use super::plan::{self, MOST_RUNS, TableRun};
 use super::state::{Remedy, Segment};
-use crate::id::{PackId, PackKind};
-use crate::pack::{Blob, PackInfo, PackWriter};
-use crate::table::{HookMerge, Row, Slices, Written, segment_len, write_segment};
+use crate::id::PackId;
+use crate::pack::{Blob, MetaSeries};
+use crate::table::{HookMerge, Row, Slices, Written, is_damage, segment_len, write_segment};
 
 /// Runs of hooks above which the newest are merged: only a push that looks far reads them, and then most of them.
 const MOST_HOOK_RUNS: usize = 8;
 
+/// Runs of hooks merged at a time: each is some 2 MiB in memory. Where there are more the next upkeep goes on.
+const MOST_HOOK_INPUTS: usize = 16;
+
 /// What a merge has written so far.
-#[derive(Default)]
 struct Output {
     segments: Vec<SegmentRef>,
-    added: Vec<(PackId, PackInfo)>,
+    metas: MetaSeries,
     named: BTreeSet<PackId>,
 }
 
 impl Catalog {
     /// Merge the newest runs of each table that has too many. `false` when there was nothing to do, or another writer was
-    /// faster, which is as good.
+    /// faster, which is as good. An error in one table does not keep the other from being merged.
     pub fn merge_runs(&mut self) -> Result<bool, CatalogError> {
-        let mut merged = false;
-        for (table, most) in [(TableKind::Files, MOST_RUNS), (TableKind::Hooks, MOST_HOOK_RUNS)] {
-            merged |= self.merge_table(table, most)?;
-        }
-        Ok(merged)
+        let files = self.merge_table(TableKind::Files, MOST_RUNS);
+        let hooks = self.merge_table(TableKind::Hooks, MOST_HOOK_RUNS);
+        Ok(files? | hooks?)
     }
 
     fn merge_table(&mut self, table: TableKind, most: usize) -> Result<bool, CatalogError> {
-        let runs = plan::runs(&self.state, table);
+        let mut output =
+            Output { segments: vec![], metas: MetaSeries::new(&self.store), named: BTreeSet::new() };
+        let mut runs = plan::runs(&self.state, table);
+        if table == TableKind::Files {
+            let suspect = |segment: &&Segment| self.suspects.has(segment.at.fence.pack);
+            runs.truncate(runs.iter().take_while(|run| !run.segments.iter().any(suspect)).count());
+        }
         // R10: what is not understood may rely on the segments as they are.
         let Some(count) = plan::due(&runs, most).filter(|_| self.state.unknown().is_none()) else {
             return Ok(false);
         };
-        let runs = &runs[..count];
-        let segments = || runs.iter().flat_map(|run| &run.segments);
-        let suspect = |segment: &&Segment| self.suspects.has(segment.at.fence.pack);
-        if table == TableKind::Files && segments().any(suspect) {
-            return Ok(false);
-        }
-        let outs: Vec<Blob> = segments().map(|segment| segment.at.fence).collect();
-        let Output { segments, added, named } = match table {
-            TableKind::Files => self.merge_files(runs)?,
-            TableKind::Hooks => self.merge_hooks(runs)?,
+        runs.truncate(if table == TableKind::Hooks { count.min(MOST_HOOK_INPUTS) } else { count });
+        let outs: Vec<Blob> =
+            runs.iter().flat_map(|run| &run.segments).map(|segment| segment.at.fence).collect();
+        let merged = match table {
+            TableKind::Files => self.merge_files(&runs, &mut output),
+            TableKind::Hooks => self.merge_hooks(&runs, &mut output),
             TableKind::Unknown => return Ok(false),
         };
+        if let Err(error) = merged {
+            output.metas.discard();
+            let damaged = self.damaged(&runs, &error);
+            self.suspect(damaged);
+            return Err(error);
+        }
+        let Output { segments, metas, named } = output;
         let change = Change::Compact(Compact { outs, segments, forwards: vec![] });
         let mut record = ChangeRecord::new(self.head.seq(), change, writer(), now());
-        record.added = added;
+        record.added = metas.finish()?;
         record.named = named.into_iter().collect();
         match self.commit(&record) {
             Ok(_) => Ok(true),
@@ -65,8 +79,14 @@ impl Catalog {
         }
     }
 
-    fn merge_files(&self, runs: &[TableRun<'_>]) -> Result<Output, CatalogError> {
-        let mut output = Output::default();
+    /// The packs of the segments that are to blame for the error: not those that the store does not give today.
+    fn damaged(&self, runs: &[TableRun<'_>], error: &CatalogError) -> Vec<PackId> {
+        let CatalogError::Table(error) = error else { return vec![] };
+        let written = runs.iter().flat_map(|run| run.written().0);
+        written.filter(|at| is_damage(&self.store, at, error)).map(|at| at.fence.pack).collect()
+    }
+
+    fn merge_files(&self, runs: &[TableRun<'_>], output: &mut Output) -> Result<(), CatalogError> {
         let mut rows: Vec<Row> = Vec::new();
         for slice in Slices::new(&self.store, runs.iter().map(TableRun::written)) {
             let merged = plan::merge(&self.state, slice?, true);
@@ -74,42 +94,20 @@ impl Catalog {
             rows.extend(merged.rows);
             // The last one is full only when a row comes that does not fit.
             while segment_len(&rows) < rows.len() {
-                self.write_files(&mut output, &mut rows)?;
+                output.write_files(&mut rows)?;
             }
         }
-        if !rows.is_empty() {
-            self.write_files(&mut output, &mut rows)?;
-        }
-        Ok(output)
+        if rows.is_empty() { Ok(()) } else { output.write_files(&mut rows) }
     }
 
     /// Hooks of packs that left the table go. Those of a damaged segment are lost, which costs deduplication.
-    fn merge_hooks(&self, runs: &[TableRun<'_>]) -> Result<Output, CatalogError> {
-        let mut output = Output::default();
+    fn merge_hooks(&self, runs: &[TableRun<'_>], output: &mut Output) -> Result<(), CatalogError> {
         let segments = runs.iter().flat_map(|run| run.written().0).collect();
         let keep = |pack| self.state.packs().contains_key(&pack);
         for merged in HookMerge::new(&self.store, segments, &keep) {
-            let mut pack = PackWriter::new(PackKind::Meta);
-            output.segments.push(SegmentRef::new(TableKind::Hooks, &merged?.write(&mut pack)));
-            self.put(&mut output, pack)?;
+            let written = merged?.write(output.metas.room()?);
+            output.segments.push(SegmentRef::new(TableKind::Hooks, &written));
         }
-        Ok(output)
-    }
-
-    /// Writes the first of these rows, as many as one segment takes, and leaves the others.
-    fn write_files(&self, output: &mut Output, rows: &mut Vec<Row>) -> Result<(), CatalogError> {
-        let mut pack = PackWriter::new(PackKind::Meta);
-        let count = segment_len(rows);
-        let written = write_segment(&mut pack, &mut rows[..count]);
-        rows.drain(..count);
-        output.segments.push(SegmentRef::new(TableKind::Files, &written));
-        self.put(output, pack)
-    }
-
-    fn put(&self, output: &mut Output, pack: PackWriter) -> Result<(), CatalogError> {
-        let pack = pack.finish();
-        pack.put(&self.store)?;
-        output.added.push((pack.id, pack.info));
         Ok(())
     }
 
@@ -120,6 +118,17 @@ impl Catalog {
         let mut inline = self.inline_rows()?;
         inline.sort_by_key(|row| std::cmp::Reverse(row.key()));
         Ok(LiveRows { catalog: self, slices, inline })
+    }
+}
+
+impl Output {
+    /// Writes the first of these rows, as many as one segment takes, and leaves the others.
+    fn write_files(&mut self, rows: &mut Vec<Row>) -> Result<(), CatalogError> {
+        let count = segment_len(rows);
+        let written = write_segment(self.metas.room()?, &mut rows[..count]);
+        rows.drain(..count);
+        self.segments.push(SegmentRef::new(TableKind::Files, &written));
+        Ok(())
     }
 }
 

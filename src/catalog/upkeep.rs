@@ -4,7 +4,8 @@ use super::change::{Change, ChangeRecord, Checkpoint, CheckpointBlob, Parent, Se
 use super::checkpoint;
 use super::log::{Catalog, CatalogError, now, writer};
 use super::state::Remedy;
-use crate::pack::{Frame, PackKind, PackWriter};
+use crate::pack::format::MAX_FRAME;
+use crate::pack::{Frame, MetaSeries};
 use crate::store::key;
 use crate::table::write_segment;
 
@@ -30,30 +31,36 @@ impl Catalog {
         self.state.unknown().is_none() && (changes > TAIL_CHANGES || self.head.tail_len() > TAIL_BYTES)
     }
 
-    /// Write a checkpoint of everything seen. `false` when another writer was faster, which is as good.
+    /// Write a checkpoint of everything seen. `false` when another writer was faster, which is as good, or when there is more
+    /// of some kind than a frame takes: then the log goes on without.
     pub fn write_checkpoint(&mut self) -> Result<bool, CatalogError> {
         let covers = self.head.seq();
-        let mut pack = PackWriter::new(PackKind::Meta);
-        let mut rows = self.inline_rows()?;
-        let segment = (!rows.is_empty())
-            .then(|| SegmentRef::new(TableKind::Files, &write_segment(&mut pack, &mut rows)));
-        let mut missing = self.missing_hooks();
-        let hooks =
-            (!missing.is_empty()).then(|| SegmentRef::new(TableKind::Hooks, &missing.write(&mut pack)));
+        let mut metas = MetaSeries::new(&self.store);
+        let (mut rows, mut missing) = (self.inline_rows()?, self.missing_hooks());
+        let (mut segment, mut hooks) = (None, None);
+        if !rows.is_empty() {
+            segment = Some(SegmentRef::new(TableKind::Files, &write_segment(metas.room()?, &mut rows)));
+        }
+        if !missing.is_empty() {
+            hooks = Some(SegmentRef::new(TableKind::Hooks, &missing.write(metas.room()?)));
+        }
         let newest = self.state.checkpoint();
         let all = checkpoint::encode(&self.state, segment.iter().chain(&hooks));
         let (mut blobs, write) = checkpoint::changed(newest.map(|(_, it)| it), all);
+        if write.values().any(|bytes| bytes.len() > MAX_FRAME) {
+            metas.discard();
+            return Ok(false);
+        }
         let named: Vec<_> = blobs.values().map(|blob| blob.at.pack).collect();
         for (kind, bytes) in write {
             let hash = checkpoint::hash(&bytes);
-            blobs.insert(kind, CheckpointBlob { at: pack.add(&Frame::encode(bytes), vec![]), hash });
+            let at = metas.room()?.add(&Frame::encode(bytes), vec![]);
+            blobs.insert(kind, CheckpointBlob { at, hash });
         }
         let parent = newest.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
-        let pack = pack.finish();
-        pack.put(&self.store)?;
         let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment, hooks });
         let mut record = ChangeRecord::new(covers, change, writer(), now());
-        record.added = vec![(pack.id, pack.info)];
+        record.added = metas.finish()?;
         record.named = named;
         match self.commit(&record) {
             Ok(landed) => {

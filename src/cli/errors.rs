@@ -116,8 +116,12 @@ impl From<NoSession> for CommandError {
             NoSession::Repo(error) => return error.into(),
             NoSession::Catalog(error) => return error.into(),
             NoSession::Url(error) => return error.into(),
+            NoSession::Astray { astray } => {
+                let message = format!("{astray}: nothing was uploaded");
+                return CommandError::new(Kind::Conflict, message).hint(astray.remedy());
+            }
             NoSession::NoStore | NoSession::NotLocal(_) => Kind::NotFound,
-            NoSession::Moved { .. } | NoSession::Untrusted { .. } => Kind::Conflict,
+            NoSession::Untrusted { .. } => Kind::Conflict,
             _ => Kind::Failed,
         };
         CommandError::new(kind, error.to_string())

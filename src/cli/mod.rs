@@ -7,6 +7,7 @@ mod bar;
 mod commands;
 mod errors;
 mod man;
+mod relocation;
 mod server;
 mod stores;
 mod ui;

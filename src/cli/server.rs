@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use crate::cli::errors::{CommandError, Kind};
 use crate::git::{Operation, Repo, STORE_SCHEME};
+use crate::store::without_password;
 
 /// What git-lfs calls a server that is no remote of the repository.
 const NAME: &str = "lfs-server";
@@ -43,31 +44,37 @@ impl Server {
         // In the order of git-lfs: uploads may have a server of their own, and a clone's own word beats the committed one.
         let keys =
             SERVER_KEYS.iter().rev().filter(|key| operation == Operation::Upload || **key == "lfs.url");
-        let remembered =
-            keys.flat_map(|key| [before(key, false), before(key, true)]).find_map(|key| text(repo, &key));
-        remembered.or_else(|| repo.server_of(&remote)).map(Server::At).ok_or_else(|| {
+        let known = keys.flat_map(|key| {
+            [text(repo, &before(key, false)), text(repo, &before(key, true)), committed(repo, key)]
+        });
+        let url = known.flatten().next().or_else(|| repo.server_of(&remote)).ok_or_else(|| {
             CommandError::new(Kind::NotFound, "this repository names no LFS server and has no remote")
                 .hint("name it by its URL")
-        })
+        })?;
+        Server::at(url)
     }
 
     fn typed(repo: &Repo, typed: &str) -> Result<Server, CommandError> {
-        if typed.starts_with(STORE_SCHEME) {
-            let message = format!("{typed} is a store of git-datamon, not an LFS server");
-            return Err(CommandError::new(Kind::Usage, message));
-        }
         if let Some(url) = repo.server_of(typed) {
-            return Ok(Server::At(url));
+            return Server::at(url);
         }
         // A path of the user is meant from where the user is.
         if let Ok(path) = repo.git().dir().join(typed).canonicalize() {
-            return Ok(Server::At(format!("file://{}", path.display())));
+            return Server::at(format!("file://{}", path.display()));
         }
         if typed.contains(':') && !typed.starts_with('-') {
-            return Ok(Server::At(typed.to_owned()));
+            return Server::at(typed.to_owned());
         }
         Err(CommandError::new(Kind::NotFound, format!("{typed} is no remote, no URL and no directory"))
             .hint("git remote -v"))
+    }
+
+    fn at(url: String) -> Result<Server, CommandError> {
+        if url.starts_with(STORE_SCHEME) {
+            let message = format!("{} is a store of git-datamon, not an LFS server", without_password(&url));
+            return Err(CommandError::new(Kind::Usage, message).hint("name the server by its URL"));
+        }
+        Ok(Server::At(url))
     }
 
     /// What `git` has to be called with so that `git lfs <command>` talks to the server.
@@ -96,14 +103,28 @@ impl Server {
         *self == Server::Configured && !is_known(repo, &repo.lfs_remote())
     }
 
+    /// Whether git-lfs, as this repository is configured, sends uploads there.
+    pub fn is_used_by(&self, repo: &Repo) -> Result<bool, CommandError> {
+        let Server::At(url) = self else { return Ok(true) };
+        // `git lfs env` shows where downloads come from; a key for uploads alone is compared as it stands.
+        match repo.lfs_url(&repo.lfs_remote(), Operation::Upload)? {
+            Some(found) if found.key.ends_with("pushurl") => Ok(found.to_string() == without_password(url)),
+            _ => Ok(endpoint(repo, &Server::Configured)? == endpoint(repo, self)?),
+        }
+    }
+
     /// The server as users read it.
     pub fn shown(&self, repo: &Repo) -> String {
         let configured = || {
-            text(repo, "lfs.url").or_else(|| committed(repo)).or_else(|| repo.server_of(&repo.lfs_remote()))
+            text(repo, "lfs.url")
+                .or_else(|| committed(repo, "lfs.url"))
+                .or_else(|| repo.server_of(&repo.lfs_remote()))
         };
         match self {
-            Server::At(url) => url.clone(),
-            Server::Configured => configured().unwrap_or_else(|| "nowhere".to_owned()),
+            Server::At(url) => without_password(url),
+            Server::Configured => {
+                configured().map_or_else(|| "nowhere".to_owned(), |url| without_password(&url))
+            }
         }
     }
 }
@@ -113,10 +134,24 @@ fn is_known(repo: &Repo, remote: &String) -> bool {
     repo.remotes().contains(remote) || remote.contains(['/', ':'])
 }
 
+/// What git-lfs says of the server it would talk to, passwords left out.
+fn endpoint(repo: &Repo, server: &Server) -> Result<Vec<String>, CommandError> {
+    let said = repo.git().run(server.git_lfs(&["env"]))?;
+    let said = String::from_utf8_lossy(&said);
+    let mut lines = said.lines().skip_while(|line| !line.starts_with("Endpoint="));
+    let url = lines.next().and_then(|line| line.strip_prefix("Endpoint=")).unwrap_or_default();
+    let url = url.split(" (auth=").next().unwrap_or_default();
+    // What else belongs to it is indented.
+    let more = lines.take_while(|line| line.starts_with(' ')).map(str::to_owned);
+    Ok(std::iter::once(without_password(url)).chain(more).collect())
+}
+
 fn text(repo: &Repo, key: &str) -> Option<String> {
     repo.config().get(key).map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
-fn committed(repo: &Repo) -> Option<String> {
-    repo.committed_value("lfs.url").ok().flatten().map(|url| String::from_utf8_lossy(&url).into_owned())
+/// What `.lfsconfig` says, if it names a server.
+pub fn committed(repo: &Repo, key: &str) -> Option<String> {
+    let value = repo.committed_value(key).ok().flatten()?;
+    Some(String::from_utf8_lossy(&value).into_owned()).filter(|url| !url.starts_with(STORE_SCHEME))
 }

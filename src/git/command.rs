@@ -8,6 +8,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+use crate::store::without_password;
+
 /// How much of what git said on stderr goes into an error: enough for its `fatal:` line, bounded for a chatty remote.
 const STDERR_SHOWN: usize = 4096;
 
@@ -222,9 +224,13 @@ fn failure(command: &Command, output: &Output) -> GitFailed {
     GitFailed::Exit { command: shown(command), status: output.status, stderr }
 }
 
+/// The command line, with no password in it.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy().escape_debug().to_string()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|word| without_password(&word.to_string_lossy()).escape_debug().to_string())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the committed `.lfsconfig`. A URL is for us when it starts with `datamon::`.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::Path;
 
 use gix::bstr::{BString, ByteSlice};
@@ -12,6 +13,7 @@ use gix::bstr::{BString, ByteSlice};
 use crate::git::command::{Git, GitFailed};
 use crate::git::repo::Repo;
 use crate::git::top_file::{Place, TopFileError};
+use crate::store::without_password;
 
 /// What stands before the URL of a store, or the name of a context, wherever git-lfs wants a URL.
 pub const STORE_SCHEME: &str = "datamon::";
@@ -212,13 +214,52 @@ pub enum Source {
 }
 
 impl Source {
-    fn described(self) -> &'static str {
+    /// Where it stands, as users read it.
+    pub fn described(self) -> &'static str {
         match self {
             Source::Config(Scope::Local) => ".git/config",
             Source::Config(_) => "the git configuration",
             Source::Lfsconfig(_) => LFSCONFIG_FILE,
             Source::Typed => "the command line",
         }
+    }
+}
+
+/// A URL that configuration names for git-lfs, of whatever kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LfsUrl {
+    /// The URL.
+    pub url: BString,
+    /// The key that holds it, as `lfs.pushurl`.
+    pub key: String,
+    /// Who says so.
+    pub from: Source,
+}
+
+impl LfsUrl {
+    /// Whether it names a store of ours.
+    pub fn is_store(&self) -> bool {
+        self.url.starts_with(STORE_SCHEME.as_bytes())
+    }
+
+    /// What takes it out of the configuration.
+    pub fn unset(&self) -> String {
+        let scope = match self.from {
+            Source::Config(Scope::Local) => "",
+            Source::Config(Scope::Command) | Source::Typed => {
+                return format!("type the command again without {}", self.key);
+            }
+            Source::Config(scope) => &format!("{} ", scope.flag().unwrap_or_default()),
+            Source::Lfsconfig(_) => &format!("--file {LFSCONFIG_FILE} "),
+        };
+        format!("git config {scope}--unset-all {}", self.key)
+    }
+}
+
+impl fmt::Display for LfsUrl {
+    /// Without a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", without_password(&self.url.to_str_lossy()))
     }
 }
 
@@ -235,7 +276,7 @@ pub struct StoreUrl {
 
 impl StoreUrl {
     /// The store in a value of `lfs.url` and its kin; `None` if the value is a URL of another kind.
-    fn read(value: &[u8], key: &str, from: Source) -> Result<Option<StoreUrl>, ConfigError> {
+    pub(super) fn read(value: &[u8], key: &str, from: Source) -> Result<Option<StoreUrl>, ConfigError> {
         let Some(rest) = value.strip_prefix(STORE_SCHEME.as_bytes()) else { return Ok(None) };
         let wrong = |why| ConfigError::Url { key: key.to_owned(), from: from.described(), why };
         let url = std::str::from_utf8(rest).map_err(|_| wrong("it is not UTF-8"))?;
@@ -257,41 +298,39 @@ impl StoreUrl {
 impl Repo {
     /// The store for a transfer with `remote` (a name, or the URL the user typed); `None` if git-lfs would use a server.
     pub fn store_url(&self, remote: &str, operation: Operation) -> Result<Option<StoreUrl>, ConfigError> {
+        let Some(found) = self.lfs_url(remote, operation)? else { return Ok(None) };
+        StoreUrl::read(&found.url, &found.key, found.from)
+    }
+
+    /// The URL, of whatever kind, that configuration names for a transfer with `remote`; `None` if git-lfs would talk to the
+    /// remote itself.
+    pub fn lfs_url(&self, remote: &str, operation: Operation) -> Result<Option<LfsUrl>, ConfigError> {
         let committed = self.lfsconfig()?;
         let upload = operation == Operation::Upload;
         let found = |key: String| {
             let ours = self.config().scoped(&key).map(|(scope, value)| (value.into(), Source::Config(scope)));
             let value = ours.or_else(|| committed.as_ref()?.get(&key));
-            value.map(|(value, from)| (value, key, from))
+            value.map(|(url, from)| LfsUrl { url, key, from })
         };
-        let read = |(value, key, from): (BString, String, Source)| StoreUrl::read(&value, &key, from);
 
         let everywhere =
             upload.then(|| found("lfs.pushurl".into())).flatten().or_else(|| found("lfs.url".into()));
-        if let Some(value) = everywhere {
-            return read(value);
+        if everywhere.is_some() {
+            return Ok(everywhere);
         }
         let remotes = [remote, DEFAULT_REMOTE];
         for remote in remotes.into_iter().filter(|remote| !remote.is_empty()) {
             let push = upload.then(|| found(format!("remote.{remote}.lfspushurl"))).flatten();
-            if let Some(value) = push.or_else(|| found(format!("remote.{remote}.lfsurl"))) {
-                return read(value);
-            }
+            let own = push.or_else(|| found(format!("remote.{remote}.lfsurl")));
             // Git-lfs would now talk to the remote itself; only a name that means nothing leads on to the next one.
-            if self.config().get(&format!("remote.{remote}.url")).is_some() {
-                return Ok(None);
+            if own.is_some() || self.config().get(&format!("remote.{remote}.url")).is_some() {
+                return Ok(own);
             }
             if remote.contains([':', '/']) {
-                return StoreUrl::read(remote.as_bytes(), "remote", Source::Typed);
+                return Ok(Some(LfsUrl { url: remote.into(), key: "remote".into(), from: Source::Typed }));
             }
         }
         Ok(None)
-    }
-
-    /// The store that this clone is pinned to: `lfs.url` in `.git/config`.
-    pub fn pinned_store(&self) -> Result<Option<StoreUrl>, ConfigError> {
-        let Some(value) = self.config().get_in(Scope::Local, "lfs.url") else { return Ok(None) };
-        StoreUrl::read(value, "lfs.url", Source::Config(Scope::Local))
     }
 
     /// The store that the repository names: `lfs.url` in `.lfsconfig`. Where it differs from the pin, a team has moved.

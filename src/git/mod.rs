@@ -5,6 +5,7 @@
 //! | `command` | the only place that runs `git` |
 //! | `repo` | where a repository is, and where git-lfs keeps its objects |
 //! | `config` | git configuration, and which store it names |
+//! | `pin` | the store a clone stays with, and when it must get nothing |
 //! | `top_file` | a file at the top of the repository: work tree, then index, then HEAD |
 //! | `manifest` | `datamon.toml` |
 //! | `pointer` | LFS pointers |
@@ -30,6 +31,7 @@ mod hooks;
 mod manifest;
 mod objects;
 mod outgoing;
+mod pin;
 mod pointer;
 mod promised;
 mod push;
@@ -46,10 +48,13 @@ pub use gix::ObjectId;
 pub use gix::bstr::{BStr, BString};
 
 pub use command::{Git, GitFailed};
-pub use config::{Config, ConfigError, LFSCONFIG_FILE, Operation, STORE_SCHEME, Scope, Source, StoreUrl};
+pub use config::{
+    Config, ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
+};
 pub use hooks::{HookError, Hooks, Install};
 pub use manifest::{MANIFEST_FILE, Manifest, ManifestError};
 pub use objects::{Objects, ObjectsError, Tip};
+pub use pin::Astray;
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};
 pub use push::{BadPush, PushedRef};
 pub use repo::{Repo, RepoError};

@@ -11,8 +11,8 @@ use crate::git::repo::{Repo, path_of};
 impl Repo {
     /// The LFS server of a remote: `remote.<name>.lfsurl`, else what its URL leads to. `None` if there is no such remote.
     pub fn server_of(&self, remote: &str) -> Option<String> {
-        if let Some(url) = self.config().get(&format!("remote.{remote}.lfsurl")) {
-            return Some(String::from_utf8_lossy(url).into_owned());
+        if let Ok(Some(url)) = self.lfs_value(&format!("remote.{remote}.lfsurl")) {
+            return Some(url.to_string());
         }
         // Git applies `url.<base>.insteadOf`, as git-lfs does.
         let url = self.git().run(["remote", "get-url", "--", remote]).ok()?;
@@ -100,5 +100,10 @@ mod tests {
         }
         scratch.git.run(["config", "remote.origin.lfsurl", "https://lfs.example.org/"]).unwrap();
         assert_eq!(scratch.repo().server_of("origin").as_deref(), Some("https://lfs.example.org/"));
+        scratch.git.run(["config", "--unset", "remote.origin.lfsurl"]).unwrap();
+        let committed = "[remote \"origin\"]\nlfsurl = https://committed.example.org/\n";
+        std::fs::write(scratch.path().join(crate::git::LFSCONFIG_FILE), committed).unwrap();
+        assert_eq!(scratch.repo().server_of("origin").as_deref(), Some("https://committed.example.org/"));
+        assert!(scratch.says(&["lfs", "env"]).contains("Endpoint=https://committed.example.org/"));
     }
 }

@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use super::ingest::{ChunkIndex, Known};
 use crate::catalog::Catalog;
 use crate::id::{ChunkId, PackId};
+use crate::pack::Footer;
 use crate::table::Hooks;
 
 /// Chunks of packs this machine has seen that are learned before anything is asked of the store.
@@ -76,8 +77,9 @@ impl<'a> Neighbours<'a> {
             if index.len() > REMEMBERED {
                 break;
             }
-            if index.wants(pack) {
-                self.learn(pack, index);
+            let may = self.catalog.may_borrow_chunks(pack) && index.wants(pack);
+            if let Some(footer) = may.then(|| self.catalog.kept_footer(pack)).flatten() {
+                index.learn(pack, &footer);
             }
         }
     }
@@ -159,12 +161,13 @@ impl<'a> Neighbours<'a> {
 }
 
 impl Known for Neighbours<'_> {
-    fn learn(&mut self, pack: PackId, index: &mut ChunkIndex) {
-        if self.catalog.may_borrow_chunks(pack)
-            && let Ok(Some(footer)) = self.catalog.footer(pack)
-        {
-            index.learn(pack, &footer);
-        }
+    fn footers(&self, packs: &[PackId]) -> Vec<(PackId, Footer)> {
+        let may = packs.iter().copied().filter(|pack| self.catalog.may_borrow_chunks(*pack));
+        self.catalog.footers(&may.collect::<Vec<_>>())
+    }
+
+    fn keep(&self, pack: PackId, footer: &Footer) {
+        self.catalog.keep_footer(pack, footer);
     }
 
     fn look_up(&mut self, unknown: &[(ChunkId, u32)], index: &mut ChunkIndex) {

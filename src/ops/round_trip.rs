@@ -13,7 +13,8 @@ use super::fetch::{FetchError, Wanted, fetch};
 use super::ingest::{ChunkIndex, Ingested, Known, Source, Taken, ingest};
 use crate::chunk::Sizes;
 use crate::id::{ChunkId, Oid, PackId, PackKind};
-use crate::pack::Footer;
+use crate::pack::format::{MAX_FOOTER, MAX_FRAME};
+use crate::pack::{Blob, Footer, Frame, FrameEntry, PackInfo, PackWriter, Term, read_footer};
 use crate::progress::Silent;
 use crate::store::{Store, StoreUrl, key};
 
@@ -42,20 +43,29 @@ fn source(folder: &Path, bytes: &[u8], near: Vec<PackId>) -> Source {
     Source { expected: Some((oid, bytes.len() as u64)), path, near }
 }
 
-/// Knows the packs it was given.
-struct Packs<'a>(&'a BTreeMap<PackId, Footer>);
+/// Knows the packs it was given, remembers those it is told of, and how many it was asked for each time.
+#[derive(Default)]
+struct Packs {
+    footers: Mutex<BTreeMap<PackId, Footer>>,
+    asked: Mutex<Vec<usize>>,
+}
 
-impl Known for Packs<'_> {
-    fn learn(&mut self, pack: PackId, index: &mut ChunkIndex) {
-        index.learn(pack, &self.0[&pack]);
+impl Known for Packs {
+    fn footers(&self, packs: &[PackId]) -> Vec<(PackId, Footer)> {
+        self.asked.lock().expect("no panic").push(packs.len());
+        let footers = self.footers.lock().expect("no panic");
+        packs.iter().map(|pack| (*pack, footers[pack].clone())).collect()
+    }
+
+    fn keep(&self, pack: PackId, footer: &Footer) {
+        self.footers.lock().expect("no panic").insert(pack, footer.clone());
     }
 
     fn look_up(&mut self, _unknown: &[(ChunkId, u32)], _index: &mut ChunkIndex) {}
 }
 
-fn take(store: &Store, sources: &[Source], footers: &BTreeMap<PackId, Footer>) -> Ingested {
-    ingest(store, Sizes::DEFAULT, sources, ChunkIndex::default(), &mut Packs(footers), &Silent, hour())
-        .expect("ingests")
+fn take(store: &Store, sources: &[Source], known: &mut Packs) -> Ingested {
+    ingest(store, Sizes::DEFAULT, sources, ChunkIndex::default(), known, &Silent, hour()).expect("ingests")
 }
 
 fn give(store: &Store, made: &Ingested, folder: &Path) -> BTreeMap<Oid, Result<Vec<u8>, FetchError>> {
@@ -82,7 +92,7 @@ fn assert_round_trip(store: &Store, contents: &[Vec<u8>]) -> Ingested {
     contents.sort();
     contents.dedup();
     let sources: Vec<Source> = contents.iter().map(|bytes| source(folder.path(), bytes, vec![])).collect();
-    let made = take(store, &sources, &BTreeMap::new());
+    let made = take(store, &sources, &mut Packs::default());
     assert!(made.failed.is_empty(), "{:?}", made.failed);
     let given = give(store, &made, folder.path());
     assert_eq!(given.len(), contents.len());
@@ -108,12 +118,57 @@ fn large_small_and_repeated_files_come_back() {
 fn an_insert_at_the_head_costs_one_chunk() {
     let (store, folder) = (memory("insert"), tempfile::tempdir().expect("a temporary directory"));
     let old = noise(3, 20 << 20);
-    let made = take(&store, &[source(folder.path(), &old, vec![])], &BTreeMap::new());
-    let footers: BTreeMap<_, _> = made.packs.iter().map(|pack| (pack.id, pack.footer.clone())).collect();
+    let mut known = Packs::default();
+    let made = take(&store, &[source(folder.path(), &old, vec![])], &mut known);
+    let near: Vec<PackId> = made.packs.iter().map(|(pack, _)| *pack).collect();
     let new: Vec<u8> = [b"x".to_vec(), old].concat();
-    let next = take(&store, &[source(folder.path(), &new, footers.keys().copied().collect())], &footers);
+    let next = take(&store, &[source(folder.path(), &new, near)], &mut known);
     assert!(next.new_raw < 128 << 10, "{} new bytes", next.new_raw);
     assert!(give(&store, &next, folder.path())[&oid(&new)].as_ref().expect("fetched") == &new);
+}
+
+#[test]
+fn packs_near_a_file_are_learned_together_and_not_far_ahead() {
+    let (store, folder) = (memory("near"), tempfile::tempdir().expect("a temporary directory"));
+    for (raw, asked) in [(32 << 20, vec![8, 8, 4]), (1 << 30, vec![8])] {
+        let mut known = Packs::default();
+        let near: Vec<PackId> = (0..20).map(|_| PackId::new()).collect();
+        for pack in &near {
+            let frame = FrameEntry { offset: 16, stored: 99, raw, chunks: vec![] };
+            known.keep(*pack, &Footer { kind: PackKind::Data, frames: vec![frame] });
+        }
+        // Two files of one window with the same packs: each is learned once.
+        let sources = [1, 2].map(|n| source(folder.path(), &noise(n, 30_000), near[..].to_vec()));
+        take(&store, &sources[..1], &mut known);
+        assert_eq!(*known.asked.lock().expect("no panic"), asked, "{raw} raw bytes in each");
+        known.asked.lock().expect("no panic").clear();
+        take(&store, &sources, &mut known);
+        let asked: usize = known.asked.lock().expect("no panic").iter().sum();
+        assert!(asked <= 20, "{asked}");
+    }
+}
+
+#[test]
+fn what_compresses_very_well_has_footers_that_are_read_again() {
+    let store = memory("footers");
+    // Distinct chunks that shrink to nearly nothing: it is the footers that fill.
+    let mut pack = PackWriter::new(PackKind::Data);
+    let frame = Frame::encode(vec![0; 64]);
+    let mut chunks = 0u32;
+    while !pack.is_full() {
+        let ids = (0..64).map(|n| (ChunkId::of(&(chunks + n).to_le_bytes()), 1)).collect();
+        pack.add(&frame, ids);
+        chunks += 64;
+    }
+    let pack = pack.finish();
+    pack.put(&store).expect("memory");
+    assert!(pack.info.footer as usize <= MAX_FOOTER && pack.info.size < 8 << 20, "{:?}", pack.info);
+    assert_eq!(read_footer(&store, pack.id, pack.info).expect("reads").chunks(), chunks as usize);
+    // What claims more is refused before anything is asked for.
+    let before = store.requests();
+    let hostile = PackInfo { size: 128 << 20, footer: MAX_FOOTER as u32 + 1, ..pack.info };
+    assert!(read_footer(&store, pack.id, hostile).is_err());
+    assert_eq!(store.requests().since(before).get, 0);
 }
 
 #[test]
@@ -122,7 +177,7 @@ fn a_wrong_local_object_fails_alone() {
     let mut sources: Vec<Source> = (0..3).map(|n| source(folder.path(), &noise(n, 30_000), vec![])).collect();
     fs::write(&sources[0].path, noise(9, 30_000)).expect("writable");
     fs::remove_file(&sources[1].path).expect("there");
-    let made = take(&store, &sources, &BTreeMap::new());
+    let made = take(&store, &sources, &mut Packs::default());
     assert_eq!(made.files.len(), 1);
     let failed: BTreeMap<_, _> = made.failed.iter().map(|it| (it.oid, it.error.to_string())).collect();
     let oid = |at: usize| sources[at].expected.map(|(oid, _)| oid);
@@ -130,7 +185,7 @@ fn a_wrong_local_object_fails_alone() {
     assert!(failed[&oid(1)].contains("cannot read"), "{failed:?}");
     // A size that lies is found too.
     sources[2].expected.as_mut().expect("set above").1 += 1;
-    assert_eq!(take(&store, &sources[2..], &BTreeMap::new()).failed.len(), 1);
+    assert_eq!(take(&store, &sources[2..], &mut Packs::default()).failed.len(), 1);
 }
 
 #[test]
@@ -142,7 +197,7 @@ fn when_time_is_up_what_is_done_can_be_committed() {
         Sizes::DEFAULT,
         &sources,
         ChunkIndex::default(),
-        &mut Packs(&BTreeMap::new()),
+        &mut Packs::default(),
         &Silent,
         Instant::now(),
     );
@@ -151,11 +206,86 @@ fn when_time_is_up_what_is_done_can_be_committed() {
 }
 
 #[test]
+fn frames_that_declare_far_more_than_is_wanted_of_them_are_refused_together() {
+    let (store, folder) = (memory("declared"), tempfile::tempdir().expect("a temporary directory"));
+    let mut pack = PackWriter::new(PackKind::Data);
+    // A few stored bytes each, 16 MiB in memory, of which the file wants one.
+    let frame = Frame::encode(vec![0; MAX_FRAME]);
+    let term = |blob: Blob| {
+        let (offset, stored) = (blob.offset, u64::from(blob.stored));
+        Term { pack: blob.pack, offset, stored, skip: 0, raw: 1, repeat: 1 }
+    };
+    let terms: Vec<Term> = (0..9).map(|_| term(pack.add(&frame, vec![]))).collect();
+    pack.finish().put(&store).expect("memory");
+    let fetched = |terms: &[Term]| {
+        let taken = Taken {
+            source: 0,
+            oid: oid(&vec![0; terms.len()]),
+            size: terms.len() as u64,
+            terms: terms.to_vec(),
+        };
+        let made = Ingested { files: vec![taken], ..Ingested::default() };
+        give(&store, &made, folder.path()).into_values().next().expect("told")
+    };
+    assert_eq!(fetched(&terms[..2]).expect("a writer with larger frames than ours"), [0, 0]);
+    let error = fetched(&terms).expect_err("144 MiB at once").to_string();
+    assert!(error.contains("declared length"), "{error}");
+}
+
+#[test]
+fn a_file_that_finds_no_room_is_refused_before_anything_is_written() {
+    // A file system that knows how large it is: more than all of it cannot be reserved, however large it is.
+    let shm = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(shm).expect("this test needs /dev/shm, a tmpfs");
+    let all = room.f_blocks * room.f_frsize;
+    assert!(all > 0, "this test needs a /dev/shm with a limit: mount it with `size=`");
+    let folder = tempfile::tempdir_in(shm).expect("this test needs to write into /dev/shm");
+    // The recipe is honest as far as it goes: without the reservation its bytes would be written.
+    let store = memory("no-room");
+    let made = take(&store, &[source(folder.path(), &noise(1, 30_000), vec![])], &mut Packs::default());
+    let Taken { oid, terms, .. } = made.files[0].clone();
+    let path = folder.path().join("too-large");
+    let wanted = Wanted { oid, size: all + 1, terms, path: path.clone() };
+    let told = Mutex::new(Vec::new());
+    fetch(&store, &[wanted], &Silent, &|_, result| told.lock().expect("no panic").push(result));
+    match &told.into_inner().expect("no panic")[..] {
+        [Err(FetchError::Write { source, .. })] => {
+            assert_eq!(source.kind(), std::io::ErrorKind::StorageFull, "{source}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_is_no_file_or_no_longer_one_is_told_of_and_stops_nothing() {
+    let (store, folder) = (memory("no-files"), tempfile::tempdir().expect("a temporary directory"));
+    let there = source(folder.path(), &noise(1, 30_000), vec![]);
+    let [pipe, link, socket] = ["pipe", "link", "socket"].map(|name| folder.path().join(name));
+    // Nobody will ever write into the pipe.
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, 0o600.into(), 0).expect("a pipe can be made");
+    std::os::unix::fs::symlink(&there.path, &link).expect("a link can be made");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("a socket can be made");
+    let as_it_is = |path: &Path| Source { expected: None, path: path.to_owned(), near: vec![] };
+    let hashed = |path: &Path| Source { path: path.to_owned(), ..there.clone() };
+    let sources =
+        [as_it_is(&pipe), hashed(&pipe), as_it_is(&socket), as_it_is(&link), hashed(&link), there.clone()];
+    let made = take(&store, &sources, &mut Packs::default());
+    let why: Vec<String> = made.failed.iter().map(|it| it.error.to_string()).collect();
+    assert_eq!(why.len(), 4, "{why:?}");
+    assert!(why[..3].iter().all(|why| why.contains("no regular file")), "{why:?}");
+    assert!(why[3].contains("a link took its place"), "{why:?}");
+    // A link to bytes that are known beforehand leads where it should, or is refused for them.
+    assert_eq!(made.files.iter().map(|it| it.source).collect::<Vec<_>>(), [4, 5]);
+}
+
+#[test]
 fn damage_costs_only_the_files_it_touches() {
     let (store, folder) = (memory("damage"), tempfile::tempdir().expect("a temporary directory"));
     let sources: Vec<Source> = (0..100).map(|n| source(folder.path(), &noise(n, 20_000), vec![])).collect();
-    let made = take(&store, &sources, &BTreeMap::new());
-    let name = key::pack(PackKind::Data, made.packs[0].id);
+    let made = take(&store, &sources, &mut Packs::default());
+    let name = key::pack(PackKind::Data, made.packs[0].0);
     let mut bytes = store.get(&name).expect("memory").expect("there").to_vec();
     bytes[100_000] ^= 1;
     store.overwrite(&name, bytes.into()).expect("memory");

@@ -323,6 +323,41 @@ mod tests {
         assert_eq!(listing(&out), listing(&data));
     }
 
+    /// Does something once, when the first bytes are told of: after the look, before the first read.
+    struct Then<F>(Mutex<Option<F>>);
+
+    impl<F: FnOnce() + Send> Progress for Then<F> {
+        fn add(&self, _bytes: u64) {
+            if let Some(then) = self.0.lock().expect("no panic").take() {
+                then();
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_exchanged_after_the_look_is_neither_waited_for_nor_followed() {
+        for what in ["a link took its place", "no regular file"] {
+            let (folder, mut catalog) = (tempfile::tempdir().expect("a directory"), catalog("exchanged"));
+            let (data, secret) = (folder.path().join("data"), folder.path().join("secret"));
+            fs::create_dir(&data).expect("made");
+            fs::write(data.join("there"), b"some bytes").expect("written");
+            fs::write(&secret, b"nobody asked for these").expect("written");
+            let exchange = || {
+                fs::remove_file(data.join("there")).expect("there");
+                if what.contains("link") {
+                    symlink(&secret, data.join("there")).expect("made");
+                } else {
+                    let (at, kind) = (rustix::fs::CWD, rustix::fs::FileType::Fifo);
+                    rustix::fs::mknodat(at, data.join("there"), kind, 0o600.into(), 0).expect("made");
+                }
+            };
+            let exchange = Then(Mutex::new(Some(exchange)));
+            let error = upload_tree(&mut catalog, RepoId::NIL, &data, &Tree::default(), &exchange)
+                .expect_err("exchanged");
+            assert!(error.to_string().contains(what), "{error}");
+        }
+    }
+
     #[test]
     fn a_list_that_leads_outside_is_refused() {
         let link = Entry::Symlink { target: b"x".to_vec() };

@@ -116,9 +116,6 @@ fn try_upload(
         let bytes = plan.absent.iter().map(|at| files[*at].size).fold(0, u64::saturating_add);
         take_in(catalog, &plan.sources, bytes, progress)?
     };
-    for pack in &made.packs {
-        catalog.keep_footer(pack.id, &pack.footer);
-    }
     let begun = plan.sources.len() - made.left;
     let left: Vec<Upload> = plan.absent[begun..].iter().map(|at| files[*at].clone()).collect();
     let stats = UploadStats {
@@ -127,7 +124,7 @@ fn try_upload(
         logical: files.iter().map(|file| file.size).fold(0, u64::saturating_add)
             - left.iter().map(|file| file.size).fold(0, u64::saturating_add),
         new_raw: made.new_raw,
-        stored: made.packs.iter().map(|pack| pack.info.size).sum(),
+        stored: made.packs.iter().map(|(_, info)| info.size).sum(),
         requests: Counts::default(),
     };
     let unread = made.files.iter().filter(|taken| files[plan.absent[taken.source]].oid.is_none());

@@ -28,6 +28,8 @@ pub const VERSION: u16 = 1;
 pub const MAX_FRAME: usize = 16 << 20;
 /// No pack is larger.
 pub const MAX_PACK: usize = 64 << 20;
+/// No footer is larger, trailer included: it is read and taken apart as a whole, and takes up to four times as much in memory.
+pub const MAX_FOOTER: usize = 8 << 20;
 
 /// First bytes of a pack.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -290,6 +292,11 @@ pub struct Footer {
 }
 
 impl Footer {
+    /// How many chunks are in the pack.
+    pub fn chunks(&self) -> usize {
+        self.frames.iter().map(|frame| frame.chunks.len()).sum()
+    }
+
     /// Footer and trailer of a pack whose frames end at `offset`.
     pub fn encode(&self, offset: u64) -> Vec<u8> {
         let count = |n: usize| U32::new(u32::try_from(n).expect("a pack has fewer than 2^32 of anything"));

@@ -4,10 +4,12 @@ mod address;
 pub mod format;
 pub mod plan;
 mod reader;
+mod series;
 mod writer;
 
 pub use crate::id::PackKind;
 pub use address::{Blob, PackInfo, Term};
 pub use format::{BadPack, Footer, Frame, FrameBuilder, FrameEntry, FrameView};
 pub use reader::{PackError, decode_exact, read_blob, read_footer, verify_pack};
-pub use writer::{DATA_TARGET, Pack, PackWriter};
+pub use series::MetaSeries;
+pub use writer::{Pack, PackWriter};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::format::{BadPack, Footer, FrameView, HEADER, MAX_PACK, check_header};
+use super::format::{BadPack, Footer, FrameView, HEADER, MAX_FOOTER, MAX_PACK, check_header};
 use super::{Blob, PackInfo};
 use crate::id::{PackId, PackKind};
 use crate::store::{Store, StoreError, key};
@@ -32,13 +32,19 @@ impl PackError {
     }
 }
 
+/// What the catalog says of a pack decides how much of it is read, and is as hostile as everything else.
+fn check_info(info: PackInfo) -> Result<(), BadPack> {
+    let footer = u64::from(info.footer);
+    let sane = info.size <= MAX_PACK as u64 * 2
+        && footer <= MAX_FOOTER as u64
+        && footer + HEADER as u64 <= info.size;
+    if sane { Ok(()) } else { Err(BadPack::Damaged("size in the catalog")) }
+}
+
 /// The footer of a pack: one range GET.
 pub fn read_footer(store: &Store, id: PackId, info: PackInfo) -> Result<Footer, PackError> {
     let bad = |source| PackError::bad(info.kind, id, source);
-    let sane = info.size <= MAX_PACK as u64 * 2 && u64::from(info.footer) + HEADER as u64 <= info.size;
-    if !sane {
-        return Err(bad(BadPack::Damaged("size in the catalog")));
-    }
+    check_info(info).map_err(bad)?;
     let bytes = store.get_range(&key::pack(info.kind, id), info.size - u64::from(info.footer)..info.size)?;
     Footer::parse(info.kind, info.size, &bytes).map_err(bad)
 }
@@ -61,11 +67,12 @@ pub fn decode_exact(bytes: &[u8]) -> Result<Vec<u8>, BadPack> {
 /// Read a whole pack and verify every byte of it: header, footer, each frame, each chunk id. Gives the footer.
 pub fn verify_pack(store: &Store, id: PackId, info: PackInfo) -> Result<Footer, PackError> {
     let bad = |source| PackError::bad(info.kind, id, source);
+    check_info(info).map_err(bad)?;
     let name = key::pack(info.kind, id);
     let bytes: Bytes = store
         .get(&name)?
         .ok_or_else(|| StoreError::Missing { url: store.url().to_string(), key: name.clone() })?;
-    if bytes.len() as u64 != info.size || u64::from(info.footer) > info.size {
+    if bytes.len() as u64 != info.size {
         return Err(bad(BadPack::Damaged("size")));
     }
     check_header(info.kind, &bytes).map_err(bad)?;

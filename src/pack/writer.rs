@@ -7,14 +7,19 @@ use super::{Blob, PackInfo};
 use crate::id::{ChunkId, PackId, PackKind};
 use crate::store::{Payload, Store, StoreError, key};
 
-/// A data pack is finished when it holds this many bytes.
-pub const DATA_TARGET: usize = 32 << 20;
+/// A data pack is finished when it holds this many bytes,
+const DATA_TARGET: usize = 32 << 20;
+/// or so many chunks, of data that compresses very well: so its footer stays some 4 MiB, below [`MAX_FOOTER`].
+///
+/// [`MAX_FOOTER`]: super::format::MAX_FOOTER
+const DATA_CHUNKS: usize = 100_000;
 
 /// A pack under construction.
 pub struct PackWriter {
     id: PackId,
     payload: Payload,
     len: usize,
+    chunks: usize,
     footer: Footer,
 }
 
@@ -23,7 +28,7 @@ impl PackWriter {
     pub fn new(kind: PackKind) -> Self {
         let header = header(kind).as_bytes().to_vec();
         let (len, payload) = (header.len(), header.into());
-        PackWriter { id: PackId::new(), payload, len, footer: Footer { kind, frames: vec![] } }
+        PackWriter { id: PackId::new(), payload, len, chunks: 0, footer: Footer { kind, frames: vec![] } }
     }
 
     /// The pack's name, so that recipes can name it before it is finished.
@@ -36,6 +41,11 @@ impl PackWriter {
         self.len
     }
 
+    /// Whether a data pack should take no more.
+    pub fn is_full(&self) -> bool {
+        self.len >= DATA_TARGET || self.chunks >= DATA_CHUNKS
+    }
+
     /// Whether no frame was added.
     pub fn is_empty(&self) -> bool {
         self.footer.frames.is_empty()
@@ -46,6 +56,7 @@ impl PackWriter {
         let offset = self.len as u64;
         self.payload.push(frame.bytes().clone());
         self.len += frame.len();
+        self.chunks += chunks.len();
         assert!(self.len <= MAX_PACK, "a pack of {} bytes", self.len);
         let stored = u32::try_from(frame.len()).expect("frames are below MAX_FRAME");
         self.footer.frames.push(FrameEntry { offset, stored, raw: frame.raw_len(), chunks });

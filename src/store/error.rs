@@ -78,6 +78,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The object that it is about.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            StoreError::Missing { key, .. }
+            | StoreError::Short { key, .. }
+            | StoreError::Foreign { key, .. }
+            | StoreError::Request { key, .. } => Some(key),
+            StoreError::Url(_)
+            | StoreError::Absent { .. }
+            | StoreError::NotADirectory { .. }
+            | StoreError::Unsafe { .. } => None,
+        }
+    }
+
     /// Whether the store said no before it did anything: no permission, no space, no such operation.
     pub fn is_refusal(&self) -> bool {
         matches!(self, StoreError::Request { source, .. } if source.failure != Failure::Other)

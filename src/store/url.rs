@@ -56,7 +56,7 @@ impl StoreUrl {
     /// The store that `text` names: `local`, an absolute path, `file:///…`, or `memory:name`.
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
         if text.chars().any(char::is_control) {
-            return Err(BadUrl::Control(text.to_owned()));
+            return Err(BadUrl::Control(without_password(text)));
         }
         let place = if text == LOCAL {
             Place::Directory(local_directory()?)
@@ -80,8 +80,8 @@ impl StoreUrl {
         if scheme != "file" {
             return Err(BadUrl::Scheme { scheme: scheme.to_owned(), url: without_password(text) });
         }
-        let url = url::Url::parse(text).map_err(|_| BadUrl::Unclear(text.to_owned()))?;
-        let path = url.to_file_path().map_err(|()| BadUrl::Unclear(text.to_owned()))?;
+        let url = url::Url::parse(text).map_err(|_| BadUrl::Unclear(without_password(text)))?;
+        let path = url.to_file_path().map_err(|()| BadUrl::Unclear(without_password(text)))?;
         if path.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_control) {
             return Err(BadUrl::Control(text.to_owned()));
         }
@@ -95,7 +95,7 @@ impl StoreUrl {
         Self::parse(url.as_str())
     }
 
-    /// The text the user or the repository gave.
+    /// The text the user or the repository gave, which may hold a password; [`fmt::Display`] shows it without.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -118,19 +118,28 @@ impl StoreUrl {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&without_password(&self.text))
     }
 }
 
-fn without_password(text: &str) -> String {
-    match url::Url::parse(text) {
-        Ok(mut url) => {
-            let _ = url.set_password(None);
-            url.set_query(None);
-            url.set_fragment(None);
-            url.to_string()
-        }
-        Err(_) => text.split(['?', '#', '@']).next().unwrap_or_default().to_owned(),
+/// A URL as it may be shown and committed: without the password, what stands behind `?` and `#`, and for HTTP without the user,
+/// which may be a token. A path, or `host:path` of ssh, stays as it is.
+pub fn without_password(text: &str) -> String {
+    let Some((before, _)) = text.split_once("://") else { return text.to_owned() };
+    // What tells the store's URLs from those of servers stands before the scheme.
+    let (prefix, plain) = text.split_at(before.rfind(':').map_or(0, |colon| colon + 1));
+    let Ok(mut url) = url::Url::parse(plain) else { return format!("{before}://…") };
+    if ["http", "https"].contains(&url.scheme()) {
+        let _ = url.set_username("");
+    }
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    // What has nothing to hide is shown as it was written.
+    if url::Url::parse(plain).is_ok_and(|whole| whole == url) {
+        text.to_owned()
+    } else {
+        format!("{prefix}{url}")
     }
 }
 
@@ -163,5 +172,28 @@ mod tests {
         assert!(refused("/a/../b").contains(".."));
         assert!(!refused("s3://me:secret@bucket/x").contains("secret"));
         assert!(refused("").contains("no store URL"));
+    }
+
+    #[test]
+    fn what_is_secret_in_a_url_is_not_shown() {
+        for (text, shown) in [
+            ("https://me:secret@example.org/x", "https://example.org/x"),
+            ("https://secret@example.org:8080/x?secret#secret", "https://example.org:8080/x"),
+            ("ssh://git:secret@example.org/x", "ssh://git@example.org/x"),
+            ("datamon::s3://me:secret@bucket/x", "datamon::s3://me@bucket/x"),
+            ("https://me:sec/ret@example.org/x", "https://…"),
+            ("lfs.url=https://me:secret@example.org/x", "lfs.url=https://…"),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
+        for text in [
+            "git@example.org:a/b.git",
+            "/srv/a@b",
+            "file:///srv/data sets",
+            "http://127.0.0.1:80",
+            "datamon::local",
+        ] {
+            assert_eq!(without_password(text), text);
+        }
     }
 }

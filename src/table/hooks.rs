@@ -140,8 +140,15 @@ impl Hooks {
         Written { start, fence, rows: self.len() as u64, first, last }
     }
 
+    /// Take in the rows of another, as far as there is room. To be sorted afterwards.
+    pub fn append(&mut self, other: &Hooks) {
+        let packs: Vec<u32> = other.packs.iter().map(|pack| self.position(*pack)).collect();
+        let rows = other.rows.iter().map(|row| Hook { pack: packs[row.pack as usize], ..*row });
+        self.rows.extend(rows.take(self.room - self.rows.len()));
+    }
+
     /// Take in the rows of a segment up to the prefix `upto`, as far as `keep` wants their packs. To be sorted afterwards.
-    /// After an error some of the rows may be here.
+    /// Nothing is read beyond what there is room for. After an error some of the rows may be here.
     pub fn read(
         &mut self,
         (store, cache): (&Store, &Cache),
@@ -154,7 +161,10 @@ impl Hooks {
         let kept: Vec<Option<u32>> =
             packs.iter().map(|pack| keep(*pack).then(|| self.position(*pack))).collect();
         let upto = number(upto);
-        let mut take = |bytes: &[u8]| -> Result<(), TableError> {
+        let mut take = |bytes: &[u8]| -> Result<(), Stop> {
+            if self.rows.len() >= self.room {
+                return Err(Stop::Full);
+            }
             let rows = decode_block(bytes, packs.len()).map_err(|source| bad(at.fence.pack, source))?;
             let rows = rows.into_iter().take_while(|row| row.prefix <= upto);
             let rows = rows.filter_map(|row| Some(Hook { pack: kept[row.pack as usize]?, ..row }));
@@ -163,8 +173,25 @@ impl Hooks {
         };
         let wanted = blocks.iter().take_while(|block| block.0 <= upto).map(|block| block.blob(at.fence.pack));
         let (here, missing): (Vec<Blob>, Vec<Blob>) = wanted.partition(|blob| whole.contains_key(blob));
-        here.iter().try_for_each(|blob| take(&whole[blob]))?;
-        each_frame(store, cache, missing, |_, bytes| take(&bytes))
+        let read = here.iter().try_for_each(|blob| take(&whole[blob]));
+        match read.and_then(|()| each_frame(store, cache, missing, |_, bytes| take(&bytes))) {
+            Err(Stop::Failed(error)) => Err(error),
+            Ok(()) | Err(Stop::Full) => Ok(()),
+        }
+    }
+}
+
+/// Why no further block is read.
+enum Stop {
+    /// There is no room.
+    Full,
+    /// A block cannot be read.
+    Failed(TableError),
+}
+
+impl<E: Into<TableError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Stop::Failed(error.into())
     }
 }
 
@@ -183,13 +210,14 @@ impl Block {
 }
 
 impl Fence {
-    /// From its bytes, checked: blocks in order, one after the other from the segment's start to its fence.
+    /// From its bytes, checked: blocks in order, no more than rows, one after the other from the segment's start to its fence.
     fn decode(at: &Written, bytes: &[u8]) -> Result<Fence, TableError> {
         let pack = at.fence.pack;
         let read: Fence = rmp_serde::from_slice(bytes).map_err(|e| bad(pack, BadBlock::Decode(e)))?;
         let follows = |end: u64, block: &Block| (block.1 == end).then_some(block.blob(pack).end());
         let end = read.1.iter().try_fold(at.start, follows);
-        if end == Some(at.fence.offset) && read.1.is_sorted_by_key(|block| block.0) {
+        let few = read.1.len() as u64 <= at.rows;
+        if few && end == Some(at.fence.offset) && read.1.is_sorted_by_key(|block| block.0) {
             Ok(read)
         } else {
             Err(bad(pack, BadBlock::Inconsistent("a fence does not fit its blocks")))
@@ -339,6 +367,43 @@ mod tests {
             assert!(of.count() > 150);
         }
         assert_eq!(read(&store, &at, Prefix::MAX, 777).expect("reads").len(), 777);
+    }
+
+    #[test]
+    fn nothing_is_read_beyond_what_there_is_room_for() {
+        let store = store("room");
+        let mut all = Hooks::with_room(1_500_000);
+        for n in 0..15 {
+            all.add(pack(n), &footer((0..100_000).map(|c| chunk(n * 100_000 + c))));
+        }
+        let at = written(&store, all);
+        let cost = |most| {
+            let before = store.requests();
+            let hooks = read(&store, &at, Prefix::MAX, most).expect("reads");
+            (hooks.len(), store.requests().since(before).get)
+        };
+        assert_eq!(cost(777), (777, 2), "the fence, and one request");
+        assert_eq!(cost(1_500_000), (1_500_000, 3));
+        // Each block has a row: what has more of them than rows is not what the log says.
+        let few = Written { rows: 100, ..at };
+        assert!(read(&store, &few, Prefix::MAX, 777).is_err());
+    }
+
+    #[test]
+    fn rows_of_several_segments_come_together() {
+        let mut all = hooks(2, 100);
+        let mut other = Hooks::with_room(1_000);
+        // Another order of packs, and one that both have.
+        [5, 1].into_iter().for_each(|n| other.add(pack(n), &footer((0..100).map(|c| chunk(n * 100 + c)))));
+        all.append(&other);
+        all.sort();
+        assert_eq!(all.len(), 300);
+        for n in (0..200).chain(500..600) {
+            assert_eq!(all.find(&chunk(n)).collect::<Vec<_>>(), [pack(n / 100)]);
+        }
+        let mut full = Hooks::with_room(50);
+        full.append(&all);
+        assert_eq!(full.len(), 50);
     }
 
     #[test]

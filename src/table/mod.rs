@@ -8,5 +8,7 @@ mod slices;
 
 pub use hooks::{HookMerge, Hooks, SEGMENT_HOOKS};
 pub use row::{BadBlock, INLINE_TERMS, Recipe, Row, decode_rows, decode_terms, encode_rows, encode_terms};
-pub use segment::{TableError, Written, find_rows, read_frame, read_frames, segment_len, write_segment};
+pub use segment::{
+    TableError, Written, find_rows, is_damage, read_frame, read_frames, segment_len, write_segment,
+};
 pub use slices::Slices;

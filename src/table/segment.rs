@@ -46,6 +46,29 @@ pub enum TableError {
     },
 }
 
+impl TableError {
+    /// The object that it is about.
+    fn key(&self) -> Option<&str> {
+        match self {
+            TableError::Bad { pack, .. } | TableError::Pack(PackError::Bad { pack, .. }) => Some(pack),
+            TableError::Store(error) | TableError::Pack(PackError::Store(error)) => error.key(),
+        }
+    }
+}
+
+/// Whether this segment gave the error, and will the next time: it is not what was written.
+pub fn is_damage(store: &Store, segment: &Written, error: &TableError) -> bool {
+    let name = key::pack(PackKind::Meta, segment.fence.pack);
+    error.key() == Some(&*name)
+        && match error {
+            TableError::Bad { .. } | TableError::Pack(PackError::Bad { .. }) => true,
+            // To ask for bytes that are not there may be answered like a failed request.
+            TableError::Store(_) | TableError::Pack(PackError::Store(_)) => {
+                store.size(&name).is_ok_and(|size| size.is_none_or(|size| size < segment.end()))
+            }
+        }
+}
+
 pub(super) fn bad(pack: PackId, source: BadBlock) -> TableError {
     TableError::Bad { pack: key::pack(PackKind::Meta, pack), source }
 }

@@ -1,11 +1,21 @@
 //! Inventory: every LFS object that the refs of a repository lead to, and where it can be had.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::session::NoSession;
 use crate::catalog::Catalog;
 use crate::git::{ObjectId, Objects, ObjectsError, Repo, TreePointer};
 use crate::id::{Oid, RepoId};
+use crate::progress::Progress;
+
+/// How much of a file is read at once, bytes.
+const READ: usize = 256 << 10;
 
 /// Objects that a repository needs, each once, empty ones left out.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +56,26 @@ impl Inventory {
         self.here = self.pointers.iter().filter(here).map(|found| found.pointer.oid).collect();
     }
 
+    /// Hashes the objects on this machine, and puts those whose bytes are not what their name says where `git lfs fsck` puts
+    /// them: into `bad` of the LFS directory. Gives them; they count as not here.
+    pub fn put_bad_aside(&mut self, repo: &Repo, progress: &dyn Progress) -> io::Result<Vec<TreePointer>> {
+        let here: Vec<&TreePointer> = self.here().collect();
+        // What cannot be read is of no more use than what is wrong. A right hash has the right size.
+        let right = |found: &TreePointer| {
+            let oid = oid_of(&repo.lfs_object_path(&found.pointer.oid), progress);
+            oid.is_ok_and(|oid| oid == found.pointer.oid)
+        };
+        let bad: Vec<TreePointer> = here.into_par_iter().filter(|found| !right(found)).cloned().collect();
+        let folder = repo.lfs_dir().join("bad");
+        for found in &bad {
+            let oid = found.pointer.oid;
+            fs::create_dir_all(&folder)?;
+            fs::rename(repo.lfs_object_path(&oid), folder.join(oid.to_string()))?;
+            self.here.remove(&oid);
+        }
+        Ok(bad)
+    }
+
     /// Looks which objects the store has: not a promise that it keeps them, which only a push makes.
     pub fn look_in(&mut self, catalog: &Catalog, repo: RepoId) -> Result<(), NoSession> {
         let oids: Vec<Oid> = self.pointers.iter().map(|found| found.pointer.oid).collect();
@@ -69,5 +99,18 @@ impl Inventory {
     pub fn lacking(&self) -> impl Iterator<Item = &TreePointer> {
         let known = |oid: &Oid| self.here.contains(oid) || self.stored.contains(oid);
         self.pointers.iter().filter(move |found| !known(&found.pointer.oid))
+    }
+}
+
+fn oid_of(path: &Path, progress: &dyn Progress) -> io::Result<Oid> {
+    let (mut file, mut sha, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; READ]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Oid::from_bytes(sha.finalize().into())),
+            read => {
+                sha.update(&buffer[..read]);
+                progress.add(read as u64);
+            }
+        }
     }
 }

@@ -22,7 +22,7 @@ pub use inventory::Inventory;
 pub use session::{NoSession, Session};
 pub use upload::Pusher;
 
-use crate::git::{Pointer, Repo};
+use crate::git::{Operation, Pointer, Repo};
 use crate::id::Oid;
 
 /// What git-lfs shows as the code of an object that failed for a reason of ours.
@@ -72,6 +72,13 @@ impl Agent {
             _ => unreachable!("just opened"),
         }
     }
+
+    /// What may be the reason that the store lacks an object: the repository keeps its data elsewhere by now.
+    fn astray(&self) -> Option<String> {
+        let repo = Repo::discover(&self.cwd).ok()?;
+        let astray = repo.astray(&repo.store_url(&self.remote, Operation::Download).ok()??).ok()??;
+        Some(format!(". {astray}: {}", astray.remedy()))
+    }
 }
 
 impl Agent {
@@ -112,7 +119,8 @@ impl Transfer for Agent {
     fn download(&mut self, object: &Object, progress: &mut dyn FnMut(u64)) -> Result<PathBuf, Failure> {
         let asked = pointer(object)?;
         let puller = self.puller().map_err(|e| Failure::new(FAILED, e))?;
-        puller.pull(asked, progress).map_err(|e| Failure::new(FAILED, e))
+        let pulled = puller.pull(asked, progress);
+        pulled.map_err(|e| Failure::new(FAILED, format!("{e}{}", self.astray().unwrap_or_default())))
     }
 
     fn finish(&mut self) {

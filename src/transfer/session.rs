@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{
-    ConfigError, ManifestError, Objects, ObjectsError, Operation, Repo, RepoError, Scope, Source,
+    Astray, ConfigError, ManifestError, Objects, ObjectsError, Operation, Repo, RepoError, Source,
 };
 use crate::id::RepoId;
 use crate::ops;
@@ -37,15 +37,11 @@ pub enum NoSession {
         "no datamon store is set for this repository: run `git datamon init --store URL`, or `git config lfs.url datamon::URL`"
     )]
     NoStore,
-    /// The pin and the committed URL differ: the team moved, or somebody tries to move the data.
-    #[error(
-        "this clone is pinned to {pinned}, but .lfsconfig names {committed}: nothing was uploaded. To follow, run `git config lfs.url datamon::{committed}`; to stay, set the URL in .lfsconfig back"
-    )]
-    Moved {
-        /// `lfs.url` in `.git/config`.
-        pinned: String,
-        /// `lfs.url` in `.lfsconfig`.
-        committed: String,
+    /// The store is not, or no longer, the one of this repository.
+    #[error("{astray}: nothing was uploaded. What to do: {}", .astray.remedy())]
+    Astray {
+        /// Why.
+        astray: Astray,
     },
     /// No room for files on their way.
     #[error("cannot make the directory {path}: {source}; check its permissions and free space")]
@@ -89,8 +85,10 @@ impl Session {
     pub fn open(cwd: &Path, remote: &str, operation: Operation) -> Result<Session, NoSession> {
         let repo = Repo::discover(cwd)?;
         let named = repo.store_url(remote, operation)?.ok_or(NoSession::NoStore)?;
-        if operation == Operation::Upload {
-            check_pin(&repo, &named)?;
+        if operation == Operation::Upload
+            && let Some(astray) = repo.astray(&named)?
+        {
+            return Err(NoSession::Astray { astray });
         }
         let url = StoreUrl::parse(&named.url)?;
         let opened = ops::open::open(&url);
@@ -119,26 +117,11 @@ impl Session {
     }
 }
 
-/// A clone that was pinned to one store must not follow the repository to another without its user's word.
-fn check_pin(repo: &Repo, named: &crate::git::StoreUrl) -> Result<(), NoSession> {
-    if let (Some(pinned), Some(committed)) = (repo.pinned_store()?, repo.committed_store()?)
-        && pinned.url != committed.url
-    {
-        return Err(NoSession::Moved { pinned: pinned.url, committed: committed.url });
-    }
-    // `lfs.pushurl` and its kin would lead uploads past the pin.
-    if let (Some(pinned), Source::Lfsconfig(_)) = (repo.pinned_store()?, named.from)
-        && pinned.url != named.url
-    {
-        return Err(NoSession::Moved { pinned: pinned.url, committed: named.url.clone() });
-    }
-    Ok(())
-}
-
-/// On a commit without `.lfsconfig` git-lfs would fall back to the remote's URL, so first use pins the store. It is a
-/// convenience: a configuration that cannot be written now is written next time.
+/// On a commit without `.lfsconfig` git-lfs would fall back to the remote's URL, so first use pins the store, unless it was left.
+/// It is a convenience: a configuration that cannot be written now is written next time.
 fn pin(repo: &Repo, named: &crate::git::StoreUrl) {
-    if matches!(named.from, Source::Lfsconfig(_)) && named.key == "lfs.url" {
-        let _ = repo.git().set_config(Scope::Local, "lfs.url", &format!("datamon::{}", named.url));
+    let first = matches!(named.from, Source::Lfsconfig(_)) && named.key == "lfs.url";
+    if first && repo.left_store().as_ref() != Some(&named.url) {
+        let _ = repo.pin(&named.url);
     }
 }

@@ -65,7 +65,12 @@ fn what_git_lfs_does_silently_is_said() {
     repo.git(["config", "-f", ".lfsconfig", "lfs.url", "datamon::local"]);
     repo.git(["config", "lfs.url", "https://example.org/old"]);
     let (_, said) = datamon_fails(&env, "data", &["doctor", "--json"]);
-    check(&findings(said.trim()), "store", "broken", "of this clone leads elsewhere");
+    check(
+        &findings(said.trim()),
+        "store",
+        "broken",
+        "lfs.url in .git/config leads what is pushed to https://example.org/old",
+    );
 
     let plain = env.init("plain");
     plain.add_remote("origin", "/srv/remote.git");

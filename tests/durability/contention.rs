@@ -1,17 +1,16 @@
 //! Many writers at once: every receipt holds, the log stays one dense chain.
 
-use std::ops::Range;
-use std::sync::{Arc, Barrier};
+use std::sync::Barrier;
 
-use bytes::Bytes;
 use datamon::catalog::Catalog;
 use datamon::catalog::change::TableKind;
 use datamon::catalog::plan::{MOST_RUNS, runs};
 use datamon::id::Oid;
 use datamon::ops::receipt::Receipt;
-use datamon::store::{Backend, BackendError, Create, Listed, Payload, Store, key, memory};
+use datamon::store::{Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
+use super::around::{Around, Verb};
 use super::world::{Machine, Shelf, assert_chain, assert_packs, directory, folder, fresh, push, store};
 
 const WRITERS: u64 = 4;
@@ -121,36 +120,18 @@ fn inits_at_once_make_one_store() {
     }
 }
 
-/// A backend in which another init makes the store just before the first listing.
-#[derive(Debug)]
-struct Overtaken(Arc<dyn Backend>);
-
-impl Backend for Overtaken {
-    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
-        Machine::new().create(&store(self.0.clone())).expect("the other one is not in anybody's way");
-        self.0.list(prefix, after)
-    }
-    fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
-        self.0.get(key, range)
-    }
-    fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
-        self.0.size(key)
-    }
-    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
-        self.0.create(key, bytes)
-    }
-    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
-        self.0.overwrite(key, bytes)
-    }
-    fn delete(&self, key: &str) -> Result<(), BackendError> {
-        self.0.delete(key)
-    }
-}
-
 #[test]
 fn an_init_that_is_overtaken_opens_what_the_other_made() {
     let backend = memory();
-    let made = Machine::new().create(&store(Arc::new(Overtaken(backend.clone())))).expect("opens it");
+    let other = store(backend.clone());
+    // Another init makes the store just before the first listing.
+    let overtaken = Around::new(backend.clone()).before(move |verb, _| {
+        if verb == Verb::List {
+            Machine::new().create(&other).expect("the other one is not in anybody's way");
+        }
+        Ok(())
+    });
+    let made = Machine::new().create(&store(overtaken.shared())).expect("opens it");
     assert_eq!(made.identity(), fresh(&store(backend.clone())).expect("opens").identity());
     assert_eq!(assert_chain(&store(backend)), 1);
 }

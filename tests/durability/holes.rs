@@ -1,14 +1,13 @@
 //! R6: entries that were there and are not, and hints that say too much.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use datamon::catalog::CatalogError;
 use datamon::id::Oid;
-use datamon::store::{Backend, BackendError, Create, Listed, Payload, Store, key, memory};
+use datamon::store::{Backend, Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
+use super::around::Around;
 use super::world::{Machine, Shelf, assert_chain, fresh, push, store};
 
 /// A store with log/0 to log/`pushes` + 1 (the repo comes first), one file each.
@@ -149,39 +148,17 @@ fn a_hint_beyond_the_log_stops_and_a_hint_that_is_none_is_ignored() {
     assert_chain(&hinted);
 }
 
-/// A backend whose listings come in no order and, made while others write, may lack an entry that a later one follows.
-#[derive(Debug)]
-struct Unordered(Arc<dyn Backend>);
-
-impl Backend for Unordered {
-    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
-        let mut listed = self.0.list(prefix, after)?;
-        listed.sort_by(|a, b| b.key.cmp(&a.key));
-        listed.pop();
-        Ok(listed)
-    }
-    fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
-        self.0.get(key, range)
-    }
-    fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
-        self.0.size(key)
-    }
-    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
-        self.0.create(key, bytes)
-    }
-    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
-        self.0.overwrite(key, bytes)
-    }
-    fn delete(&self, key: &str) -> Result<(), BackendError> {
-        self.0.delete(key)
-    }
-}
-
 #[test]
 fn a_listing_in_no_order_and_not_of_one_moment_is_no_proof_of_a_hole() {
     let (machine, mut shelf) = (Machine::new(), Shelf::new());
     let (backend, oids) = filled(&machine, &mut shelf, 3);
-    let whole = store(Arc::new(Unordered(backend.clone())));
+    // Made while others write, a listing may lack an entry that a later one follows.
+    let unordered = Around::new(backend.clone()).lists(|mut listed| {
+        listed.sort_by(|a, b| b.key.cmp(&a.key));
+        listed.pop();
+        listed
+    });
+    let whole = store(unordered.shared());
     // Others push between the open of a cold writer and its first commit.
     let mut cold = fresh(&whole).expect("opens");
     let mut busy = machine.open(&whole).expect("opens");

@@ -1,17 +1,16 @@
 //! R5: a process that died in the middle of a commit leaves a journal, and the next one resolves its slot first.
 
 use std::fs;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use bytes::Bytes;
 use datamon::catalog::{CatalogError, Entry};
 use datamon::id::Oid;
 use datamon::store::fail::{Failing, Fault};
-use datamon::store::{Backend, BackendError, Create, Failure, Listed, Payload, Store, key, memory};
+use datamon::store::{Backend, BackendError, Failure, Store, key, memory};
 use datamon_test_support::seeded_bytes;
 
+use super::around::{Around, Verb};
 use super::world::{Machine, Shelf, assert_chain, assert_packs, fresh, push, store};
 
 /// A process dies when its log entry has landed, before it knows. Gives what it pushed and where.
@@ -96,8 +95,8 @@ fn the_same_process_resolves_what_it_left_open() {
     let whole = filled(&machine, &mut shelf);
     let (one, two) = (shelf.put(b"one"), shelf.put(b"two"));
     let silence = Arc::new(AtomicBool::new(false));
-    let quiet = Quiet { inner: whole.backend(), silence: silence.clone() };
-    let mut catalog = machine.open(&store(Arc::new(quiet))).expect("opens");
+    let quiet = quiet(whole.backend(), silence.clone());
+    let mut catalog = machine.open(&store(quiet.shared())).expect("opens");
     let slot = catalog.head().seq() + 1;
     silence.store(true, SeqCst);
     let error = push(&mut catalog, &shelf.files(&[one])).expect_err("no answer");
@@ -147,44 +146,16 @@ fn a_journal_that_cannot_be_written_stops_before_anything_is_sent() {
 }
 
 /// A backend that, while there is silence, carries out nothing of the log's creates and answers nothing about them.
-#[derive(Debug)]
-struct Quiet {
-    inner: Arc<dyn Backend>,
-    silence: Arc<AtomicBool>,
-}
-
-impl Quiet {
-    fn answer<T>(
-        &self,
-        key: &str,
-        call: impl FnOnce() -> Result<T, BackendError>,
-    ) -> Result<T, BackendError> {
+fn quiet(inner: Arc<dyn Backend>, silence: Arc<AtomicBool>) -> Around {
+    let below = inner.clone();
+    Around::new(inner).before(move |verb, key| {
         // The entries that were there are read; the slot is not.
-        let slot = key::log_seq(key).is_some() && !matches!(self.inner.size(key), Ok(Some(_)));
-        if slot && self.silence.load(SeqCst) {
-            return Err(BackendError { failure: Failure::Other, message: "no answer".to_owned() });
+        let slot = matches!(verb, Verb::Get | Verb::Size | Verb::Create)
+            && key::log_seq(key).is_some()
+            && !matches!(below.size(key), Ok(Some(_)));
+        match slot && silence.load(SeqCst) {
+            true => Err(BackendError { failure: Failure::Other, message: "no answer".to_owned() }),
+            false => Ok(()),
         }
-        call()
-    }
-}
-
-impl Backend for Quiet {
-    fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
-        self.answer(key, || self.inner.get(key, range))
-    }
-    fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
-        self.answer(key, || self.inner.size(key))
-    }
-    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
-        self.answer(key, || self.inner.create(key, bytes))
-    }
-    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
-        self.inner.overwrite(key, bytes)
-    }
-    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
-        self.inner.list(prefix, after)
-    }
-    fn delete(&self, key: &str) -> Result<(), BackendError> {
-        self.inner.delete(key)
-    }
+    })
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Barrier;
 
-use datamon::catalog::change::{ChangeRecord, Drop, TableKind};
+use datamon::catalog::change::{ChangeRecord, Drop, Push, SegmentRef, TableKind};
 use datamon::catalog::log::{now, writer};
 use datamon::catalog::plan::{MOST_RUNS, runs};
 use datamon::catalog::{Catalog, Change};
-use datamon::id::{Oid, PackKind};
+use datamon::id::{ChunkId, Oid, PackKind};
+use datamon::pack::{Footer, FrameEntry, PackWriter};
 use datamon::store::{Store, key, memory};
-use datamon::table::Row;
+use datamon::table::{Hooks, Row};
 use datamon_test_support::seeded_bytes;
 
 use super::world::{
@@ -177,22 +178,118 @@ fn mergers_pushers_and_readers_at_once_lose_nothing() {
     race(&directory(&root.path().join("store")));
 }
 
-#[test]
-fn what_is_damaged_or_not_understood_is_not_merged() {
-    let Due { store: damaged, shelf, mut seen, .. } = due(store(memory()));
-    let run = runs(seen[0].state(), TableKind::Files)[MOST_RUNS].segments[0].at.clone();
-    let name = key::pack(PackKind::Meta, run.pack);
-    let mut bytes = damaged.get(&name).expect("reads").expect("there").to_vec();
-    bytes[run.start as usize + 40] ^= 1;
-    damaged.overwrite(&name, bytes.into()).expect("memory");
-    let said = seen[0].merge_runs().expect_err("damaged").to_string();
-    assert!(said.contains(&run.pack.to_string()), "{said}");
-    // Known to be damaged it is left alone.
-    seen[0].suspect([run.pack]);
-    assert!(!seen[0].merge_runs().expect("left alone"));
-    assert_eq!((merges(&damaged), run_count(&seen[0])), (0, MOST_RUNS + 1));
-    drop(shelf);
+/// Flips a bit of the segment, in its first block or in its fence.
+fn damage(store: &Store, segment: &SegmentRef, fence: bool) {
+    let name = key::pack(PackKind::Meta, segment.pack);
+    let mut bytes = store.get(&name).expect("reads").expect("there").to_vec();
+    bytes[if fence { segment.fence.offset } else { segment.start } as usize + 40] ^= 1;
+    store.overwrite(&name, bytes.into()).expect("memory");
+}
 
+/// Meta packs in the store that the catalog does not know.
+fn orphans(store: &Store) -> usize {
+    let catalog = fresh(store).expect("opens");
+    let known =
+        |name: &str| key::pack_id(name).is_some_and(|(_, id)| catalog.state().packs().contains_key(&id));
+    store.list(key::META, "").expect("lists").iter().filter(|it| !known(&it.key)).count()
+}
+
+#[test]
+fn beside_a_damaged_segment_pushes_and_merges_go_on_and_leave_nothing_behind() {
+    for fence in [false, true] {
+        let Due { store, mut shelf, oids, .. } = due(store(memory()));
+        let machine = Machine::new();
+        let mut catalog = machine.open(&store).expect("opens");
+        // The middle one: two runs are newer, two are older.
+        let run = runs(catalog.state(), TableKind::Files)[2].segments[0].at.clone();
+        damage(&store, &run, fence);
+        let said = catalog.merge_runs().expect_err("damaged").to_string();
+        assert!(said.contains(&run.pack.to_string()), "{said}");
+        let mut new = Vec::new();
+        for n in 0..3 * MOST_RUNS as u64 {
+            new.push(shelf.put(&seeded_bytes(700 + n, 2_000)));
+            push(&mut catalog, &shelf.files(&new[new.len() - 1..])).expect("pushed");
+            assert!(catalog.write_checkpoint().expect("written"));
+            catalog.merge_runs().expect("what is newer, or nothing");
+            let count = run_count(&catalog);
+            assert!(count <= 3 + MOST_RUNS, "{count} runs");
+        }
+        assert!(merges(&store) >= 2);
+        let hooks = runs(catalog.state(), TableKind::Hooks).len();
+        assert!(hooks <= 9, "{hooks} runs of hooks");
+        assert_eq!(orphans(&store), 0, "each merge took back what it could not use");
+        // The next process of this machine knows, another one finds out once.
+        machine.open(&store).expect("opens").merge_runs().expect("nothing to do");
+        let mut other = Machine::new().open(&store).expect("opens");
+        if other.merge_runs().is_err() {
+            other.merge_runs().expect("it found out once");
+        }
+        assert_eq!(orphans(&store), 0);
+        shelf.assert_download(&mut fresh(&store).expect("opens"), &new, "pushed beside the damage");
+        // Who has the files heals the store by pushing them.
+        push(&mut catalog, &shelf.files(&oids)).expect("pushed");
+        shelf.assert_download(&mut machine.open(&store).expect("opens"), &oids, "pushed again");
+        assert_chain(&store);
+    }
+}
+
+#[test]
+fn hooks_are_merged_though_files_cannot_be() {
+    let Due { store, mut shelf, .. } = due(store(memory()));
+    let mut catalog = Machine::new().open(&store).expect("opens");
+    let mut n = 0;
+    while runs(catalog.state(), TableKind::Hooks).len() <= 8 {
+        n += 1;
+        let new = shelf.put(&seeded_bytes(800 + n, 2_000));
+        push(&mut catalog, &shelf.files(&[new])).expect("pushed");
+        assert!(catalog.write_checkpoint().expect("written"));
+    }
+    damage(&store, &runs(catalog.state(), TableKind::Files)[0].segments[0].at.clone(), false);
+    let files = run_count(&catalog);
+    catalog.merge_runs().expect_err("a segment of files is damaged");
+    assert_eq!(run_count(&catalog), files);
+    assert!(runs(catalog.state(), TableKind::Hooks).len() <= 8, "hooks were merged all the same");
+    assert_eq!(orphans(&store), 0);
+}
+
+#[test]
+fn very_many_overlapping_hooks_are_merged_a_few_at_a_time() {
+    let Due { store, mut seen, .. } = due(store(memory()));
+    let catalog = &mut seen[0];
+    let mut meta = PackWriter::new(PackKind::Meta);
+    let segments: Vec<SegmentRef> = (0..40u64)
+        .map(|n| {
+            let mut hooks = Hooks::with_room(10);
+            let chunks = (0..5u64).map(|c| (ChunkId::of(&(n * 5 + c).to_le_bytes()), 1)).collect();
+            let frame = FrameEntry { offset: 16, stored: 1, raw: 5, chunks };
+            hooks.add(
+                *catalog.state().packs().keys().next().expect("some"),
+                &Footer { kind: PackKind::Data, frames: vec![frame] },
+            );
+            SegmentRef::new(TableKind::Hooks, &hooks.write(&mut meta))
+        })
+        .collect();
+    let meta = meta.finish();
+    meta.put(&store).expect("written");
+    let change = Change::Push(Push { repo: REPO, rows: None, segments, bundles: vec![] });
+    let mut record = ChangeRecord::new(catalog.head().seq(), change, writer(), now());
+    record.added = vec![(meta.id, meta.info)];
+    catalog.commit(&record).expect("lands");
+    let count = |catalog: &Catalog| runs(catalog.state(), TableKind::Hooks).len();
+    let rows = |catalog: &Catalog| catalog.state().table(TableKind::Hooks).map(|it| it.at.rows).sum::<u64>();
+    let (mut before, all) = (count(catalog), rows(catalog));
+    assert!(before > 30, "{before}");
+    while before > 8 {
+        assert!(catalog.merge_runs().expect("merged"));
+        let after = count(catalog);
+        assert!(after < before && before - after < 16, "{before} became {after}");
+        before = after;
+    }
+    assert_eq!(rows(catalog), all);
+}
+
+#[test]
+fn what_is_not_understood_is_not_merged() {
     let Due { store: newer, shelf, oids, mut seen } = due(store(memory()));
     let mut record = drop_of(&seen[0], Oid::from_bytes([1; 32]));
     record.flags = vec!["of-a-newer-version".to_owned()];

@@ -1,6 +1,7 @@
 //! What was acknowledged stays, whatever fails: tests over the library, without git.
 
 mod another_log;
+mod around;
 mod budget;
 mod contention;
 mod damage;
@@ -12,4 +13,4 @@ mod kept;
 mod merging;
 mod place;
 pub mod scale;
-mod world;
+pub mod world;

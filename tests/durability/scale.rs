@@ -160,3 +160,36 @@ fn few_requests_at_any_size(files: usize) {
 fn a_million_files_cost_as_few_requests_as_a_thousand() {
     few_requests_at_any_size(1_000_000);
 }
+
+#[test]
+fn seven_hundred_thousand_packs_have_checkpoints() {
+    const AT_ONCE: u32 = 140_000;
+    let store = store(memory());
+    let mut catalog = Machine::new().create(&store).expect("made");
+    let pack = |n: u32| {
+        let mut bytes = [1; 16];
+        bytes[..4].copy_from_slice(&n.to_be_bytes());
+        // Few of them are data packs, for whose hooks a checkpoint would look.
+        let kind = if n.is_multiple_of(500) { PackKind::Data } else { PackKind::Meta };
+        (PackId::from_bytes(bytes), PackInfo { kind, size: 32 << 20, footer: 60_000 })
+    };
+    let mut written = 0;
+    for part in 0..5 {
+        let push = Push { repo: REPO, rows: None, segments: vec![], bundles: vec![] };
+        let mut record = ChangeRecord::new(catalog.head().seq(), Change::Push(push), writer(), now());
+        record.added = (part * AT_ONCE..(part + 1) * AT_ONCE).map(pack).collect();
+        catalog.commit(&record).expect("lands");
+        let before = store.requests();
+        assert!(catalog.write_checkpoint().expect("written"), "{part}");
+        written = store.requests().since(before).written;
+    }
+    // One entry with what was added, and the parts of the list that changed.
+    assert!(written < 17 << 20, "{written} bytes");
+    let (_, newest) = catalog.state().checkpoint().expect("written");
+    assert!(newest.blobs.contains_key("packs.5"), "{:?}", newest.blobs.keys());
+    let cold = fresh(&store).expect("opens");
+    assert_eq!(cold.state().packs().len(), catalog.state().packs().len());
+    assert!(cold.state().packs().len() >= 5 * AT_ONCE as usize);
+    assert_eq!(cold.state().unknown(), None, "every part is one that this version would write");
+    assert_eq!(cold.state(), catalog.state());
+}

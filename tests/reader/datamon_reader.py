@@ -248,12 +248,14 @@ class State:
 
     def open(self, checkpoint):
         blobs = {kind: unpack(self.store.named_blob(blob["at"])) for kind, blob in checkpoint["blobs"].items()}
-        packs = blobs.get("packs", {"data": [], "meta": []})
-        self.packs.update(pack for pack, _, _ in packs["data"] + packs["meta"])
+        for kind, blob in blobs.items():
+            # Long lists go on in packs.1, packs.2 and so on.
+            if kind.split(".")[0] == "packs":
+                self.packs.update(pack for pack, _, _ in blob["data"] + blob["meta"])
+            if kind.split(".")[0] == "drops":
+                self.drops.update({(oid, repo): upto for oid, repo, upto, _ in blob["drops"]})
         for segment, born, _, _ in blobs.get("segments", {}).get("segments", []):
             self.add(segment, born)
-        for oid, repo, upto, _ in blobs.get("drops", {}).get("drops", []):
-            self.drops[oid, repo] = upto
         for forward in blobs.get("forwards", {}).get("forwards", []):
             self.forwards.setdefault(forward["from"], []).append(forward)
 

@@ -10,6 +10,7 @@ mod fetches;
 mod hooks;
 mod killed;
 mod layouts;
+mod leave;
 mod partial;
 mod pushes;
 mod servers;

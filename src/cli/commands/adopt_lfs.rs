@@ -13,10 +13,11 @@ use clap::Args;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::init::{self, Chosen};
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::relocation::{self, Edited};
 use crate::cli::server::{SERVER_KEYS, Server, before};
 use crate::cli::verdict::Verdict;
 use crate::cli::{Context, stores};
-use crate::git::{LFSCONFIG_FILE, Operation, Repo, STORE_SCHEME, Scope, TreePointer};
+use crate::git::{LFSCONFIG_FILE, MANIFEST_FILE, Operation, Repo, STORE_SCHEME, Scope, TreePointer};
 use crate::id::Oid;
 use crate::transfer::{Inventory, NoSession, Pusher, Session};
 
@@ -91,37 +92,21 @@ pub fn run(args: &AdoptLfsArgs, context: &Context) -> Result<(), CommandError> {
 /// Whoever edits `.lfsconfig` right now may mean another store than we do, and would commit our line with theirs.
 fn refuse_edited(repo: &Repo, top: &Path, url: &str) -> Result<(), CommandError> {
     let ours = format!("{STORE_SCHEME}{url}");
-    let here = repo.git().clone().moved_to(top);
-    // Looked at only: the index is the user's, who may be in the middle of something.
-    let edited = here.run([
-        "--no-optional-locks",
-        "status",
-        "--porcelain",
-        "--untracked-files=all",
-        "--",
-        LFSCONFIG_FILE,
-    ])?;
-    if edited.is_empty() || repo.committed_value("lfs.url")?.as_deref() == Some(ours.as_bytes()) {
-        return Ok(());
-    }
-    Err(CommandError::new(Kind::Conflict, format!("{LFSCONFIG_FILE} has changes that are not committed"))
-        .hint(format!(
-            "commit them, or take them back with `git restore {LFSCONFIG_FILE}`, and repeat the command"
-        )))
+    let fine = Edited::of(repo, top)? == Edited::No
+        || repo.committed_value("lfs.url")?.as_deref() == Some(ours.as_bytes());
+    if fine { Ok(()) } else { Err(Edited::error()) }
 }
 
 fn inventory(repo: &Repo, recent: bool) -> Result<Inventory, CommandError> {
-    let objects = repo.objects()?;
     let inventory = if recent {
-        Inventory::of_tips(&objects)?
+        Inventory::of_tips(&repo.objects()?)?
     } else {
-        if let Some(lack) = repo.lack()? {
-            return Err(CommandError::new(Kind::Conflict, lack.to_string())
-                .hint(lack.remedy())
-                .hint("or only what branches and tags hold now: git datamon adopt-lfs --recent"));
-        }
-        // What a partial clone may lack is larger than any pointer.
-        Inventory::of_history(&objects.only_local())?
+        relocation::whole_inventory(repo).map_err(|error| match error.kind {
+            Kind::Conflict => {
+                error.hint("or only what branches and tags hold now: git datamon adopt-lfs --recent")
+            }
+            _ => error,
+        })?
     };
     if inventory.pointers.is_empty() {
         return Err(CommandError::new(
@@ -293,8 +278,11 @@ fn refusal(lost: usize, damaged: usize, unfetched: usize, verdict: &Verdict) -> 
         (0, _) => Kind::Unreachable,
         _ => Kind::Integrity,
     };
-    let mut error =
-        CommandError::new(kind, format!("{lost} objects are missing: the repository stays as it was"));
+    let message = format!(
+        "{lost} objects are missing: the repository stays as it was, but for {MANIFEST_FILE}, by which the next try finds what \
+         is in the store by now"
+    );
+    let mut error = CommandError::new(kind, message);
     if damaged > 0 {
         error = error
             .hint("`git lfs fsck` puts damaged objects aside; then repeat the command to fetch them anew");

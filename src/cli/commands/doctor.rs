@@ -10,10 +10,12 @@ use serde::Serialize;
 
 use crate::cli::commands::install;
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::server::Server;
 use crate::cli::{Context, stores};
-use crate::git::{Config, Git, Hooks, Operation, Repo, STORE_SCHEME};
+use crate::git::{Config, ConfigError, Git, Hooks, Operation, Repo, STORE_SCHEME, StoreUrl};
 use crate::id::RepoId;
 use crate::ops::trust;
+use crate::store::without_password;
 
 /// Check the set-up of this machine and this repository
 ///
@@ -167,7 +169,7 @@ fn repository(repo: &Repo) -> Vec<Finding> {
     let mut findings = match repo.store_url("", Operation::Upload) {
         Err(error) => vec![Finding::failed("store", error)],
         Ok(None) => vec![no_store(repo)],
-        Ok(Some(store)) => store_findings(repo, &store.url),
+        Ok(Some(store)) => store_findings(repo, &store),
     };
     findings.push(manifest(repo));
     findings.push(hook(repo));
@@ -176,45 +178,49 @@ fn repository(repo: &Repo) -> Vec<Finding> {
 }
 
 fn no_store(repo: &Repo) -> Finding {
-    if let Ok(Some(committed)) = repo.committed_store() {
-        let text =
-            format!("the repository names {}, but lfs.url of this clone leads elsewhere", committed.url);
-        return Finding::broken("store", text).hint("git config --show-origin lfs.url, then unset it");
+    match repo.diverted("") {
+        Err(error) => return Finding::failed("store", error),
+        Ok(Some(to)) => {
+            let text = format!(
+                "data of this repository is in a store, but {} in {} leads what is pushed to {to}",
+                to.key,
+                to.from.described()
+            );
+            return Finding::broken("store", text).hint(to.unset());
+        }
+        Ok(None) => {}
     }
-    let remote = repo.config().get("remote.origin.url").map(String::from_utf8_lossy).unwrap_or_default();
-    let finding = if remote.starts_with("file://") || remote.starts_with('/') || remote.starts_with('.') {
-        // git-lfs falls back to its builtin agent without a word.
-        Finding::note("store", format!("no {STORE_SCHEME} store: git-lfs copies whole files into {remote}"))
-    } else {
-        Finding::note("store", format!("no {STORE_SCHEME} store: git-lfs uses the server of the remote"))
-    };
-    finding
+    let left = repo.left_store().map(|left| format!(" any more (it left {})", without_password(&left)));
+    let left = left.unwrap_or_default();
+    let server = Server::Configured.shown(repo);
+    // git-lfs takes its builtin agent without a word.
+    let does = if server.starts_with("file://") { "git-lfs copies whole files into" } else { "git-lfs uses" };
+    Finding::note("store", format!("no {STORE_SCHEME} store{left}: {does} {server}"))
         .hint("git datamon init --store <directory or URL>")
         .hint("with its data and history, if it uses git-lfs already: git datamon adopt-lfs --store <directory or URL>")
 }
 
-fn store_findings(repo: &Repo, url: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    match (repo.pinned_store(), repo.committed_store()) {
-        (Err(error), _) | (_, Err(error)) => findings.push(Finding::failed("pin", error)),
-        (Ok(Some(pin)), Ok(Some(committed))) if pin.url != committed.url => findings.push(
-            Finding::broken(
-                "pin",
-                format!("pinned to {}, but the repository names {}", pin.url, committed.url),
-            )
-            .hint(format!("if the data has moved: git config lfs.url {STORE_SCHEME}{}", committed.url)),
-        ),
-        (Ok(None), Ok(_)) => findings.push(
-            Finding::note("pin", "not pinned: commits without .lfsconfig would use the remote's server")
-                .hint(format!("git config lfs.url {STORE_SCHEME}{url}")),
-        ),
-        (Ok(Some(_)), Ok(committed)) => findings.push(match committed {
-            Some(_) => Finding::ok("pin", "this clone is pinned to the store the repository names"),
-            None => Finding::note("pin", "only this clone names the store: other clones will not find it")
-                .hint("git datamon init"),
-        }),
+fn pin(repo: &Repo, named: &StoreUrl) -> Result<Finding, ConfigError> {
+    if let Some(astray) = repo.astray(named)? {
+        let text = format!("{astray}: uploads are refused");
+        return Ok(Finding::broken("pin", text).hint(astray.remedy()));
     }
-    findings.push(match stores::find(url) {
+    Ok(match (repo.pinned_store()?, repo.committed_store()?) {
+        (None, _) => {
+            Finding::note("pin", "not pinned: commits without .lfsconfig would use the remote's server")
+                .hint(format!("git config lfs.url {STORE_SCHEME}{}", without_password(&named.url)))
+        }
+        (Some(_), Some(_)) => Finding::ok("pin", "this clone is pinned to the store the repository names"),
+        (Some(_), None) => {
+            Finding::note("pin", "only this clone names the store: other clones will not find it")
+                .hint("git datamon init")
+        }
+    })
+}
+
+fn store_findings(repo: &Repo, named: &StoreUrl) -> Vec<Finding> {
+    let mut findings = vec![pin(repo, named).unwrap_or_else(|error| Finding::failed("pin", error))];
+    findings.push(match stores::find(&named.url) {
         Err(error) => Finding::failed("store", error),
         Ok(found) if trust::is_trusted(repo.config(), &found) => {
             Finding::ok("store", format!("{}, trusted", stores::shown(&found)))

@@ -11,6 +11,7 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
 use crate::git::{Git, Hooks, Operation, PushedRef, Repo, TreePointer};
 use crate::ops::receipt::RECEIPT_ENV;
+use crate::store::without_password;
 use crate::transfer::Pusher;
 
 /// Run the part of a git hook that is git-datamon's
@@ -61,7 +62,8 @@ fn pre_push(remote: &str, url: &str, context: &Context) -> Result<ExitCode, Comm
     let receipt = match (our_step(&repo, remote, &refs, context), Strictness::of(&repo)) {
         (Ok(receipt), _) => receipt,
         (Err(error), Strictness::Block) => {
-            return Err(error.hint("to push the commits without the data: git -c datamon.prePush=off push"));
+            // Without our step git-lfs would do the same and fail the same way, on a full disk for one.
+            return Err(error.hint("to push the commits without the data: GIT_LFS_SKIP_PUSH=1 git push"));
         }
         (Err(error), _) => {
             context.ui.warning(&error.message);
@@ -115,13 +117,18 @@ fn our_step(
     }
     if repo.store_url(remote, Operation::Upload)?.is_none() {
         // `lfs.pushurl` in a committed file would lead git-lfs past the store without a word.
-        return match repo.pinned_store()? {
-            None => Ok(None),
-            Some(pin) => Err(CommandError::new(
+        return match (repo.pinned_store()?, repo.lfs_url(remote, Operation::Upload)?) {
+            (Some(pin), Some(to)) => Err(CommandError::new(
                 Kind::Conflict,
-                format!("this clone is pinned to {}, but its uploads would go elsewhere", pin.url),
+                format!(
+                    "this clone is pinned to {}, but {} in {} leads its uploads to {to}",
+                    without_password(&pin.url),
+                    to.key,
+                    to.from.described()
+                ),
             )
-            .hint("look for lfs.pushurl in .lfsconfig and in `git config --list --show-origin`")),
+            .hint(format!("to send them to the store: {}", to.unset()))),
+            _ => Ok(None),
         };
     }
     let pushed = PushedRef::parse_all(refs).map_err(|e| CommandError::new(Kind::Failed, e.to_string()))?;

@@ -17,7 +17,7 @@ use crate::git::{
 };
 use crate::id::RepoId;
 use crate::ops::{trust, upload};
-use crate::store::LOCAL;
+use crate::store::{LOCAL, without_password};
 
 /// The file that tells git which files are big.
 const ATTRIBUTES_FILE: &str = ".gitattributes";
@@ -130,21 +130,17 @@ impl Chosen {
     pub fn write(&self, repo: &Repo, top: &Path) -> Result<PathBuf, CommandError> {
         let path = top.join(LFSCONFIG_FILE);
         if !self.committed {
-            repo.git().set_file_config(&path, "lfs.url", &self.value())?;
+            repo.git().set_file_config(&path, "lfs.url", &format!("{STORE_SCHEME}{}", self.url))?;
         }
         Ok(path)
     }
 
-    /// Pins the clone to the store.
+    /// Pins the clone to the store, also where it had left it.
     pub fn pin(&self, repo: &Repo) -> Result<(), CommandError> {
         if repo.pinned_store()?.is_none() {
-            repo.git().set_config(Scope::Local, "lfs.url", &self.value())?;
+            repo.pin(&self.url)?;
         }
-        Ok(())
-    }
-
-    fn value(&self) -> String {
-        format!("{STORE_SCHEME}{}", self.url)
+        Ok(repo.set_left(None)?)
     }
 }
 
@@ -153,33 +149,35 @@ fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Re
     let url =
         wanted.or(committed.map(|store| store.url.as_str())).or(pinned.as_ref().map(|pin| pin.url.as_str()));
     let url = url.unwrap_or(LOCAL).to_owned();
+    let shown = without_password(&url);
     if let Some(other) = committed.filter(|store| !stores::is_same(&store.url, &url)) {
+        let other = without_password(&other.url);
         return Err(CommandError::new(
             Kind::Conflict,
-            format!("this repository keeps its data in {}, not in {url}", other.url),
+            format!("this repository keeps its data in {other}, not in {shown}"),
         )
-        .hint(format!("to go on with {}: git datamon init", other.url))
+        .hint(format!("to go on with {other}: git datamon init"))
         .hint(format!(
-            "to move: git lfs fetch --all, git config -f {LFSCONFIG_FILE} lfs.url {STORE_SCHEME}{url}, \
-             git config lfs.url {STORE_SCHEME}{url}, then git datamon init and git lfs push --all <remote>"
+            "to move: git lfs fetch --all, git config -f {LFSCONFIG_FILE} lfs.url {STORE_SCHEME}{shown}, \
+             git config lfs.url {STORE_SCHEME}{shown}, then git datamon init and git lfs push --all <remote>"
         )));
     }
     if let Some(pin) = pinned.filter(|pin| !stores::is_same(&pin.url, &url)) {
         return Err(CommandError::new(
             Kind::Conflict,
-            format!("this clone is pinned to {}, the store would be {url}", pin.url),
+            format!("this clone is pinned to {}, the store would be {shown}", without_password(&pin.url)),
         )
-        .hint(format!("if the data has moved: git config lfs.url {STORE_SCHEME}{url}")));
+        .hint(format!("if the data has moved: git config lfs.url {STORE_SCHEME}{shown}")));
     }
     Ok(url)
 }
 
-/// A server of another kind that `.lfsconfig` or the clone names.
+/// A server of another kind that `.lfsconfig` or the clone names, to be shown.
 fn other_server(repo: &Repo) -> Result<Option<String>, CommandError> {
     let pinned = repo.config().get_in(Scope::Local, "lfs.url").map(<[u8]>::to_vec);
     let named = repo.committed_value("lfs.url")?.or(pinned);
     let other = named.filter(|url| !url.starts_with(STORE_SCHEME.as_bytes()));
-    Ok(other.map(|url| String::from_utf8_lossy(&url).into_owned()))
+    Ok(other.map(|url| without_password(&String::from_utf8_lossy(&url))))
 }
 
 /// Git and git-lfs would write through a symlink, and whoever made the repository chose where it leads.

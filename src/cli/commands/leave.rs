@@ -1,18 +1,21 @@
 //! `git datamon leave`: the way back to an ordinary LFS server.
 //!
 //! The mirror image of `adopt-lfs`: everything is fetched from the store, git-lfs pushes it to the server, and only when the
-//! server took it the configuration is put back. The store keeps what it has.
+//! server took it the configuration is put back. Then git-lfs is asked where it would go now: if that is not where the data
+//! went, the configuration of before comes back. The store keeps what it has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::init;
 use crate::cli::errors::{CommandError, Kind};
-use crate::cli::server::{SERVER_KEYS, Server, before};
-use crate::git::{Hooks, LFSCONFIG_FILE, Operation, Repo, STORE_SCHEME, Scope};
+use crate::cli::relocation::{self, Edited};
+use crate::cli::server::{self, SERVER_KEYS, Server, before};
+use crate::cli::{Context, stores};
+use crate::git::{Git, Hooks, LFSCONFIG_FILE, MANIFEST_FILE, Operation, Place, Repo, STORE_SCHEME, Scope};
+use crate::store::without_password;
 use crate::transfer::{Hydration, Inventory, NoSession, Session};
 
 /// Take the data of a repository back to an ordinary LFS server
@@ -22,10 +25,11 @@ use crate::transfer::{Hydration, Inventory, NoSession, Session};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     git datamon leave                  to where the data was before `adopt-lfs`, else to the server of the remote\n  \
-    git datamon leave --to https://example.org/data.git/info/lfs\n\n\
+    git datamon leave --to https://example.org/data.git/info/lfs\n  \
+    git datamon leave --to /srv/data.git\n\n\
     Then: git commit -m 'Keep big files on the LFS server' && git push")]
 pub struct LeaveArgs {
-    /// The server: a remote, or the URL of an LFS server.
+    /// The server: a remote, the URL of an LFS server, or the path of a repository. Its URL is written into `.lfsconfig`.
     #[arg(long, value_name = "REMOTE|URL")]
     to: Option<String>,
 
@@ -42,15 +46,16 @@ pub struct LeaveArgs {
 pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
     let top = init::writable_top(&repo)?;
-    if repo.store_url("", Operation::Download)?.is_none() {
-        return Err(NoSession::NoStore.into());
-    }
+    let store = repo.store_url("", Operation::Download)?.ok_or(NoSession::NoStore)?;
     let server = Server::chosen(&repo, args.to.as_deref(), Operation::Upload)?;
-    if let Some(lack) = repo.lack()? {
-        return Err(CommandError::new(Kind::Conflict, lack.to_string()).hint(lack.remedy()));
+    refuse_edited(&repo, top)?;
+    let mut inventory = relocation::whole_inventory(&repo)?;
+    inventory.look_here(&repo);
+    if !args.dry_run {
+        put_bad_aside(&repo, &mut inventory, context)?;
     }
-    let inventory = Inventory::of_history(&repo.objects()?.only_local())?;
-    let session = Session::open(&context.dir, "", Operation::Download)?;
+    // Without the pin that the first download makes.
+    let session = Session::of(repo.clone(), stores::find(&store.url)?)?;
     let hydration = Hydration::of(session, inventory.pointers.iter().map(|found| found.pointer));
     if args.dry_run {
         let (files, size) = (hydration.files(), bytes(hydration.bytes()));
@@ -60,7 +65,30 @@ pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     }
     fetch(hydration, args.allow_missing, context)?;
     push(&repo, inventory, &server, context)?;
-    restore(&repo, top, args.to.as_deref(), context)
+    restore(&repo, top, &store.url, &server, args.to.is_some(), context)
+}
+
+/// What is staged the user means to commit; other edits would go along with ours. A file that is not there cannot be put back.
+fn refuse_edited(repo: &Repo, top: &Path) -> Result<(), CommandError> {
+    let elsewhere = repo.top_file(LFSCONFIG_FILE)?.is_some_and(|file| file.place != Place::WorkTree);
+    if elsewhere || Edited::of(repo, top)? == Edited::Unstaged { Err(Edited::error()) } else { Ok(()) }
+}
+
+/// Git-lfs pushes what it has under an object's name, whatever it is.
+fn put_bad_aside(repo: &Repo, inventory: &mut Inventory, context: &Context) -> Result<(), CommandError> {
+    let total = inventory.here().map(|found| found.pointer.size).fold(0, u64::saturating_add);
+    let bar = Bar::new("checking", total, context.ui.is_quiet());
+    let folder = repo.lfs_dir().join("bad");
+    let bad = inventory.put_bad_aside(repo, &bar).map_err(|error| {
+        let message = format!("cannot put damaged objects aside into {}: {error}", folder.display());
+        CommandError::new(Kind::Failed, message)
+    })?;
+    bar.finish();
+    for found in bad {
+        let (oid, path) = (found.pointer.oid, found.path);
+        context.ui.warning(&format!("{oid} ({path}) is damaged here: put aside into {}", folder.display()));
+    }
+    Ok(())
 }
 
 fn fetch(hydration: Hydration, allow_missing: bool, context: &Context) -> Result<(), CommandError> {
@@ -103,61 +131,160 @@ fn push(
         Kind::Unreachable,
         format!("{shown} did not take everything: the repository stays as it was"),
     )
-    .hint("what git-lfs said stands above; then repeat the command"))
+    .hint("mend what git-lfs says above, then repeat the command"))
 }
 
-/// Puts back what `adopt-lfs` remembered, in `.lfsconfig` first: while the clone is pinned, this command can be repeated.
-fn restore(repo: &Repo, top: &Path, typed: Option<&str>, context: &Context) -> Result<(), CommandError> {
-    let git = repo.git();
-    let remembered = |key: &str, committed| {
-        let value = repo.config().get_in(Scope::Local, &before(key, committed));
-        value.map(|value| String::from_utf8_lossy(value).into_owned())
-    };
-    let file = top.join(LFSCONFIG_FILE);
-    let typed_url = typed.filter(|typed| repo.server_of(typed).is_none()).map(str::to_owned);
+/// Leads this clone and, by `.lfsconfig`, those that follow to the server, if git-lfs then really goes there.
+fn restore(
+    repo: &Repo,
+    top: &Path,
+    store: &str,
+    server: &Server,
+    typed: bool,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let former = Former::of(repo, top);
+    repo.set_left(Some(store))?;
+    if let Err(error) = switch(repo, top, server, typed, context).and_then(|()| check(server, context)) {
+        former.put_back(repo)?;
+        return Err(error.hint("the configuration is as it was; the server has the data"));
+    }
+    tidy(&repo.git().clone().moved_to(top), &top.join(LFSCONFIG_FILE))?;
     for key in SERVER_KEYS {
-        let url = if key == "lfs.url" { typed_url.clone() } else { None };
-        match url.or_else(|| remembered(key, true)) {
-            Some(url) => git.set_file_config(&file, key, &url)?,
+        for committed in [false, true] {
+            repo.git().unset_config(Scope::Local, &before(key, committed))?;
+        }
+    }
+    context
+        .ui
+        .done(&format!("staged  {LFSCONFIG_FILE}; {MANIFEST_FILE} stays, for coming back to the same repo"));
+    if Hooks::of(repo)?.uninstall()? {
+        context.ui.done("hook    that of git-lfs, or yours");
+    }
+    context.ui.hint("git commit -m 'Keep big files on the LFS server'");
+    context.ui.hint("in other clones, when they have pulled it: git config --unset lfs.url");
+    Ok(())
+}
+
+/// What a key is to be: where the user named the server, that and nothing else; otherwise what it was before the store, or
+/// what it is beside it.
+fn wanted(repo: &Repo, key: &str, committed: bool, server: &Server, typed: bool) -> Option<String> {
+    match server {
+        Server::At(url) if typed => return (key == "lfs.url" && committed).then(|| url.clone()),
+        _ => {}
+    }
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let remembered = repo.config().get_in(Scope::Local, &before(key, committed)).map(text);
+    let own = || repo.config().get_in(Scope::Local, key).map(text);
+    let now = || if committed { server::committed(repo, key) } else { own() };
+    remembered.or_else(now).filter(|url| !url.starts_with(STORE_SCHEME))
+}
+
+/// `.lfsconfig` first: while the clone is pinned, this command can be repeated.
+fn switch(
+    repo: &Repo,
+    top: &Path,
+    server: &Server,
+    typed: bool,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let (git, file) = (repo.git(), top.join(LFSCONFIG_FILE));
+    for key in SERVER_KEYS {
+        match wanted(repo, key, true, server, typed) {
+            Some(url) => {
+                let shown = without_password(&url);
+                if shown != url {
+                    let text = format!("{LFSCONFIG_FILE} gets {shown} without the user and password");
+                    context.ui.warning(&text);
+                    context.ui.hint("git asks for them, or has them from a credential helper");
+                }
+                git.set_file_config(&file, key, &shown)?;
+            }
             None if file.exists() => drop(git.unset_file_config(&file, key)?),
             None => {}
         }
     }
-    stage(repo, top, &file, context)?;
+    stage(&git.clone().moved_to(top), &file)?;
     for key in SERVER_KEYS {
-        match remembered(key, false).filter(|_| typed.is_none()) {
+        match wanted(repo, key, false, server, typed) {
             Some(url) => git.set_config(Scope::Local, key, &url)?,
-            None if is_ours(repo.config().get_in(Scope::Local, key)) => {
-                git.unset_config(Scope::Local, key)?;
-            }
-            None => {}
+            None => drop(git.unset_config(Scope::Local, key)?),
         }
-        for committed in [false, true] {
-            git.unset_config(Scope::Local, &before(key, committed))?;
-        }
-    }
-    if Hooks::of(repo)?.uninstall()? {
-        context.ui.done("hook    that of git-lfs, or yours");
     }
     Ok(())
 }
 
-fn is_ours(value: Option<&[u8]>) -> bool {
-    value.is_some_and(|value| value.starts_with(STORE_SCHEME.as_bytes()))
+fn stage(here: &Git, file: &Path) -> Result<(), CommandError> {
+    if file.exists() {
+        here.run(["add", "--", LFSCONFIG_FILE])?;
+    }
+    Ok(())
 }
 
-fn stage(repo: &Repo, top: &Path, file: &Path, context: &Context) -> Result<(), CommandError> {
-    let here = repo.git().clone().moved_to(top);
+/// Takes an empty `.lfsconfig` away. Not before git-lfs was asked: without the file it reads the one of HEAD, which names the
+/// store until the user commits.
+fn tidy(here: &Git, file: &Path) -> Result<(), CommandError> {
     if std::fs::read(file).is_ok_and(|bytes| bytes.trim_ascii().is_empty()) {
         here.run(["rm", "--quiet", "--force", "--ignore-unmatch", "--", LFSCONFIG_FILE])?;
         // It may not have been committed yet.
         let _ = std::fs::remove_file(file);
-    } else if file.exists() {
-        here.run(["add", "--", LFSCONFIG_FILE])?;
     }
-    context.ui.done(&format!("staged  {LFSCONFIG_FILE}"));
-    context
-        .ui
-        .hint("git commit -m 'Keep big files on the LFS server'; other clones follow when they pull it");
     Ok(())
+}
+
+/// Keys that we do not write lead uploads too: those of the user, of a remote, and what is given by `-c`.
+fn check(server: &Server, context: &Context) -> Result<(), CommandError> {
+    let repo = Repo::discover(&context.dir)?;
+    if server.is_used_by(&repo)? {
+        return Ok(());
+    }
+    let message = format!("the data went to {}, but git-lfs would go elsewhere", server.shown(&repo));
+    Err(match repo.lfs_url("", Operation::Upload)? {
+        Some(found) => {
+            let (key, from) = (&found.key, found.from.described());
+            CommandError::new(Kind::Conflict, format!("{message}: {key} in {from} is {found}"))
+                .hint(format!("{}, then repeat the command", found.unset()))
+        }
+        None => CommandError::new(Kind::Conflict, message).hint("git lfs env"),
+    })
+}
+
+/// The configuration before the switch.
+struct Former {
+    file: PathBuf,
+    lfsconfig: Option<Vec<u8>>,
+    left: Option<String>,
+    own: Vec<(&'static str, Option<String>)>,
+}
+
+impl Former {
+    fn of(repo: &Repo, top: &Path) -> Former {
+        let file = top.join(LFSCONFIG_FILE);
+        let own = |key| {
+            let value = repo.config().get_in(Scope::Local, key);
+            (key, value.map(|value| String::from_utf8_lossy(value).into_owned()))
+        };
+        let lfsconfig = std::fs::read(&file).ok();
+        Former { file, lfsconfig, left: repo.left_store(), own: SERVER_KEYS.map(own).to_vec() }
+    }
+
+    fn put_back(&self, repo: &Repo) -> Result<(), CommandError> {
+        for (key, value) in &self.own {
+            match value {
+                Some(value) => repo.git().set_config(Scope::Local, key, value)?,
+                None => drop(repo.git().unset_config(Scope::Local, key)?),
+            }
+        }
+        repo.set_left(self.left.as_deref())?;
+        let bytes = self.lfsconfig.as_deref().unwrap_or_default();
+        let lost = |error| {
+            let message = format!("cannot put {} back: {error}", self.file.display());
+            CommandError::new(Kind::Failed, message)
+                .hint(format!("git restore --staged --worktree {LFSCONFIG_FILE}"))
+        };
+        std::fs::write(&self.file, bytes).map_err(lost)?;
+        let here = repo.git().clone().moved_to(self.file.parent().unwrap_or(&self.file));
+        stage(&here, &self.file)?;
+        tidy(&here, &self.file)
+    }
 }

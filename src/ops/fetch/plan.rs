@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::Wanted;
 use crate::id::PackId;
 use crate::pack::Term;
-use crate::pack::plan::{MAX_READ, coalesce};
+use crate::pack::plan::{GAP, MAX_READ, coalesce};
 
 /// What the frames of a group may take in memory, bytes.
 pub const GROUP_COST: u64 = 16 << 20;
@@ -45,9 +45,7 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut group = Group::default();
     for (at, file) in files.iter().enumerate() {
-        let cost = file.terms.iter().map(term_cost).fold(0, u64::saturating_add);
-        let stored = file.terms.iter().map(|term| term.stored).fold(0, u64::saturating_add);
-        let alone = cost > GROUP_COST || stored > MAX_READ || file.terms.iter().any(is_long);
+        let alone = file.terms.iter().any(is_long) || !Group::holds(file);
         if alone {
             group.close(&mut parts, true);
         }
@@ -65,7 +63,7 @@ pub fn parts(files: &[Wanted]) -> Vec<Part> {
         }
         if alone {
             group.close(&mut parts, false);
-        } else if group.cost > GROUP_COST || group.stored > MAX_READ {
+        } else if group.is_over() {
             group.split_last(at, &mut parts);
         }
     }
@@ -90,29 +88,75 @@ struct Group {
     frames: HashMap<(PackId, u64), u64>,
     /// Bytes it takes once decoded.
     cost: u64,
-    /// Bytes of its requests.
-    stored: u64,
+    /// Where its requests begin, and end: what lies so near to each other that it is read together is one.
+    reads: BTreeMap<(PackId, u64), u64>,
+    /// Bytes of its requests, with the gaps that are read along.
+    read: u64,
 }
 
 impl Group {
-    /// Cost and stored bytes with one more term. Small files that follow each other share their first frame, so a frame is
-    /// counted once.
+    /// Whether all of a file fits into one.
+    fn holds(file: &Wanted) -> bool {
+        let mut group = Group::default();
+        file.terms.iter().all(|term| {
+            let fits = !group.is_full_with(term);
+            group.count(term);
+            fits
+        })
+    }
+
+    /// What it takes in memory, and the bytes of its requests, with one more term. Small files that follow each other share
+    /// their first frame, so a frame is counted once.
     fn with(&self, term: &Term) -> (u64, u64) {
         let shared = self.frames.get(&(term.pack, term.offset));
         let frame = if shared.is_some() { 0 } else { FRAME_COST.max(u64::from(term.skip)) };
         let stored = term.stored.saturating_sub(shared.copied().unwrap_or(0));
-        (self.cost.saturating_add(term.raw).saturating_add(frame), self.stored.saturating_add(stored))
+        let read = self.joined(term);
+        let replaced = self.near(&read, term.pack).map(|(start, end)| end - start).sum();
+        // Its own bytes, also where they are read twice, or those by which the requests grow.
+        let more = stored.max((read.end - read.start).saturating_sub(replaced));
+        (self.cost.saturating_add(term.raw).saturating_add(frame), self.read.saturating_add(more))
+    }
+
+    /// Requests of a pack that touch this range or lie so near to it that the gap is read along.
+    fn near(&self, range: &Range<u64>, pack: PackId) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let start = range.start;
+        let before = self.reads.range((pack, 0)..=(pack, range.end.saturating_add(GAP))).rev();
+        // They lie apart, so those that begin earlier end earlier.
+        let near = before.take_while(move |(_, end)| end.saturating_add(GAP) >= start);
+        near.map(|((_, start), end)| (*start, *end))
+    }
+
+    /// The request that the term becomes a part of.
+    fn joined(&self, term: &Term) -> Range<u64> {
+        let own = term.offset..term.offset.saturating_add(term.stored);
+        let join = |all: Range<u64>, (start, end): (u64, u64)| all.start.min(start)..all.end.max(end);
+        self.near(&own, term.pack).fold(own.clone(), join)
     }
 
     fn is_full_with(&self, term: &Term) -> bool {
-        let (cost, stored) = self.with(term);
-        cost > GROUP_COST || stored > MAX_READ
+        let (cost, read) = self.with(term);
+        cost > GROUP_COST || read > MAX_READ
+    }
+
+    fn is_over(&self) -> bool {
+        self.cost > GROUP_COST || self.read > MAX_READ
+    }
+
+    fn count(&mut self, term: &Term) {
+        (self.cost, self.read) = self.with(term);
+        let place = self.frames.entry((term.pack, term.offset)).or_default();
+        *place = term.stored.max(*place);
+        let read = self.joined(term);
+        let replaced: Vec<u64> = self.near(&read, term.pack).map(|(start, _)| start).collect();
+        for start in replaced {
+            self.reads.remove(&(term.pack, start));
+        }
+        self.reads.insert((term.pack, read.start), read.end);
     }
 
     fn add(&mut self, slice: Slice) {
-        (self.cost, self.stored) = self.with(&slice.term);
-        let place = self.frames.entry((slice.term.pack, slice.term.offset)).or_default();
-        *place = slice.term.stored.max(*place);
+        self.count(&slice.term);
         self.slices.push(slice);
     }
 
@@ -228,7 +272,45 @@ mod tests {
         // The same place again, longer: the longer one is what is read.
         let grows: Vec<Term> = (1..9u64).map(|n| term(1, 16, n << 20, 0, 1)).collect();
         let mut group = Group::default();
-        grows.into_iter().for_each(|term| group.add(Slice { file: 0, term }));
-        assert_eq!(group.stored, 8 << 20);
+        grows.iter().for_each(|term| group.count(term));
+        assert_eq!(group.read, 8 << 20);
+    }
+
+    /// Bytes of the requests of a part.
+    fn read(part: &Part) -> u64 {
+        reads(part).iter().map(|(_, range)| range.end - range.start).sum()
+    }
+
+    #[test]
+    fn gaps_that_are_read_along_are_counted() {
+        // 100 chunks a pack, with gaps just below those at which another request is made.
+        let terms: Vec<Term> =
+            (0..400u64).map(|n| term((n / 100) as u8, 16 + n % 100 * 500_000, 16_000, 0, 16_000)).collect();
+        let one_file = parts(&[file(terms.clone())]);
+        let many_files = parts(&terms.iter().map(|term| file(vec![*term])).collect::<Vec<_>>());
+        for parts in [one_file, many_files] {
+            assert!(parts.iter().all(|part| read(part) <= MAX_READ));
+            let all: u64 = parts.iter().map(read).sum();
+            assert!(all <= 4 * 100 * 500_000, "no more is read for it: {all}");
+            let requests: usize = parts.iter().map(|part| reads(part).len()).sum();
+            assert!((22..=32).contains(&requests), "{requests}");
+        }
+    }
+
+    #[test]
+    fn in_any_order_a_group_counts_what_its_requests_read() {
+        // A fixed order that jumps about: every place once.
+        let places = (0..200u64).map(|n| n * 77 % 200);
+        let terms: Vec<Term> = places
+            .map(|n| term((n % 2) as u8, 16 + n * 300_000 + n * n % 7 * 30_000, 16_000 + n * 100, 0, 10))
+            .collect();
+        let mut group = Group::default();
+        for (n, term) in terms.iter().enumerate() {
+            group.add(Slice { file: n, term: *term });
+            let part = Part::Group { slices: group.slices.clone(), whole: true };
+            let (counted, asked) = (group.read, read(&part));
+            // Requests have a largest size, which leaves some gaps out.
+            assert!(counted >= asked && counted - asked <= 40 * GAP, "{n}: {counted} for {asked}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! Nothing is promised here: rows become true when `publish` has put them into the log.
 
 mod index;
+mod places;
 mod runs;
 mod sink;
 mod window;
@@ -23,20 +24,28 @@ use sha2::{Digest, Sha256};
 pub use index::ChunkIndex;
 use runs::Runs;
 use sink::{Closed, PackSink};
-use window::{HEADROOM, Piece, Window};
+use window::{HEADROOM, Piece, Session, Window};
 
 use crate::chunk::{Cutter, Sizes};
 use crate::id::{ChunkId, Oid, PackId};
-use crate::pack::{Pack, Term};
+use crate::pack::{Footer, PackInfo, Term};
 use crate::progress::Progress;
 use crate::store::{Store, StoreError};
+
+/// Raw bytes of near packs that are learned ahead of what was read of a file: some half of what the index remembers at least.
+const NEAR_AHEAD: u64 = 2 << 30;
+/// Footers asked for together.
+const TOGETHER: usize = 8;
+/// Runs and frames in memory with which a session ends: what is done is committed, and the rest is another entry.
+const SESSION_RUNS: usize = 1 << 18;
+const SESSION_FRAMES: u32 = 1 << 21;
 
 /// A file to take in.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// The SHA-256 and the length in bytes that it must have; `None` takes it in as it is.
     pub expected: Option<(Oid, u64)>,
-    /// Where it lies on this machine.
+    /// Where it lies on this machine. What is taken in as it is has to be a file itself, not a link to one.
     pub path: PathBuf,
     /// Packs of what is likely similar: those of the previous version of the same path.
     pub near: Vec<PackId>,
@@ -101,7 +110,7 @@ pub struct Ingested {
     /// Files that were not.
     pub failed: Vec<Failed>,
     /// Packs written.
-    pub packs: Vec<Pack>,
+    pub packs: Vec<(PackId, PackInfo)>,
     /// Raw bytes of chunks that were new.
     pub new_raw: u64,
     /// How many of the sources, counted from the end, were not begun because time was up.
@@ -110,8 +119,12 @@ pub struct Ingested {
 
 /// What the store has, as far as an ingest asks while it goes.
 pub trait Known {
-    /// Learn the chunks of a pack that is probably similar, if it may be borrowed from.
-    fn learn(&mut self, pack: PackId, index: &mut ChunkIndex);
+    /// The footers of these packs, which are probably similar, in this order: of those that may be borrowed from, and can be
+    /// read.
+    fn footers(&self, packs: &[PackId]) -> Vec<(PackId, Footer)>;
+
+    /// A pack of this ingest is full: keep what is in it, for its hooks and for later pushes.
+    fn keep(&self, pack: PackId, footer: &Footer);
 
     /// These chunks of one window are not in the index: learn packs that have some of them.
     fn look_up(&mut self, unknown: &[(ChunkId, u32)], index: &mut ChunkIndex);
@@ -128,20 +141,25 @@ pub fn ingest(
     progress: &dyn Progress,
     until: Instant,
 ) -> Result<Ingested, StoreError> {
+    let session = Session::new(until);
     std::thread::scope(|scope| {
         let (send, windows) = mpsc::sync_channel(1);
         let (give_back, empty) = mpsc::channel();
-        scope.spawn(move || window::read_all(sources, &send, &empty, until));
+        let session = &session;
+        scope.spawn(move || window::read_all(sources, &send, &empty, session));
         let mut work = Work::new(sizes, sources, PackSink::new(store), index);
         let mut left = 0;
         for mut window in windows {
             left = window.left.map_or(0, |at| sources.len() - at);
             work.take(&mut window, known)?;
+            if work.is_full() {
+                session.end();
+            }
             progress.add(window.pieces.iter().map(|p| (p.end - p.start) as u64).sum());
             // The reader may be done already, and need no window any more.
             let _ = give_back.send(window);
         }
-        Ok(Ingested { left, ..work.finish()? })
+        Ok(Ingested { left, ..work.finish(known)? })
     })
 }
 
@@ -150,6 +168,9 @@ struct Open {
     sha: Sha256,
     size: u64,
     runs: Runs,
+    /// Near packs that were looked at, and the raw bytes of those that were learned.
+    near: usize,
+    learned: u64,
 }
 
 struct Work<'a> {
@@ -161,6 +182,8 @@ struct Work<'a> {
     /// The uncut end of the file that goes on in the next window.
     carry: Vec<u8>,
     done: Vec<(Taken, Runs)>,
+    /// Runs of all that is done.
+    runs: usize,
     failed: Vec<Failed>,
 }
 
@@ -175,6 +198,7 @@ impl<'a> Work<'a> {
             open: HashMap::new(),
             carry: vec![],
             done: vec![],
+            runs: 0,
             failed: vec![],
         }
     }
@@ -183,16 +207,13 @@ impl<'a> Work<'a> {
         self.drop_unreadable(window);
         let spans = self.place_carry(window);
         for piece in window.pieces.iter().filter(|piece| piece.first) {
-            for pack in &self.sources[piece.source].near {
-                if self.index.wants(*pack) {
-                    known.learn(*pack, &mut self.index);
-                }
-            }
-            self.open.insert(piece.source, Open { sha: Sha256::new(), size: 0, runs: Runs::default() });
+            let (sha, runs) = (Sha256::new(), Runs::default());
+            self.open.insert(piece.source, Open { sha, size: 0, runs, near: 0, learned: 0 });
         }
+        self.learn_near(window, known);
         let closed = self.sink.take_closed();
         let (chunks, frames) = rayon::join(|| self.hash(window, &spans), || Closed::encode(closed));
-        self.sink.write(frames)?;
+        self.sink.write(frames, &|pack, footer| known.keep(pack, footer))?;
         let unknown: Vec<(ChunkId, u32)> = chunks
             .iter()
             .flatten()
@@ -211,6 +232,43 @@ impl<'a> Work<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether no further file should be begun.
+    fn is_full(&self) -> bool {
+        self.runs >= SESSION_RUNS || self.sink.frames() >= SESSION_FRAMES
+    }
+
+    /// The packs near the files of the window, some way ahead of what was read of each: the first of a large file before its
+    /// first byte, and the others as it goes on, since the index would have forgotten them.
+    fn learn_near(&mut self, window: &Window, known: &dyn Known) {
+        loop {
+            let mut wanted: Vec<(PackId, usize)> = Vec::new();
+            for Piece { source, .. } in &window.pieces {
+                let (near, open) = (&self.sources[*source].near, self.open.get_mut(source).expect("opened"));
+                while wanted.len() < TOGETHER
+                    && open.near < near.len()
+                    && open.learned <= open.size.saturating_add(NEAR_AHEAD)
+                {
+                    let pack = near[open.near];
+                    open.near += 1;
+                    if self.index.wants(pack) {
+                        wanted.push((pack, *source));
+                    }
+                }
+            }
+            if wanted.is_empty() {
+                return;
+            }
+            let packs: Vec<PackId> = wanted.iter().map(|(pack, _)| *pack).collect();
+            for (pack, footer) in known.footers(&packs) {
+                self.index.learn(pack, &footer);
+                let (_, source) = wanted.iter().find(|(wanted, _)| *wanted == pack).expect("asked for");
+                let raw: u64 = footer.frames.iter().map(|frame| u64::from(frame.raw)).sum();
+                let open = self.open.get_mut(source).expect("opened");
+                open.learned = open.learned.saturating_add(raw);
+            }
+        }
     }
 
     /// A file that turned unreadable has no last piece: forget what there is of it.
@@ -285,7 +343,7 @@ impl<'a> Work<'a> {
     }
 
     fn close(&mut self, at: usize) {
-        let Open { sha, size, runs } = self.open.remove(&at).expect("opened");
+        let Open { sha, size, runs, .. } = self.open.remove(&at).expect("opened");
         let source = &self.sources[at];
         let got = Oid::from_bytes(sha.finalize().into());
         match source.expected {
@@ -294,17 +352,20 @@ impl<'a> Work<'a> {
                 let error = SourceError::Wrong { path, wanted, wanted_size, got, got_size: size };
                 self.failed.push(Failed { oid: Some(wanted), error });
             }
-            _ => self.done.push((Taken { source: at, oid: got, size, terms: vec![] }, runs)),
+            _ => {
+                self.runs += runs.len();
+                self.done.push((Taken { source: at, oid: got, size, terms: vec![] }, runs));
+            }
         }
     }
 
-    fn finish(self) -> Result<Ingested, StoreError> {
+    fn finish(self, known: &dyn Known) -> Result<Ingested, StoreError> {
         let new_raw = self.sink.new_raw();
-        let (packs, places) = self.sink.finish()?;
+        let (packs, places) = self.sink.finish(&|pack, footer| known.keep(pack, footer))?;
         let files = self
             .done
             .into_iter()
-            .map(|(taken, runs)| Taken { terms: runs.terms(|frame| places[frame as usize]), ..taken })
+            .map(|(taken, runs)| Taken { terms: runs.terms(|frame| places.at(frame)), ..taken })
             .collect();
         Ok(Ingested { files, failed: self.failed, packs, new_raw, left: 0 })
     }

@@ -64,6 +64,11 @@ impl Runs {
         (self.closed.len() as u64) < most || self.open.as_ref().is_some_and(goes_on)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.closed.len() + usize::from(self.open.is_some())
+    }
+
     /// The next chunk of the file lies there. `own_raw` gives the raw length of an own frame, `None` while it is open.
     pub fn push(&mut self, place: Place, own_raw: impl Fn(u32) -> Option<u32>) {
         self.bytes += u64::from(place.raw);

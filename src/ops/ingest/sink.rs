@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use rayon::prelude::*;
 
 use super::index::{FramePlace, Place};
-use crate::id::{ChunkId, PackKind};
-use crate::pack::{Blob, DATA_TARGET, Frame, FrameBuilder, Pack, PackWriter};
-use crate::store::{Payload, Store, StoreError};
+use super::places::Places;
+use crate::id::{ChunkId, PackId, PackKind};
+use crate::pack::{Footer, Frame, FrameBuilder, PackInfo, PackWriter};
+use crate::store::{Payload, Store, StoreError, key};
 
 /// No frame holds more raw bytes (but for a single chunk that does): a read of 4 KiB decodes one frame, and zstd is quickest on
 /// frames of up to two of its blocks of 128 KiB (ADR 7).
@@ -32,16 +33,20 @@ impl Closed<FrameBuilder> {
     }
 }
 
+/// A full pack on its way: its key and all of its bytes.
+type Full = (String, Payload);
+
+/// What keeps the footer of each full pack: here none stays, so that a push of any size needs no more memory.
+pub type Keep<'a> = &'a dyn Fn(PackId, &Footer);
+
 /// Frames being filled and packs on their way.
 pub struct PackSink {
     open: Closed<FrameBuilder>,
     closed: Vec<Closed<FrameBuilder>>,
-    /// Raw lengths of all frames closed so far, by number.
-    raws: Vec<u32>,
-    places: Vec<Blob>,
+    places: Places,
     pack: PackWriter,
-    written: Vec<Pack>,
-    full: Option<SyncSender<Pack>>,
+    written: Vec<(PackId, PackInfo)>,
+    full: Option<SyncSender<Full>>,
     uploader: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
@@ -55,8 +60,7 @@ impl PackSink {
         PackSink {
             open: Closed::new(),
             closed: vec![],
-            raws: vec![],
-            places: vec![],
+            places: Places::default(),
             pack: PackWriter::new(PackKind::Data),
             written: vec![],
             full: Some(full),
@@ -69,8 +73,7 @@ impl PackSink {
         if !self.open.frame.is_empty() && self.open.frame.len() + bytes.len() > FRAME {
             self.close();
         }
-        let frame =
-            FramePlace::Own(u32::try_from(self.raws.len()).expect("fewer than 2^32 frames in one push"));
+        let frame = FramePlace::Own(self.places.next());
         let length = |n: usize| u32::try_from(n).expect("frames are far below 4 GiB");
         let place = Place { frame, start: length(self.open.frame.len()), raw: length(bytes.len()) };
         self.open.frame.push(bytes);
@@ -80,17 +83,22 @@ impl PackSink {
 
     /// Raw length of a closed frame.
     pub fn raw_of(&self, frame: u32) -> Option<u32> {
-        self.raws.get(frame as usize).copied()
+        self.places.raw(frame)
+    }
+
+    /// Frames so far.
+    pub fn frames(&self) -> u32 {
+        self.places.next()
     }
 
     /// Raw bytes of all new chunks.
     pub fn new_raw(&self) -> u64 {
-        self.raws.iter().map(|raw| u64::from(*raw)).sum::<u64>() + self.open.frame.len() as u64
+        self.places.all_raw() + self.open.frame.len() as u64
     }
 
     fn close(&mut self) {
         let closed = std::mem::replace(&mut self.open, Closed::new());
-        self.raws.push(u32::try_from(closed.frame.len()).expect("frames are far below 4 GiB"));
+        self.places.close(closed.frame.len());
         self.closed.push(closed);
     }
 
@@ -100,21 +108,22 @@ impl PackSink {
     }
 
     /// Write frames; full packs go to the store.
-    pub fn write(&mut self, frames: Vec<Closed<Frame>>) -> Result<(), StoreError> {
+    pub fn write(&mut self, frames: Vec<Closed<Frame>>, keep: Keep<'_>) -> Result<(), StoreError> {
         for Closed { frame, chunks } in frames {
-            self.places.push(self.pack.add(&frame, chunks));
-            if self.pack.len() >= DATA_TARGET {
-                self.ship()?;
+            self.places.place(&self.pack.add(&frame, chunks));
+            if self.pack.is_full() {
+                self.ship(keep)?;
             }
         }
         Ok(())
     }
 
-    fn ship(&mut self) -> Result<(), StoreError> {
+    fn ship(&mut self, keep: Keep<'_>) -> Result<(), StoreError> {
         let pack = std::mem::replace(&mut self.pack, PackWriter::new(PackKind::Data)).finish();
-        // What stays here is the footer; the bytes go with the pack in flight.
-        self.written.push(Pack { payload: Payload::default(), ..pack.clone() });
-        let sent = self.full.as_ref().map(|full| full.send(pack).is_ok());
+        self.written.push((pack.id, pack.info));
+        keep(pack.id, &pack.footer);
+        let full = (key::pack(pack.info.kind, pack.id), pack.payload);
+        let sent = self.full.as_ref().map(|uploader| uploader.send(full).is_ok());
         if sent == Some(true) { Ok(()) } else { self.wait() }
     }
 
@@ -127,23 +136,21 @@ impl PackSink {
         }
     }
 
-    /// Write what is left; durable on return. Gives the packs, and place and raw length of every frame by number.
-    #[allow(clippy::type_complexity)]
-    pub fn finish(mut self) -> Result<(Vec<Pack>, Vec<(Blob, u32)>), StoreError> {
+    /// Write what is left; durable on return. Gives the packs, and the place of every frame.
+    pub fn finish(mut self, keep: Keep<'_>) -> Result<(Vec<(PackId, PackInfo)>, Places), StoreError> {
         if !self.open.frame.is_empty() {
             self.close();
         }
         let rest = Closed::encode(self.take_closed());
-        self.write(rest)?;
+        self.write(rest, keep)?;
         if !self.pack.is_empty() {
-            self.ship()?;
+            self.ship(keep)?;
         }
         self.wait()?;
-        let places = self.places.into_iter().zip(self.raws).collect();
-        Ok((self.written, places))
+        Ok((self.written, self.places))
     }
 }
 
-fn put_all(store: &Store, packs: &Receiver<Pack>) -> Result<(), StoreError> {
-    packs.iter().try_for_each(|pack| pack.put(store))
+fn put_all(store: &Store, packs: &Receiver<Full>) -> Result<(), StoreError> {
+    packs.iter().try_for_each(|(key, bytes)| store.create_own(&key, bytes))
 }

@@ -4,9 +4,13 @@
 //! again: fresh memory costs as much as a hash.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Instant;
+
+use rustix::fs::OFlags;
 
 use super::Source;
 
@@ -16,6 +20,29 @@ pub const WINDOW: usize = 4 << 20;
 const SESSION_FILES: usize = 1 << 16;
 /// Room before them for the uncut end of the window before; no chunk is longer (`Sizes::valid`).
 pub const HEADROOM: usize = 1 << 20;
+
+/// How long files are begun. A session that goes on for ever would meet a floor that rose above it; what is done is committed
+/// first (R15). So would the recipes in memory grow with it.
+pub struct Session {
+    until: Instant,
+    ended: AtomicBool,
+}
+
+impl Session {
+    /// One that lasts until then.
+    pub fn new(until: Instant) -> Self {
+        Session { until, ended: AtomicBool::new(false) }
+    }
+
+    /// Begin no further file.
+    pub fn end(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    fn is_over(&self, begun: usize) -> bool {
+        begun >= SESSION_FILES || self.ended.load(Relaxed) || Instant::now() >= self.until
+    }
+}
 
 /// A part of one source in a window.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +66,7 @@ pub struct Window {
     /// What they belong to, in order.
     pub pieces: Vec<Piece>,
     /// Sources that could not be read, and why.
-    pub failed: Vec<(usize, std::io::Error)>,
+    pub failed: Vec<(usize, io::Error)>,
     /// The first source that was not begun because time was up.
     pub left: Option<usize>,
 }
@@ -61,18 +88,44 @@ impl Window {
     }
 }
 
-/// Read `sources` in order into windows and begin none after `until`; used windows come back as `empty`. Returns early when
+/// A regular file at the moment it is opened. To open a pipe that took its place must not wait for a writer; and what nobody
+/// has hashed yet is taken in only if it lies at that path itself, since a link that took its place may lead anywhere.
+fn open(source: &Source) -> io::Result<File> {
+    let flags = match source.expected {
+        Some(_) => OFlags::NONBLOCK,
+        None => OFlags::NONBLOCK | OFlags::NOFOLLOW,
+    };
+    let flags = i32::try_from(flags.bits()).expect("flags of open(2) are an int");
+    let file = File::options().read(true).custom_flags(flags).open(&source.path).map_err(|error| {
+        match rustix::io::Errno::from_io_error(&error) {
+            Some(rustix::io::Errno::LOOP) => io::Error::other("a link took its place"),
+            // A socket, or a pipe or device with nobody at its other end.
+            Some(rustix::io::Errno::NXIO) => no_file(),
+            _ => error,
+        }
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+}
+
+fn no_file() -> io::Error {
+    io::Error::other("it is no regular file")
+}
+
+/// Read `sources` in order into windows and begin none once the session is over; used windows come back as `empty`. Returns early when
 /// nobody takes them any more.
-pub fn read_all(sources: &[Source], windows: &SyncSender<Window>, empty: &Receiver<Window>, until: Instant) {
+pub fn read_all(
+    sources: &[Source],
+    windows: &SyncSender<Window>,
+    empty: &Receiver<Window>,
+    session: &Session,
+) {
     let mut window = Window::new(empty);
     for (at, source) in sources.iter().enumerate() {
-        // A session that goes on for ever would meet a floor that rose above it; what is done is committed first (R15).
-        // So would the recipes in memory grow with their number.
-        if at > 0 && (at >= SESSION_FILES || Instant::now() >= until) {
+        if at > 0 && session.is_over(at) {
             window.left = Some(at);
             break;
         }
-        let mut file = match File::open(&source.path) {
+        let mut file = match open(source) {
             Ok(file) => file,
             Err(error) => {
                 window.failed.push((at, error));

@@ -7,11 +7,11 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::{Fence, Hook, Hooks, SAME_PREFIX, SEGMENT_HOOKS, decode_block, number};
 use crate::cache::Cache;
-use crate::id::{PackId, PackKind};
-use crate::pack::{Blob, PackError};
-use crate::store::{Store, key};
+use crate::id::PackId;
+use crate::pack::Blob;
+use crate::store::Store;
 use crate::table::row::BadBlock;
-use crate::table::segment::{TableError, Written, bad, each_frame, read_frame};
+use crate::table::segment::{TableError, Written, bad, each_frame, is_damage, read_frame};
 
 /// Blocks of one input read together: a request of some 900 KiB.
 const AHEAD: usize = 16;
@@ -97,20 +97,6 @@ impl Hooks {
     }
 }
 
-/// Whether the segment is not what was written, and will not be the next time.
-fn is_damage(store: &Store, segment: &Written, error: &TableError) -> bool {
-    match error {
-        TableError::Bad { .. } | TableError::Pack(PackError::Bad { .. }) => true,
-        // To ask for bytes that are not there may be answered like a failed request.
-        TableError::Store(_) | TableError::Pack(PackError::Store(_)) => {
-            let fence = &segment.fence;
-            let end = fence.offset.saturating_add(u64::from(fence.stored));
-            let size = store.size(&key::pack(PackKind::Meta, fence.pack));
-            size.is_ok_and(|size| size.is_none_or(|size| size < end))
-        }
-    }
-}
-
 /// One segment being read from its first row to its last.
 struct Input {
     at: PackId,
@@ -155,8 +141,9 @@ impl Input {
 mod tests {
     use super::super::tests::{chunk, footer, pack, store};
     use super::*;
-    use crate::id::Prefix;
+    use crate::id::{PackKind, Prefix};
     use crate::pack::PackWriter;
+    use crate::store::key;
 
     /// Packs `range`, of 900 chunks each, as one segment. Neighbouring packs share a third of their chunks.
     fn segment(store: &Store, range: std::ops::Range<u32>) -> Written {

@@ -1,0 +1,87 @@
+//! A backend around another one: what a test wants to happen beside a request, or instead of it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datamon::store::{Backend, BackendError, Create, Listed, Payload};
+
+/// What is asked of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    Size,
+    Create,
+    Overwrite,
+    List,
+    Delete,
+}
+
+type Before = dyn Fn(Verb, &str) -> Result<(), BackendError> + Send + Sync;
+type Lists = dyn Fn(Vec<Listed>) -> Vec<Listed> + Send + Sync;
+
+/// Hands every request on to another backend.
+pub struct Around {
+    inner: Arc<dyn Backend>,
+    before: Box<Before>,
+    lists: Box<Lists>,
+}
+
+impl Around {
+    /// Nothing happens beside the requests.
+    pub fn new(inner: Arc<dyn Backend>) -> Self {
+        Around { inner, before: Box::new(|_, _| Ok(())), lists: Box::new(|listed| listed) }
+    }
+
+    /// This happens before each request; its error is the answer, and nothing is handed on.
+    pub fn before(
+        self,
+        before: impl Fn(Verb, &str) -> Result<(), BackendError> + Send + Sync + 'static,
+    ) -> Self {
+        Around { before: Box::new(before), ..self }
+    }
+
+    /// This is made of each listing.
+    pub fn lists(self, lists: impl Fn(Vec<Listed>) -> Vec<Listed> + Send + Sync + 'static) -> Self {
+        Around { lists: Box::new(lists), ..self }
+    }
+
+    /// As the backend of a store.
+    pub fn shared(self) -> Arc<dyn Backend> {
+        Arc::new(self)
+    }
+}
+
+impl fmt::Debug for Around {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "around {:?}", self.inner)
+    }
+}
+
+impl Backend for Around {
+    fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
+        (self.before)(Verb::Get, key)?;
+        self.inner.get(key, range)
+    }
+    fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
+        (self.before)(Verb::Size, key)?;
+        self.inner.size(key)
+    }
+    fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
+        (self.before)(Verb::Create, key)?;
+        self.inner.create(key, bytes)
+    }
+    fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
+        (self.before)(Verb::Overwrite, key)?;
+        self.inner.overwrite(key, bytes)
+    }
+    fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
+        (self.before)(Verb::List, prefix)?;
+        self.inner.list(prefix, after).map(&self.lists)
+    }
+    fn delete(&self, key: &str) -> Result<(), BackendError> {
+        (self.before)(Verb::Delete, key)?;
+        self.inner.delete(key)
+    }
+}
