@@ -4,12 +4,15 @@ use std::path::Path;
 
 use crate::catalog::Catalog;
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{Operation, Repo};
+use crate::git::{Operation, Repo, STORE_SCHEME};
 use crate::ops::open;
 use crate::store::{LOCAL, StoreUrl};
 
-/// What the user typed for a store as it is committed: `local`, or a URL that does not depend on the current directory.
+/// What the user typed for a store (a directory, a URL, `local`, any of them behind `datamon::`) as it is committed: `local`, or
+/// a URL that does not depend on the current directory.
 pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
+    // As it stands in `lfs.url`.
+    let typed = typed.strip_prefix(STORE_SCHEME).unwrap_or(typed);
     if typed == LOCAL || typed.contains("://") || typed.starts_with("memory:") {
         return Ok(StoreUrl::parse(typed)?.as_str().to_owned());
     }
@@ -23,6 +26,12 @@ pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
 /// Makes the store, or opens it where it is there already.
 pub fn prepare(url: &str) -> Result<Catalog, CommandError> {
     Ok(open::create(&StoreUrl::parse(url)?)?)
+}
+
+/// Whether two spellings mean one place.
+pub fn is_same(one: &str, other: &str) -> bool {
+    let place = |url: &str| StoreUrl::parse(url).map(|url| url.canonical()).ok();
+    one == other || place(one).is_some_and(|it| place(other) == Some(it))
 }
 
 /// Opens the store.

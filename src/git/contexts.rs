@@ -80,8 +80,8 @@ impl Repo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::scratch::Scratch;
-    use crate::git::{Operation, said};
+    use crate::git::Operation;
+    use crate::git::scratch::{Scratch, said};
 
     #[test]
     fn a_name_leads_to_the_users_own_store() {

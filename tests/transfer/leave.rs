@@ -332,7 +332,6 @@ fn a_password_is_used_and_neither_written_nor_shown() {
     let said = clone.git(["datamon", "leave", "--dry-run", "--to", "token"]);
     assert!(line_with(said.text(), "to push to").contains("127.0.0.1") && !said.text().contains("secret"));
     clone.git(["reset", "-q", "--hard", "main~1"]);
-    clone.git(UNPIN);
     let store = legacy.env.root().join("another");
     let from = ["datamon", "adopt-lfs", "--dry-run", "--from", "token", "--store", store.to_str().unwrap()];
     let said = clone.git(from);
@@ -372,7 +371,9 @@ fn a_clone_that_was_never_pinned_is_not_pinned_afterwards() {
     adopted(&legacy);
     let clone = legacy.fresh_clone("fresh", &[]);
     assert_eq!(pin(&clone), "");
-    let server = legacy.server.url();
+    let (server, before) = (legacy.server.url(), configuration(&clone));
+    clone.git(["datamon", "leave", "--dry-run"]);
+    assert_eq!(configuration(&clone), before);
     leave(&clone, &["--to", &server]);
     assert_eq!(pin(&clone), "");
     assert_configured(&clone, &server);
