@@ -36,10 +36,16 @@ impl Config {
             let key = std::str::from_utf8(key).ok()?;
             Some(key.strip_prefix(BEFORE)?.strip_suffix(BEHIND)?.to_owned())
         };
-        let mut names: Vec<String> = self.keys().filter_map(name).filter(|name| is_context_name(name)).collect();
+        let mut names: Vec<String> =
+            self.keys().filter_map(name).filter(|name| is_context_name(name)).collect();
         names.sort();
         names.dedup();
         names.iter().filter_map(|name| self.context(name)).collect()
+    }
+
+    /// The name that is asked where no store is named.
+    pub fn used_context(&self) -> Option<String> {
+        Some(String::from_utf8_lossy(self.get(USED)?).into_owned())
     }
 
     /// The store that the user calls so.
@@ -53,6 +59,9 @@ impl Config {
     }
 }
 
+/// The context that is asked where no store is named.
+const USED: &str = "datamon.context";
+
 fn key(name: &str) -> String {
     format!("{BEFORE}{name}{BEHIND}")
 }
@@ -63,8 +72,16 @@ impl Git {
         self.set_config(Scope::Global, &key(name), url)
     }
 
+    /// From now on this context is asked where no store is named.
+    pub fn use_context(&self, name: &str) -> Result<(), GitFailed> {
+        self.set_config(Scope::Global, USED, name)
+    }
+
     /// The name means nothing any more; `false` if it did not.
     pub fn remove_context(&self, name: &str) -> Result<bool, GitFailed> {
+        if Config::read(self).is_ok_and(|config| config.used_context().as_deref() == Some(name)) {
+            self.unset_config(Scope::Global, USED)?;
+        }
         self.unset_config(Scope::Global, &key(name))
     }
 }
@@ -87,7 +104,8 @@ mod tests {
     fn a_name_leads_to_the_users_own_store() {
         let scratch = Scratch::new();
         scratch.commit(&[(".lfsconfig", b"[lfs]\n\turl = datamon::prod\n")]);
-        let named = |repo: &Repo| repo.store_url("", Operation::Download).expect("reads").expect("a store").url;
+        let named =
+            |repo: &Repo| repo.store_url("", Operation::Download).expect("reads").expect("a store").url;
         assert_eq!(named(&scratch.repo()), "prod", "nobody said what it is");
         let git = scratch.repo().git().clone();
         said(&git, &["config", "datamon.context.prod.url", "file:///srv/prod"]);

@@ -114,12 +114,21 @@ fn files(from: &Catalog, changes: &[Difference]) -> Result<BTreeMap<Oid, Wanted>
     Ok(files)
 }
 
-fn terms(from: &Catalog, oid: Oid, size: u64, recipe: &Recipe) -> Result<Vec<crate::pack::Term>, CatalogError> {
+fn terms(
+    from: &Catalog,
+    oid: Oid,
+    size: u64,
+    recipe: &Recipe,
+) -> Result<Vec<crate::pack::Term>, CatalogError> {
     from.terms(&Row { oid, repo: RepoId::NIL, born: 0, size, recipe: recipe.clone() })
 }
 
 /// Files whose bytes the other store lacks, as many at a time as may lie here.
-fn batches(to: &Catalog, repo: RepoId, files: &BTreeMap<Oid, Wanted>) -> Result<Vec<Vec<Wanted>>, CatalogError> {
+fn batches(
+    to: &Catalog,
+    repo: RepoId,
+    files: &BTreeMap<Oid, Wanted>,
+) -> Result<Vec<Vec<Wanted>>, CatalogError> {
     let oids: Vec<Oid> = files.keys().copied().collect();
     let rows = to.find(repo, &oids)?;
     let known: BTreeSet<Oid> = rows.values().filter(|row| to.borrowable(row)).map(|row| row.oid).collect();
@@ -193,13 +202,15 @@ mod tests {
 
     fn catalog(name: &str) -> Catalog {
         let url = StoreUrl::parse(&format!("memory:promote-{name}")).expect("a URL");
-        Catalog::create(Store::open(&url).expect("memory"), Cache::none(), Journal::none()).expect("a new store")
+        Catalog::create(Store::open(&url).expect("memory"), Cache::none(), Journal::none())
+            .expect("a new store")
     }
 
     #[test]
     fn a_version_arrives_whole_and_brings_only_what_is_missing() {
         let repo = RepoId::from_bytes([9; 16]);
-        let (folder, mut dev, mut prod) = (tempfile::tempdir().expect("a directory"), catalog("dev"), catalog("prod"));
+        let (folder, mut dev, mut prod) =
+            (tempfile::tempdir().expect("a directory"), catalog("dev"), catalog("prod"));
         let data = folder.path().join("data");
         fs::create_dir(&data).expect("made");
         let noise = |n: u64| {
@@ -247,7 +258,10 @@ mod tests {
         let (_, seven) = file(7);
         let Some(Planned::File { oid, size, .. }) = seven else { unreachable!("a file") };
         let known = [Upload { oid: Some(oid), size, path: "gone".into(), previous: None }];
-        let two = upload_bundle(&mut dev, repo, &known, &drafting, &Silent).expect("made").bundle.expect("a bundle");
+        let two = upload_bundle(&mut dev, repo, &known, &drafting, &Silent)
+            .expect("made")
+            .bundle
+            .expect("a bundle");
         let second = promote(&dev, &mut prod, two, folder.path(), &Silent).expect("arrives");
         assert_eq!(second.stats.new_raw, 1 << 20, "the one file that is new");
         let there = bundle::open(&prod, two).expect("opens");
@@ -260,7 +274,8 @@ mod tests {
         let content = there.find(b"7").expect("reads").expect("there").content;
         let Content::File { oid, size, recipe, .. } = content else { panic!("a file") };
         let out = folder.path().join("out");
-        let wanted = Wanted { oid, size, terms: terms(&prod, oid, size, &recipe).expect("terms"), path: out.clone() };
+        let wanted =
+            Wanted { oid, size, terms: terms(&prod, oid, size, &recipe).expect("terms"), path: out.clone() };
         fetch(prod.store(), &[wanted], &Silent, &|_, result| result.expect("fetches"));
         assert_eq!(fs::read(out).expect("there"), noise(7));
     }

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod adopt_lfs;
+mod context;
 mod doctor;
 mod fsck;
 mod hook;
@@ -8,6 +9,7 @@ mod init;
 mod install;
 mod leave;
 mod lfs_agent;
+mod promote;
 mod pull;
 mod push;
 mod show;
@@ -30,6 +32,8 @@ pub enum Command {
     Leave(leave::LeaveArgs),
     Trust(trust::TrustArgs),
     Doctor(doctor::DoctorArgs),
+    Context(context::ContextArgs),
+    Promote(promote::PromoteArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Show(show::ShowArgs),
@@ -53,6 +57,8 @@ impl Command {
             Command::Leave(args) => leave::run(args, context).map(done),
             Command::Trust(args) => trust::run(args, context).map(done),
             Command::Doctor(args) => doctor::run(args, context),
+            Command::Context(args) => context::run(args, context).map(done),
+            Command::Promote(args) => promote::run(args, context).map(done),
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
             Command::Show(args) => show::run(args, context).map(done),
