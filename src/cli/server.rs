@@ -134,15 +134,21 @@ fn is_known(repo: &Repo, remote: &String) -> bool {
     repo.remotes().contains(remote) || remote.contains(['/', ':'])
 }
 
-/// What git-lfs says of the server it would talk to, passwords left out.
+/// What git-lfs says of the server it would talk to, passwords left out. It names the endpoint of a remote that is not `origin`
+/// with that remote.
 fn endpoint(repo: &Repo, server: &Server) -> Result<Vec<String>, CommandError> {
     let said = repo.git().run(server.git_lfs(&["env"]))?;
     let said = String::from_utf8_lossy(&said);
-    let mut lines = said.lines().skip_while(|line| !line.starts_with("Endpoint="));
-    let url = lines.next().and_then(|line| line.strip_prefix("Endpoint=")).unwrap_or_default();
+    let lines: Vec<&str> = said.lines().collect();
+    let heads = ["Endpoint=".to_owned(), format!("Endpoint ({})=", repo.lfs_remote())];
+    let found = heads.iter().find_map(|head| {
+        let at = lines.iter().position(|line| line.starts_with(head.as_str()))?;
+        Some((lines[at].strip_prefix(head.as_str())?, &lines[at + 1..]))
+    });
+    let (url, more) = found.unwrap_or_default();
     let url = url.split(" (auth=").next().unwrap_or_default();
     // What else belongs to it is indented.
-    let more = lines.take_while(|line| line.starts_with(' ')).map(str::to_owned);
+    let more = more.iter().take_while(|line| line.starts_with(' ')).map(|line| (*line).to_owned());
     Ok(std::iter::once(without_password(url)).chain(more).collect())
 }
 

@@ -288,12 +288,15 @@ fn a_key_of_the_user_that_leads_elsewhere_undoes_it(machine: Machine) {
 
     repo.git(["config", "--global", "--unset-all", "lfs.pushurl"]);
     repo.push("origin", "main");
-    // The same for where downloads come from.
+    // The same for where downloads come from, whatever the remote is called.
     repo.git(["config", "--global", "lfs.url", "http://127.0.0.1:9/x"]);
-    let before = configuration(&repo);
-    let (_, said) = refused(&legacy.env, &repo, &["leave", "--to", "origin"]);
-    line_with(&said, "would go elsewhere: lfs.url in the git configuration");
-    assert_eq!(configuration(&repo), before);
+    for (remote, other) in [("origin", "up"), ("up", "origin")] {
+        let before = configuration(&repo);
+        let (_, said) = refused(&legacy.env, &repo, &["leave", "--to", remote]);
+        line_with(&said, "would go elsewhere: lfs.url in the git configuration");
+        assert_eq!(configuration(&repo), before);
+        repo.git(["remote", "rename", remote, other]);
+    }
     repo.git(["config", "--global", "--unset-all", "lfs.url"]);
     leave(&repo, &[]);
     assert_eq!(legacy.server.oids().len(), 21);
