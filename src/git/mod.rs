@@ -11,8 +11,10 @@
 //! | `pointer` | LFS pointers |
 //! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
 //! | `delta` | what differs between two trees |
+//! | `history` | a list of commits |
 //! | `holding` | from blobs to the commit that holds them |
 //! | `push` | what a push brings |
+//! | `ref_name` | what git takes for a name |
 //! | `selection` | which paths a checkout or a fetch is about |
 //! | `wholeness` | what a shallow or partial clone lacks |
 //! | `server` | the ordinary LFS server of a remote |
@@ -24,6 +26,7 @@
 mod command;
 mod config;
 mod delta;
+mod history;
 mod holding;
 mod hooks;
 mod manifest;
@@ -32,6 +35,7 @@ mod outgoing;
 mod pin;
 mod pointer;
 mod push;
+mod ref_name;
 mod repo;
 mod selection;
 mod server;
@@ -48,12 +52,14 @@ pub use config::{
     Config, ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
 };
 pub use delta::{Delta, TreeItem};
+pub use history::Listed;
 pub use hooks::{HookError, Hooks, Install};
-pub use manifest::{MANIFEST_FILE, Manifest, ManifestError};
+pub use manifest::{Dataset, MANIFEST_FILE, Manifest, ManifestError};
 pub use objects::{Objects, ObjectsError, Tip};
 pub use pin::Astray;
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};
 pub use push::{BadPush, PushedRef};
+pub use ref_name::is_tag_name;
 pub use repo::{Repo, RepoError};
 pub use selection::Selection;
 pub use sharing::Sharing;
