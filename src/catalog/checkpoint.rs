@@ -1,8 +1,8 @@
 //! Checkpoints: the state as one blob per kind.
 //!
 //! A blob is a msgpack map of flat lists in key order, so equal states give equal bytes and a blob that did not change since
-//! the last checkpoint keeps its place. The lists that grow with the store (packs, drops, condemned) go on in further blobs,
-//! `packs.1` and so on. Where blobs lie and how they are compressed is the business of whoever stores them.
+//! the last checkpoint keeps its place. The lists that grow with the store (packs, bundles, labels, drops, condemned) go on in further
+//! blobs, `packs.1` and so on. Where blobs lie and how they are compressed is the business of whoever stores them.
 
 use std::collections::BTreeMap;
 
@@ -41,6 +41,8 @@ pub enum BadCheckpoint {
 
 /// What the longest lists have in one blob: it is one frame, and a list that only grows at its end keeps its first parts.
 const MOST_LISTED: usize = 1 << 17;
+/// The same for labels, whose names may have 255 bytes.
+const MOST_LABELS: usize = 1 << 15;
 
 const PACKS: &str = "packs";
 const SEGMENTS: &str = "segments";
@@ -125,14 +127,14 @@ pub fn encode<'a>(state: &State, written: impl IntoIterator<Item = &'a SegmentRe
     folded.fold_segments(state.head().unwrap_or(0), written);
     let full = [
         (SEGMENTS, !folded.segments.is_empty(), segments(&folded)),
-        (BUNDLES, !state.bundles.is_empty(), bundles(state)),
-        (COMMITS, state.bundles.values().any(of_git), commits(state)),
-        (LABELS, !state.labels.is_empty(), labels(state)),
         (REPOS, !state.repos.is_empty(), repos(state)),
         (FORWARDS, !state.forwards.is_empty(), forwards(state)),
     ];
     let full = full.into_iter().filter(|(_, some, _)| *some).map(|(kind, _, bytes)| (kind.to_owned(), bytes));
     full.chain(parts(PACKS, packs(state)))
+        .chain(parts(BUNDLES, bundles(state)))
+        .chain(parts(COMMITS, commits(state)))
+        .chain(parts(LABELS, labels(state)))
         .chain(parts(DROPS, drops(state)))
         .chain(parts(CONDEMNED, condemned(state)))
         .collect()
@@ -161,31 +163,35 @@ fn segments(state: &State) -> Vec<u8> {
     bytes(&WireSegments { segments })
 }
 
-fn bundles(state: &State) -> Vec<u8> {
-    let bundles = state.bundles.iter().map(|(id, it)| (*id, it.repo, it.root, it.seq)).collect();
-    bytes(&WireBundles { bundles })
+fn bundles(state: &State) -> Vec<Vec<u8>> {
+    let all: Vec<_> = state.bundles().iter().map(|(id, it)| (*id, it.repo, it.root, it.seq)).collect();
+    all.chunks(MOST_LISTED).map(|part| bytes(&WireBundles { bundles: part.to_vec() })).collect()
 }
 
-fn of_git(bundle: &Bundle) -> bool {
-    bundle.commit.is_some() || bundle.tree.is_some()
+fn commits(state: &State) -> Vec<Vec<u8>> {
+    let of_git = state.bundles().iter().filter(|(_, it)| it.commit.is_some() || it.tree.is_some());
+    let all: Vec<(&BundleId, &Bundle)> = of_git.collect();
+    let part = |bundles: &[(&BundleId, &Bundle)]| {
+        let commits = bundles.iter().filter_map(|(id, it)| Some((**id, it.commit?))).collect();
+        let trees = bundles.iter().filter_map(|(id, it)| Some((**id, it.tree?))).collect();
+        bytes(&WireCommits { commits, trees })
+    };
+    all.chunks(MOST_LISTED).map(part).collect()
 }
 
-fn commits(state: &State) -> Vec<u8> {
-    let bundles = || state.bundles.iter();
-    let commits = bundles().filter_map(|(id, it)| Some((*id, it.commit?))).collect();
-    let trees = bundles().filter_map(|(id, it)| Some((*id, it.tree?))).collect();
-    bytes(&WireCommits { commits, trees })
-}
-
-fn labels(state: &State) -> Vec<u8> {
-    let mut wire = WireLabels { set: vec![], gone: vec![] };
-    for ((repo, name), at) in &state.labels {
-        match at.bundle {
-            Some(bundle) => wire.set.push((*repo, name.clone(), bundle, at.seq)),
-            None => wire.gone.push((*repo, name.clone(), at.seq)),
+fn labels(state: &State) -> Vec<Vec<u8>> {
+    let all: Vec<_> = state.labels.iter().collect();
+    let part = |labels: &[(&(RepoId, String), &LabelAt)]| {
+        let mut wire = WireLabels { set: vec![], gone: vec![] };
+        for ((repo, name), at) in labels {
+            match at.bundle {
+                Some(bundle) => wire.set.push((*repo, name.clone(), bundle, at.seq)),
+                None => wire.gone.push((*repo, name.clone(), at.seq)),
+            }
         }
-    }
-    bytes(&wire)
+        bytes(&wire)
+    };
+    all.chunks(MOST_LABELS).map(part).collect()
 }
 
 fn repos(state: &State) -> Vec<u8> {
@@ -236,91 +242,101 @@ pub fn hash(blob: &[u8]) -> [u8; 32] {
 pub fn decode(rules: Rules, checkpoint: &Checkpoint, blobs: &Blobs) -> Result<State, BadCheckpoint> {
     let covers = checkpoint.covers;
     let mut state = State::new(rules);
+    let mut understood = true;
     for (kind, named) in &checkpoint.blobs {
         let blob = blobs.get(kind).ok_or_else(|| BadCheckpoint::Missing { covers, kind: kind.clone() })?;
-        if hash(blob) != named.hash || fill(&mut state, kind, blob).is_none() {
-            return Err(BadCheckpoint::Damaged { covers, kind: kind.clone() });
-        }
+        let filled = (hash(blob) == named.hash).then(|| fill(&mut state, kind, blob)).flatten();
+        understood &= filled.ok_or_else(|| BadCheckpoint::Damaged { covers, kind: kind.clone() })?;
     }
     let Some(next) = covers.checked_add(1) else {
         return Err(BadCheckpoint::Damaged { covers, kind: "covers".to_owned() });
     };
     state.next = next;
-    // The same test as for changes: understood is what would be written the same again.
-    let again = encode(&state, None);
-    let same = checkpoint.blobs.keys().all(|kind| again.get(kind) == blobs.get(kind));
-    if !same || !state.segments.values().all(|segment| segment.at.is_known()) {
+    if !understood || !state.segments.values().all(|segment| segment.at.is_known()) {
         state.note_unknown(covers, false);
     }
     Ok(state)
 }
 
-fn read<T: DeserializeOwned>(blob: &[u8]) -> Option<T> {
-    rmp_serde::from_slice(blob).ok()
+/// What a blob says, and whether this version knows all of it. The same test as for changes: understood is what would be written
+/// the same again.
+fn read<T: Serialize + DeserializeOwned>(blob: &[u8]) -> Option<(T, bool)> {
+    let wire = rmp_serde::from_slice(blob).ok()?;
+    let same = bytes(&wire) == blob;
+    Some((wire, same))
 }
 
-/// Takes one blob into the state; `None` when it cannot be read. An unknown kind is left out, which the caller notices.
-fn fill(state: &mut State, kind: &str, blob: &[u8]) -> Option<()> {
-    match kind.split('.').next().unwrap_or(kind) {
+/// Takes one blob into the state: whether it was understood; `None` when it cannot be read. An unknown kind is left out.
+fn fill(state: &mut State, kind: &str, blob: &[u8]) -> Option<bool> {
+    Some(match kind.split('.').next().unwrap_or(kind) {
         PACKS => {
-            let WirePacks { data, meta } = read(blob)?;
+            let (WirePacks { data, meta }, same) = read(blob)?;
             for (kind, packs) in [(PackKind::Data, data), (PackKind::Meta, meta)] {
                 state.packs.extend(
                     packs.into_iter().map(|(id, size, footer)| (id, PackInfo { kind, size, footer })),
                 );
             }
+            same
         }
         SEGMENTS => {
-            let WireSegments { segments } = read(blob)?;
+            let (WireSegments { segments }, same) = read(blob)?;
             let segments = segments.into_iter();
             state.segments.extend(
                 segments.map(|(at, born, oldest, clean)| (at.fence, Segment { at, born, oldest, clean })),
             );
+            same
         }
         BUNDLES => {
-            let WireBundles { bundles } = read(blob)?;
+            let (WireBundles { bundles }, same) = read(blob)?;
             let bundle = |(id, repo, root, seq)| (id, Bundle { repo, root, seq, commit: None, tree: None });
-            state.bundles.extend(bundles.into_iter().map(bundle));
+            state.bundles.all_mut().extend(bundles.into_iter().map(bundle));
+            same
         }
         COMMITS => {
-            let WireCommits { commits, trees } = read(blob)?;
+            let (WireCommits { commits, trees }, same) = read(blob)?;
             // Blobs come in the order of their kinds, so bundles were read before.
+            let known = state.bundles.all_mut();
             for (id, commit) in commits {
-                state.bundles.get_mut(&id)?.commit = Some(commit);
+                known.get_mut(&id)?.commit = Some(commit);
             }
             for (id, tree) in trees {
-                state.bundles.get_mut(&id)?.tree = Some(tree);
+                known.get_mut(&id)?.tree = Some(tree);
             }
+            same
         }
         LABELS => {
-            let WireLabels { set, gone } = read(blob)?;
+            let (WireLabels { set, gone }, same) = read(blob)?;
             let set = set.into_iter().map(|(repo, name, bundle, seq)| (repo, name, Some(bundle), seq));
             let gone = gone.into_iter().map(|(repo, name, seq)| (repo, name, None, seq));
             let label = |(repo, name, bundle, seq)| ((repo, name), LabelAt { bundle, seq });
             state.labels.extend(set.chain(gone).map(label));
+            same
         }
         REPOS => {
-            let WireRepos { repos } = read(blob)?;
+            let (WireRepos { repos }, same) = read(blob)?;
             let repo = |(id, name, deleted, changed, dropped)| (id, Repo { name, deleted, changed, dropped });
             state.repos.extend(repos.into_iter().map(repo));
+            same
         }
         DROPS => {
-            let WireDrops { drops } = read(blob)?;
+            let (WireDrops { drops }, same) = read(blob)?;
             let drops = drops.into_iter();
             state.drops.extend(drops.map(|(oid, repo, upto, at)| ((oid, repo), Killed { upto, at })));
+            same
         }
         CONDEMNED => {
-            let WireCondemned { floor, packs } = read(blob)?;
+            let (WireCondemned { floor, packs }, same) = read(blob)?;
             state.floor = state.floor.max(floor);
             state.condemned.extend(packs);
+            same
         }
         FORWARDS => {
-            let WireForwards { forwards } = read(blob)?;
+            let (WireForwards { forwards }, same) = read(blob)?;
             for forward in forwards {
                 state.forwards.entry(forward.from).or_default().push(forward);
             }
+            same
         }
-        _ => {}
-    }
-    Some(())
+        _ => false,
+    })
 }

@@ -4,12 +4,14 @@
 //! [`Refusal::remedy`] what the session can do instead. Both are pure, so every writer decides alike at the same seq.
 
 mod apply;
+mod bundles;
 mod check;
 mod forward;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use apply::Gap;
+pub(super) use bundles::Bundles;
 pub use check::{Refusal, Remedy};
 pub use forward::Run;
 
@@ -108,7 +110,7 @@ pub struct State {
     pub(super) segments: BTreeMap<Blob, Segment>,
     pub(super) inline: BTreeMap<u64, Inline>,
     pub(super) unhooked: BTreeSet<(u64, PackId)>,
-    pub(super) bundles: BTreeMap<BundleId, Bundle>,
+    pub(super) bundles: Bundles,
     pub(super) labels: BTreeMap<(RepoId, String), LabelAt>,
     pub(super) drops: BTreeMap<(Oid, RepoId), Killed>,
     pub(super) forwards: BTreeMap<PackId, Vec<Forward>>,
@@ -137,7 +139,7 @@ impl State {
             segments: BTreeMap::new(),
             inline: BTreeMap::new(),
             unhooked: BTreeSet::new(),
-            bundles: BTreeMap::new(),
+            bundles: Bundles::default(),
             labels: BTreeMap::new(),
             drops: BTreeMap::new(),
             forwards: BTreeMap::new(),
@@ -223,23 +225,17 @@ impl State {
 
     /// Live bundles.
     pub fn bundles(&self) -> &BTreeMap<BundleId, Bundle> {
-        &self.bundles
+        self.bundles.all()
     }
 
     /// The bundles that were made for a commit, oldest first.
     pub fn bundles_of_commit(&self, repo: RepoId, commit: GitId) -> Vec<BundleId> {
-        self.bundles_that(|it| it.repo == repo && it.commit == Some(commit))
+        self.bundles.of_commit(repo, commit)
     }
 
     /// The bundles of a tree, oldest first.
     pub fn bundles_of_tree(&self, repo: RepoId, tree: GitId) -> Vec<BundleId> {
-        self.bundles_that(|it| it.repo == repo && it.tree == Some(tree))
-    }
-
-    fn bundles_that(&self, is_meant: impl Fn(&Bundle) -> bool) -> Vec<BundleId> {
-        let mut found: Vec<_> = self.bundles.iter().filter(|(_, it)| is_meant(it)).collect();
-        found.sort_by_key(|(id, it)| (it.seq, **id));
-        found.into_iter().map(|(id, _)| *id).collect()
+        self.bundles.of_tree(repo, tree)
     }
 
     /// Labels of all repos, also those that were taken away, whose history goes on when they are set again.

@@ -1,5 +1,6 @@
-//! What commands about dataset versions are asked of: a repo of a store that the user names, or the one of the git repository
-//! they stand in. With git, names may be revisions; without, there are still ids, labels, commits and `latest`.
+//! What commands about dataset versions are asked of: a repo of a store that the user names, or one of the git repository they
+//! stand in: the one they name, else the one in whose directory they stand, else the only one. With git, names may be
+//! revisions; without, there are still ids, labels, commits and `latest`.
 
 use clap::Args;
 
@@ -7,7 +8,7 @@ use crate::bundle::Bundle;
 use crate::catalog::Catalog;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{Git, Objects, Repo};
+use crate::git::{self, Git, Objects, Repo, RepoError};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, Name, NotFound};
 
@@ -18,7 +19,8 @@ pub struct DatasetArgs {
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 
-    /// A repo of the store, by name or id; by default that of `datamon.toml`, or the only one of the store.
+    /// A repo of the store, by name or id; by default the dataset of `datamon.toml` in whose directory you are, or the only
+    /// repo of the store.
     #[arg(long, value_name = "NAME")]
     repo: Option<String>,
 }
@@ -44,24 +46,88 @@ pub struct Dataset {
 }
 
 impl DatasetArgs {
-    /// Opens the store, and finds the repo.
+    /// As if they were typed.
+    pub fn of(store: Option<String>, repo: Option<String>) -> DatasetArgs {
+        DatasetArgs { store, repo }
+    }
+
+    /// Opens the store to read, and finds the repo.
     pub fn open(&self, context: &Context) -> Result<Dataset, CommandError> {
         let mut catalog = stores::chosen(self.store.as_deref(), &context.dir)?;
         catalog.set_contributor(Git::at(&context.dir).author());
+        self.find(catalog, context)
+    }
+
+    /// The same for a change: in a git repository the store has to be one that the user trusts.
+    pub fn open_to_write(&self, context: &Context) -> Result<Dataset, CommandError> {
+        let catalog = stores::chosen_to_write(self.store.as_deref(), &context.dir)?;
+        self.find(catalog, context)
+    }
+
+    /// Opens the store alone.
+    pub fn open_store(&self, context: &Context) -> Result<Catalog, CommandError> {
+        stores::chosen(self.store.as_deref(), &context.dir)
+    }
+
+    /// Whether the user says which repo is meant.
+    pub fn names_repo(&self) -> bool {
+        self.repo.is_some()
+    }
+
+    fn find(&self, catalog: Catalog, context: &Context) -> Result<Dataset, CommandError> {
         if self.store.is_some() {
             let repo = self.repo_in(&catalog)?;
             return Ok(Dataset { catalog, repo, git: None });
         }
-        let git = Repo::discover(&context.dir)?;
-        let manifest = git.manifest()?;
-        let repo = match &self.repo {
-            Some(_) => self.repo_in(&catalog)?,
-            None => manifest.repo,
+        let git = match Repo::discover(&context.dir) {
+            Ok(git) => git,
+            // The store is that of the context in use.
+            Err(RepoError::NotFound { .. }) => {
+                let repo = self.repo_in(&catalog)?;
+                return Ok(Dataset { catalog, repo, git: None });
+            }
+            Err(error) => return Err(error.into()),
         };
-        let objects = git.objects()?;
-        let dataset = bundle::Dataset::default();
-        let git = (repo == manifest.repo).then_some(Checkout { repo: git, objects, dataset });
-        Ok(Dataset { catalog, repo, git })
+        let Some(here) = self.part_of(&git, &catalog, context)? else {
+            let repo = self.repo_in(&catalog)?;
+            return Ok(Dataset { catalog, repo, git: None });
+        };
+        let (objects, repo) = (git.objects()?, here.repo);
+        let dataset = bundle::Dataset { path: here.path.into(), lfs_only: here.lfs_only };
+        Ok(Dataset { catalog, repo, git: Some(Checkout { repo: git, objects, dataset }) })
+    }
+
+    /// The dataset of the git repository that is meant; `None` if the user names a repo that lies elsewhere.
+    fn part_of(
+        &self,
+        git: &Repo,
+        catalog: &Catalog,
+        context: &Context,
+    ) -> Result<Option<git::Dataset>, CommandError> {
+        let all = git.manifest()?.datasets();
+        let shown = |it: &git::Dataset| {
+            let known = catalog.state().repos().get(&it.repo).map(|repo| repo.name.clone());
+            known.or(it.name.clone()).unwrap_or_else(|| it.repo.to_string())
+        };
+        if let Some(name) = &self.repo {
+            // The store knows the name of today, the file perhaps one of before.
+            let before = |it: &&git::Dataset| it.name.as_ref() == Some(name) || it.repo.to_string() == *name;
+            let found = all.iter().find(|it| shown(it) == *name).or_else(|| all.iter().find(before));
+            return Ok(found.cloned());
+        }
+        let within = git.work_tree().and_then(|top| top.canonicalize().ok());
+        let within = within.and_then(|top| Some(context.dir.strip_prefix(top).ok()?.to_owned()));
+        let within = within.unwrap_or_default().to_string_lossy().into_owned();
+        let inside = all.iter().filter(|it| it.holds(&within)).max_by_key(|it| it.path.len());
+        match (inside, all.as_slice()) {
+            (Some(it), _) | (None, [it]) => Ok(Some(it.clone())),
+            _ => {
+                let names: Vec<String> = all.iter().map(shown).collect();
+                let message = format!("this repository has several datasets: {}", names.join(", "));
+                Err(CommandError::new(Kind::Usage, message)
+                    .hint("say which with --repo, or go to its directory"))
+            }
+        }
     }
 
     fn repo_in(&self, catalog: &Catalog) -> Result<RepoId, CommandError> {
@@ -92,6 +158,11 @@ impl Dataset {
     pub fn name(&self) -> String {
         let known = self.catalog.state().repos().get(&self.repo);
         known.map_or_else(|| self.repo.to_string(), |repo| repo.name.clone())
+    }
+
+    /// What is meant where no version is named.
+    pub fn version<'v>(&self, named: Option<&'v str>) -> &'v str {
+        named.unwrap_or(if self.git.is_some() { "HEAD" } else { "latest" })
     }
 
     /// The bundle that a name means; what git knows is asked too.

@@ -2,6 +2,7 @@
 //!
 //! One command is one file in `commands`: its arguments, whose doc comments are the help, and its `run`.
 
+mod account;
 mod args;
 mod bar;
 mod commands;

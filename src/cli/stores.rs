@@ -7,6 +7,7 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::git::{Config, Git, Operation, Repo, RepoError, STORE_SCHEME, is_context_name};
 use crate::ops::open;
 use crate::store::{LOCAL, StoreUrl};
+use crate::transfer::Session;
 
 /// What the user typed for a store (a directory, a URL, `local`, a context, any of them behind `datamon::`) as it is committed:
 /// `local`, or a URL that does not depend on the current directory.
@@ -70,4 +71,16 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
             .hint("git datamon init --store <directory or URL>")
     })?;
     find(&named.url)
+}
+
+/// The same for a change. What only the repository names has to be trusted, and must not be a store that was left.
+pub fn chosen_to_write(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> {
+    match store {
+        Some(_) => {
+            let mut catalog = chosen(store, dir)?;
+            catalog.set_contributor(Git::at(dir).author());
+            Ok(catalog)
+        }
+        None => Ok(Session::open(dir, "", Operation::Upload)?.catalog),
+    }
 }

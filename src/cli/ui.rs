@@ -42,6 +42,12 @@ impl Ui {
         write_line(&mut io::stdout().lock(), "", line);
     }
 
+    /// The same for one of very many lines: whether anybody reads them still.
+    pub fn heard(&self, line: &str) -> bool {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{}", printable(line)).and_then(|()| stdout.flush()).is_ok()
+    }
+
     /// What was done; silent with `-q`.
     pub fn done(&self, line: &str) {
         if self.loudness >= Loudness::Normal {
@@ -83,12 +89,18 @@ fn write_line(to: &mut impl Write, label: &str, line: &str) {
     let _ = writeln!(to, "{label}{}", printable(line));
 }
 
+/// Text that others chose, as a part of one line.
+pub fn one_line(text: &str) -> String {
+    printable(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 /// The text with its control characters escaped, line breaks kept.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
         if char.is_control() && char != '\n' && char != '\t' {
-            let _ = write!(shown, "{}", char.escape_default());
+            // As in JSON, which some of the lines are.
+            let _ = write!(shown, "\\u{:04x}", u32::from(char));
         } else {
             shown.push(char);
         }
@@ -102,6 +114,6 @@ mod tests {
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb\r\nä\u{9b}1m"), "a\\u{1b}[31mb\\r\nä\\u{9b}1m");
+        assert_eq!(printable("a\u{1b}[31mb\r\nä\u{9b}1m"), "a\\u001b[31mb\\u000d\nä\\u009b1m");
     }
 }

@@ -12,11 +12,13 @@
 //! | `pointer` | LFS pointers |
 //! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
 //! | `delta` | what differs between two trees |
+//! | `history` | a list of commits |
 //! | `holding` | from blobs to the commit that holds them |
 //! | `promised` | what a partial clone lacks, fetched in one go |
 //! | `push` | what a push brings |
 //! | `checkouts` | what other work trees and the stash hold |
 //! | `remotes` | the remote that git-lfs takes |
+//! | `ref_name` | what git takes for a name |
 //! | `selection` | which paths a checkout or a fetch is about |
 //! | `wholeness` | what a shallow or partial clone lacks |
 //! | `server` | the ordinary LFS server of a remote |
@@ -30,6 +32,7 @@ mod command;
 mod config;
 mod contexts;
 mod delta;
+mod history;
 mod holding;
 mod hooks;
 mod manifest;
@@ -39,6 +42,7 @@ mod pin;
 mod pointer;
 mod promised;
 mod push;
+mod ref_name;
 mod remotes;
 mod repo;
 mod selection;
@@ -57,12 +61,14 @@ pub use config::{
 };
 pub use contexts::{StoreContext, is_context_name};
 pub use delta::{Delta, TreeItem};
+pub use history::Listed;
 pub use hooks::{HookError, Hooks, Install};
-pub use manifest::{MANIFEST_FILE, Manifest, ManifestError};
+pub use manifest::{Dataset, MANIFEST_FILE, Manifest, ManifestError};
 pub use objects::{Objects, ObjectsError, Tip};
 pub use pin::Astray;
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};
 pub use push::{BadPush, PushedRef};
+pub use ref_name::is_tag_name;
 pub use repo::{Repo, RepoError};
 pub use selection::Selection;
 pub use sharing::Sharing;

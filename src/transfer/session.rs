@@ -106,11 +106,19 @@ impl Session {
             return Err(NoSession::Untrusted { url: url.to_string() });
         }
         pin(&repo, &named);
-        Session::of(repo, catalog)
+        match operation {
+            Operation::Upload => Session::of(repo, catalog),
+            Operation::Download => Session::with(repo, catalog),
+        }
     }
 
-    /// A session with a store that the user has just named.
-    pub fn of(repo: Repo, catalog: Catalog) -> Result<Session, NoSession> {
+    /// A session that writes for the user, as git knows them, with a store that they have just named.
+    pub fn of(repo: Repo, mut catalog: Catalog) -> Result<Session, NoSession> {
+        catalog.set_contributor(repo.git().author());
+        Session::with(repo, catalog)
+    }
+
+    fn with(repo: Repo, catalog: Catalog) -> Result<Session, NoSession> {
         let manifest = repo.manifest()?;
         let objects = repo.objects()?;
         Ok(Session { repo, objects, repo_id: manifest.repo, repo_name: manifest.name, catalog })

@@ -4,6 +4,7 @@ mod doctor;
 mod hook;
 mod init;
 mod install;
+mod names;
 mod trust;
 
 use std::process::Command;

@@ -11,6 +11,7 @@ mod hooks;
 mod journal;
 mod kept;
 mod merging;
+mod names;
 mod place;
 pub mod scale;
 pub mod world;

@@ -94,7 +94,7 @@ impl State {
         }
         for it in &push.bundles {
             let bundle = Bundle { repo: it.repo, root: it.root, seq, commit: it.commit, tree: it.tree };
-            self.bundles.insert(it.id, bundle);
+            self.bundles.all_mut().insert(it.id, bundle);
         }
     }
 
@@ -143,7 +143,7 @@ impl State {
             self.note_dropped(key.1);
         }
         for bundle in &drop.bundles {
-            if let Some(bundle) = self.bundles.remove(bundle) {
+            if let Some(bundle) = self.bundles.all_mut().remove(bundle) {
                 self.note_dropped(bundle.repo);
             }
         }

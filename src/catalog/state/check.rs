@@ -264,14 +264,14 @@ impl State {
         let mut new = BTreeSet::new();
         for bundle in &push.bundles {
             self.check_takes_pushes(bundle.repo)?;
-            if self.bundles.contains_key(&bundle.id) || !new.insert(bundle.id) {
+            if self.bundles().contains_key(&bundle.id) || !new.insert(bundle.id) {
                 return Err(Refusal::Malformed("it writes a bundle that exists"));
             }
             let base = bundle.base.filter(|_| self.rules.on(Rule::BaseBundle));
-            if let Some(base) = base.filter(|base| !self.bundles.contains_key(base)) {
+            if let Some(base) = base.filter(|base| !self.bundles().contains_key(base)) {
                 return Err(Refusal::BaseBundleGone { bundle: base });
             }
-            let base_root = base.and_then(|base| self.bundles.get(&base)).map(|base| base.root.pack);
+            let base_root = base.and_then(|base| self.bundles().get(&base)).map(|base| base.root.pack);
             let root = bundle.root.pack;
             if !own.contains(&root) && !record.named.contains(&root) && base_root != Some(root) {
                 return Err(Refusal::Malformed("it does not name the pack of a root page"));
@@ -284,7 +284,7 @@ impl State {
     fn check_label(&self, label: &Label) -> Result<(), Refusal> {
         let &Label { repo, bundle, previous, .. } = label;
         self.check_takes_pushes(repo)?;
-        if let Some(bundle) = bundle.filter(|id| self.bundles.get(id).is_none_or(|it| it.repo != repo)) {
+        if let Some(bundle) = bundle.filter(|id| self.bundles().get(id).is_none_or(|it| it.repo != repo)) {
             return Err(Refusal::BundleUnknown { bundle, repo });
         }
         let known = self.label(repo, &label.name);
@@ -332,7 +332,7 @@ impl State {
             return Err(Refusal::Labelled { bundle, name });
         }
         let bundles =
-            drop.bundles.iter().filter_map(|bundle| self.bundles.get(bundle)).map(|bundle| bundle.repo);
+            drop.bundles.iter().filter_map(|bundle| self.bundles().get(bundle)).map(|bundle| bundle.repo);
         let repos: BTreeSet<RepoId> = drop.keys.iter().map(|(_, repo)| *repo).chain(bundles).collect();
         for repo in repos {
             // A repo deleted or undeleted since may need a different plan (R14).

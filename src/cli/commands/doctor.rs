@@ -234,6 +234,14 @@ fn store_findings(repo: &Repo, named: &StoreUrl) -> Vec<Finding> {
 fn manifest(repo: &Repo) -> Finding {
     match repo.manifest() {
         Err(error) => Finding::failed("repo", error),
+        Ok(manifest) if !manifest.parts.is_empty() => {
+            let shown = |it: &crate::git::Dataset| {
+                let path = if it.path.is_empty() { "." } else { &it.path };
+                format!("{} in {path}", it.name.clone().unwrap_or_else(|| it.repo.to_string()))
+            };
+            let all: Vec<String> = manifest.datasets().iter().map(shown).collect();
+            Finding::ok("repo", format!("datasets: {}", all.join(", ")))
+        }
         Ok(manifest) if manifest.repo == RepoId::NIL => {
             Finding::note("repo", "no datamon.toml: data goes to the nameless repo of the store")
                 .hint("git datamon init")

@@ -117,7 +117,9 @@ impl Chosen {
 
     /// Opens the store, and makes it where the user names it and there is none. Whether uploads may go there.
     pub fn open(&self, repo: &Repo, context: &Context) -> Result<(Catalog, bool), CommandError> {
-        let found = if self.named_by_user { stores::prepare(&self.url)? } else { stores::find(&self.url)? };
+        let mut found =
+            if self.named_by_user { stores::prepare(&self.url)? } else { stores::find(&self.url)? };
+        found.set_contributor(repo.git().author());
         context.ui.done(&format!("store   {}", stores::shown(&found)));
         if self.named_by_user {
             trust::trust(repo.git(), repo.config(), &found)?;
@@ -201,7 +203,7 @@ pub fn name_repo(repo: &Repo, top: &Path) -> Result<PathBuf, CommandError> {
     let name = top.file_name().map(|name| name.to_string_lossy().replace(char::is_control, "_"));
     let name = name.filter(|name| name.len() <= LONGEST_NAME);
     let before = there.map_or_else(Vec::new, |TopFile { bytes, .. }| bytes);
-    let text = Manifest { repo: RepoId::new(), name }.write_into(&before)?;
+    let text = Manifest { repo: RepoId::new(), name, ..Manifest::NONE }.write_into(&before)?;
     write(&path, text.as_bytes()).map_err(|error| {
         CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
     })?;
@@ -209,7 +211,7 @@ pub fn name_repo(repo: &Repo, top: &Path) -> Result<PathBuf, CommandError> {
 }
 
 /// Whole or not at all, and never through a symlink that appeared meanwhile.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

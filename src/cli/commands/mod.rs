@@ -7,14 +7,18 @@ mod fsck;
 mod hook;
 mod init;
 mod install;
+mod label;
 mod leave;
 mod lfs_agent;
+mod log;
 mod promote;
 mod pull;
 mod push;
+mod repo;
 mod show;
 mod stats;
 mod trust;
+mod wal;
 
 use std::process::ExitCode;
 
@@ -37,6 +41,10 @@ pub enum Command {
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Show(show::ShowArgs),
+    Log(log::LogArgs),
+    Label(label::LabelArgs),
+    Repo(repo::RepoArgs),
+    Wal(wal::WalArgs),
     Stats(stats::StatsArgs),
     Fsck(fsck::FsckArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -62,6 +70,10 @@ impl Command {
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
             Command::Show(args) => show::run(args, context).map(done),
+            Command::Log(args) => log::run(args, context).map(done),
+            Command::Label(args) => label::run(args, context).map(done),
+            Command::Repo(args) => repo::run(args, context).map(done),
+            Command::Wal(args) => wal::run(args, context).map(done),
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),

@@ -8,6 +8,7 @@ use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::{Config, Git};
+use crate::ops::label::{Expected, set};
 use crate::ops::promote::{NotPromoted, promote};
 use crate::ops::trust;
 
@@ -73,7 +74,7 @@ pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
     bar.finish();
     let promoted = promoted?;
     if let Some(label) = &args.label {
-        let _ = label;
+        set(&mut to, dataset.repo, label, id, Expected::Anything)?;
     }
     let (store, stats) = (to.identity().store, promoted.stats);
     if args.json {

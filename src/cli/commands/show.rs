@@ -97,9 +97,7 @@ impl Shown {
 /// Finds and shows.
 pub fn run(args: &ShowArgs, context: &Context) -> Result<(), CommandError> {
     let dataset = args.dataset.open(context)?;
-    let named = args.version.as_deref();
-    let named = named.unwrap_or(if dataset.git.is_some() { "HEAD" } else { "latest" });
-    let shown = Shown::of(&dataset, dataset.find(named)?)?;
+    let shown = Shown::of(&dataset, dataset.find(dataset.version(args.version.as_deref()))?)?;
     if args.json {
         context.ui.fact(&serde_json::to_string_pretty(&shown).expect("plain values always encode"));
     } else {

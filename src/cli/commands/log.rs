@@ -1,0 +1,256 @@
+//! `git datamon log`: the versions of a dataset, and who did what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::account::{Account, is_deed, repo_name, repos_of};
+use crate::cli::bar::bytes;
+use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::ui::one_line;
+use crate::cli::{Context, when};
+use crate::git::{Listed, ObjectId};
+use crate::id::BundleId;
+use crate::ops::{bundle, label};
+
+/// List the versions of a dataset, newest first
+///
+/// In a git repository along the history of HEAD, also commits that have no bundle yet; else in the order of the store's log.
+/// With --changes: who did what, from the log of the store.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon log --oneline -n 20\n  \
+    git datamon log v1.4 --json\n  \
+    git datamon log --store /srv/data --repo weather\n  \
+    git datamon log --changes --store /srv/data         pushes, labels, repos and drops, with who and when")]
+pub struct LogArgs {
+    /// Where to begin: a version as for `show`, and what it came from.
+    #[arg(conflicts_with = "changes")]
+    version: Option<String>,
+
+    /// At most so many.
+    #[arg(short = 'n', value_name = "N")]
+    count: Option<usize>,
+
+    /// One line each.
+    #[arg(long, conflicts_with = "json")]
+    oneline: bool,
+
+    /// Everything that people did in the store, or in the repo that --repo names: data pushed, labels moved, repos renamed,
+    /// data dropped.
+    #[arg(long)]
+    changes: bool,
+
+    #[command(flatten)]
+    dataset: DatasetArgs,
+
+    /// One JSON object a line, with stable field names.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A version, or a commit that has none, with stable names.
+#[derive(Debug, Default, Serialize)]
+struct Line {
+    bundle: Option<BundleId>,
+    commit: Option<String>,
+    labels: Vec<String>,
+    parents: Vec<BundleId>,
+    contributors: Vec<String>,
+    time: String,
+    message: String,
+    entries: Option<u64>,
+    bytes: Option<u64>,
+    seq: Option<u64>,
+}
+
+/// The labels of each bundle.
+type Labels = BTreeMap<BundleId, Vec<String>>;
+
+/// Lists.
+pub fn run(args: &LogArgs, context: &Context) -> Result<(), CommandError> {
+    if args.changes {
+        return changes(args, context);
+    }
+    let dataset = args.dataset.open(context)?;
+    let mut labels = Labels::new();
+    for (name, at) in label::of_repo(&dataset.catalog, dataset.repo) {
+        if let Some(bundle) = at.bundle {
+            labels.entry(bundle).or_default().push(name.to_owned());
+        }
+    }
+    let tip = tip(&dataset, args.version.as_deref())?;
+    if let (Some(git), Some(tip)) = (&dataset.git, tip) {
+        return commits(args, &dataset, git, tip, &labels, context);
+    }
+    match &args.version {
+        Some(version) => ancestors(args, &dataset, dataset.find(version)?, &labels, context),
+        None => bundles(args, &dataset, &labels, context),
+    }
+}
+
+/// The commit that the history of git begins with, where there is one.
+fn tip(dataset: &Dataset, version: Option<&str>) -> Result<Option<ObjectId>, CommandError> {
+    let Some(Checkout { objects, .. }) = &dataset.git else { return Ok(None) };
+    let Some(version) = version else {
+        let none = || CommandError::new(Kind::NotFound, "there is no commit yet: type `git commit` first");
+        return objects.head()?.ok_or_else(none).map(Some);
+    };
+    if let Ok(commit) = objects.commit(version) {
+        return Ok(Some(commit));
+    }
+    let found = dataset.catalog.state().bundles().get(&dataset.find(version)?).and_then(|it| it.commit);
+    Ok(found.and_then(|commit| objects.known(ObjectId::try_from(commit.as_bytes()).ok()?)))
+}
+
+fn commits(
+    args: &LogArgs,
+    dataset: &Dataset,
+    git: &Checkout,
+    tip: ObjectId,
+    labels: &Labels,
+    context: &Context,
+) -> Result<(), CommandError> {
+    for listed in git.repo.history(tip, &git.dataset.path, args.count)? {
+        let Listed { commit, author, time, subject } = listed;
+        let made = bundle::bundle_of(&dataset.catalog, &git.objects, dataset.repo, &git.dataset, commit)?;
+        let commit = Some(commit.to_string());
+        let line = match made {
+            Some(id) => Line { commit, ..Line::of(dataset, id, labels)? },
+            None => {
+                let time = when::utc(time.saturating_mul(1000));
+                Line { commit, contributors: vec![author], time, message: subject, ..Line::default() }
+            }
+        };
+        if !line.print(args, context) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Every bundle of the repo, by its place in the log.
+fn bundles(
+    args: &LogArgs,
+    dataset: &Dataset,
+    labels: &Labels,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let own = dataset.catalog.state().bundles().iter().filter(|(_, it)| it.repo == dataset.repo);
+    let mut own: Vec<(u64, BundleId)> = own.map(|(id, it)| (it.seq, *id)).collect();
+    own.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, id) in own.into_iter().take(args.count.unwrap_or(usize::MAX)) {
+        if !Line::of(dataset, id, labels)?.print(args, context) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A bundle and what it came from, by their places in the log.
+fn ancestors(
+    args: &LogArgs,
+    dataset: &Dataset,
+    from: BundleId,
+    labels: &Labels,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let state = dataset.catalog.state();
+    // What was dropped has no place any more.
+    let place = |id: BundleId| Some((state.bundles().get(&id)?.seq, id));
+    let mut next: BTreeSet<(u64, BundleId)> = place(from).into_iter().collect();
+    let mut left = args.count.unwrap_or(usize::MAX);
+    while let Some((seq, id)) = next.pop_last() {
+        if left == 0 {
+            break;
+        }
+        left -= 1;
+        let line = Line::of(dataset, id, labels)?;
+        // Parents are older: who says otherwise could lead around in a circle.
+        next.extend(line.parents.iter().filter_map(|it| place(*it)).filter(|(older, _)| *older < seq));
+        if !line.print(args, context) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Newest first, read one by one.
+fn changes(args: &LogArgs, context: &Context) -> Result<(), CommandError> {
+    let (catalog, only) = if args.dataset.names_repo() {
+        let Dataset { catalog, repo, .. } = args.dataset.open(context)?;
+        (catalog, Some(repo))
+    } else {
+        (args.dataset.open_store(context)?, None)
+    };
+    let name = |id| repo_name(catalog.state().repos().get(&id), id);
+    let mut left = args.count.unwrap_or(usize::MAX);
+    for seq in (0..catalog.state().next()).rev() {
+        if left == 0 {
+            break;
+        }
+        let record = catalog.change(seq)?;
+        let about = repos_of(&record.change);
+        let meant = only.is_none_or(|repo| about.is_none_or(|about| about.contains(&repo)));
+        if !is_deed(&record.change) || !meant {
+            continue;
+        }
+        left -= 1;
+        let account = Account::of(seq, &record, &name);
+        if !context.ui.heard(&if args.json { account.json() } else { account.line() }) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Line {
+    fn of(dataset: &Dataset, id: BundleId, labels: &Labels) -> Result<Line, CommandError> {
+        let opened = bundle::open(&dataset.catalog, id)?;
+        let (root, facts) = (opened.root(), opened.root().facts.clone());
+        Ok(Line {
+            bundle: Some(id),
+            commit: facts.commit.map(|it| it.to_string()),
+            labels: labels.get(&id).cloned().unwrap_or_default(),
+            parents: facts.parents,
+            contributors: facts.contributors,
+            time: when::utc(facts.time),
+            message: facts.message,
+            entries: Some(root.rows()),
+            bytes: Some(root.bytes()),
+            seq: dataset.catalog.state().bundles().get(&id).map(|it| it.seq),
+        })
+    }
+
+    /// Whether anybody reads it.
+    fn print(&self, args: &LogArgs, context: &Context) -> bool {
+        if args.json {
+            return context.ui.heard(&serde_json::to_string(self).expect("plain values always encode"));
+        }
+        let labels: Vec<String> = self.labels.iter().map(|it| one_line(it)).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
+        let named = self.bundle.map_or("no bundle".to_owned(), |it| it.to_string());
+        if args.oneline {
+            let commit =
+                self.commit.as_deref().map_or(String::new(), |it| format!(" {}", &it[..it.len().min(12)]));
+            let subject = one_line(self.message.lines().next().unwrap_or_default());
+            return context.ui.heard(&format!("{named:<36}{commit}{labels} {subject}"));
+        }
+        let mut lines = match self.bundle {
+            Some(id) => vec![format!("bundle {id}{labels}")],
+            None => vec!["no bundle yet".to_owned()],
+        };
+        lines.extend(self.commit.iter().map(|it| format!("Commit:  {it}")));
+        lines.extend(self.contributors.iter().map(|it| format!("Author:  {}", one_line(it))));
+        lines.push(format!("Date:    {}", self.time));
+        if let (Some(entries), Some(size)) = (self.entries, self.bytes) {
+            lines.push(format!("Data:    {entries} files, {}", bytes(size)));
+        }
+        lines.push(String::new());
+        lines.extend(self.message.lines().map(|line| format!("    {line}")));
+        lines.push(String::new());
+        lines.iter().all(|line| context.ui.heard(line))
+    }
+}

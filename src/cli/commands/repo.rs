@@ -1,0 +1,322 @@
+//! `git datamon repo`: the datasets of a store.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::catalog::Catalog;
+use crate::catalog::state::Repo;
+use crate::cli::commands::init;
+use crate::cli::dataset::DatasetArgs;
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::ui::one_line;
+use crate::cli::{Context, stores};
+use crate::git::{self, MANIFEST_FILE, Manifest};
+use crate::id::{BundleId, RepoId};
+use crate::ops::label;
+use crate::ops::repo::{self, RepoNotChanged};
+
+/// Make, list, rename and delete datasets
+///
+/// A repo is one dataset of a store, with a life cycle of its own. It is what its id says; its name can change.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon repo create stations --path data/stations     a directory of this git repository\n  \
+    git datamon repo create weather --store /srv/data         without git\n  \
+    git datamon repo list --all\n  \
+    git datamon repo rename weather climate\n  \
+    git datamon repo delete climate\n  \
+    git datamon repo undelete climate")]
+pub struct RepoArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Create(CreateArgs),
+    List(ListArgs),
+    Show(ShowArgs),
+    Rename(RenameArgs),
+    Delete(DeleteArgs),
+    Undelete(UndeleteArgs),
+}
+
+/// Make a dataset
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// Its name.
+    name: String,
+
+    /// The directory of this git repository that it is; `datamon.toml` gets it.
+    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    path: Option<String>,
+
+    /// Only what git-lfs tracks is in its versions.
+    #[arg(long, requires = "path")]
+    lfs_only: bool,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+/// List the datasets of the store
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Those that were deleted, too.
+    #[arg(long)]
+    all: bool,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+
+    /// One JSON array, with stable field names.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show one dataset
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// Its name or id; by default the one of the directory you are in.
+    name: Option<String>,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Give a dataset another name
+#[derive(Debug, Args)]
+struct RenameArgs {
+    /// Its name or id.
+    old: String,
+
+    /// The new name.
+    new: String,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+/// Let a dataset take no more pushes; its data stays, and it can be undeleted until that is dropped
+#[derive(Debug, Args)]
+struct DeleteArgs {
+    /// Its name or id.
+    name: String,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+/// Bring a deleted dataset back
+#[derive(Debug, Args)]
+struct UndeleteArgs {
+    /// The name it had, or its id.
+    name: String,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+/// What is said of a repo, with stable names.
+#[derive(Debug, Serialize)]
+struct Shown {
+    repo: RepoId,
+    name: String,
+    deleted: bool,
+    bundles: usize,
+    labels: usize,
+    /// The newest by the order of the log.
+    newest: Option<BundleId>,
+}
+
+/// Does it.
+pub fn run(args: &RepoArgs, context: &Context) -> Result<(), CommandError> {
+    match &args.what {
+        What::Create(args) => create(args, context),
+        What::List(args) => list(args, context),
+        What::Show(args) => show(args, context),
+        What::Rename(RenameArgs { old, new, store }) => {
+            let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
+            let repo = repo::live(&catalog, old)?;
+            repo::rename(&mut catalog, repo, new)?;
+            context.ui.done(&format!("{old} is {new} now"));
+            Ok(())
+        }
+        What::Delete(DeleteArgs { name, store }) => {
+            let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
+            let repo = repo::live(&catalog, name)?;
+            repo::delete(&mut catalog, repo)?;
+            context.ui.done(&format!("{name} is deleted; its data stays until it is dropped"));
+            context.ui.hint(&format!("to bring it back: git datamon repo undelete {repo}"));
+            Ok(())
+        }
+        What::Undelete(UndeleteArgs { name, store }) => {
+            let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
+            let repo = repo::deleted(&catalog, name)?;
+            repo::undelete(&mut catalog, repo)?;
+            context.ui.done(&format!("{name} is back"));
+            Ok(())
+        }
+    }
+}
+
+fn create(args: &CreateArgs, context: &Context) -> Result<(), CommandError> {
+    repo::check_name(&args.name)?;
+    let mut catalog = stores::chosen_to_write(args.store.as_deref(), &context.dir)?;
+    let Some(path) = &args.path else {
+        let id = RepoId::new();
+        repo::create(&mut catalog, id, &args.name)?;
+        context.ui.done(&format!("repo    {} ({id})", args.name));
+        return Ok(());
+    };
+    let git = git::Repo::discover(&context.dir)?;
+    let top = init::writable_top(&git)?;
+    let part = part_at(&git, top, args, path, context)?;
+    // The store is asked first: what it refuses must not stand in a file.
+    if let Some(other) = catalog.state().repo_named(&args.name).filter(|other| *other != part.repo) {
+        let taken = CommandError::from(RepoNotChanged::Taken { name: args.name.clone() });
+        return Err(taken.hint(format!("it is {other}")));
+    }
+    let file = add_part(&git, top, &part)?;
+    repo::create(&mut catalog, part.repo, &args.name)?;
+    context.ui.done(&format!("repo    {} ({}) in {}", args.name, part.repo, part.path));
+    init::stage(&git, top, &[file], context)
+}
+
+/// The part of the manifest that is to be made; one that an interrupted run left is taken up again.
+fn part_at(
+    git: &git::Repo,
+    top: &Path,
+    args: &CreateArgs,
+    path: &str,
+    context: &Context,
+) -> Result<git::Dataset, CommandError> {
+    let path = below(top, &context.dir, path)?;
+    let there =
+        git.manifest()?.parts.into_iter().find(|it| it.path == path && it.name.as_ref() == Some(&args.name));
+    let name = Some(args.name.clone());
+    Ok(there.unwrap_or_else(|| git::Dataset { repo: RepoId::new(), name, path, lfs_only: args.lfs_only }))
+}
+
+/// A directory that the user names from where they stand, as git writes it: from the top, with `/`.
+fn below(top: &Path, dir: &Path, typed: &str) -> Result<String, CommandError> {
+    let outside = || {
+        CommandError::new(Kind::Usage, format!("{typed} is no directory below {}", top.display()))
+            .hint("name a directory of this repository, as in --path data/stations")
+    };
+    let top = top.canonicalize().map_err(|_| outside())?;
+    // It need not be there yet; links on the way would lead elsewhere in a clone.
+    let mut parts: Vec<String> = Vec::new();
+    let from = dir.strip_prefix(&top).map_err(|_| outside())?;
+    for part in from.join(typed).components() {
+        match part {
+            Component::Normal(name) => parts.push(name.to_str().ok_or_else(outside)?.to_owned()),
+            Component::CurDir => {}
+            Component::ParentDir if parts.pop().is_some() => {}
+            _ => return Err(outside()),
+        }
+    }
+    let path = parts.join("/");
+    let found = top.join(&path).symlink_metadata();
+    if path.is_empty() || found.is_ok_and(|found| !found.is_dir()) {
+        return Err(outside());
+    }
+    Ok(path)
+}
+
+/// Writes the part into `datamon.toml`, which is returned.
+fn add_part(git: &git::Repo, top: &Path, part: &git::Dataset) -> Result<PathBuf, CommandError> {
+    let path = top.join(MANIFEST_FILE);
+    let before = git.top_file(MANIFEST_FILE)?.map_or_else(Vec::new, |it| it.bytes);
+    let mut manifest = Manifest::parse(&before)?;
+    if !manifest.parts.contains(part) {
+        manifest.add(part.clone())?;
+        init::write(&path, manifest.write_into(&before)?.as_bytes()).map_err(|error| {
+            CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
+        })?;
+    }
+    Ok(path)
+}
+
+fn list(args: &ListArgs, context: &Context) -> Result<(), CommandError> {
+    let catalog = stores::chosen(args.store.as_deref(), &context.dir)?;
+    let mut all = Shown::all(&catalog);
+    all.retain(|it| args.all || !it.deleted);
+    if args.json {
+        context.ui.fact(&serde_json::to_string_pretty(&all).expect("plain values always encode"));
+        return Ok(());
+    }
+    for Shown { repo, name, deleted, bundles, labels, .. } in all {
+        let deleted = if deleted { "  (deleted)" } else { "" };
+        context.ui.fact(&format!("{repo}  {}  {bundles} bundles, {labels} labels{deleted}", one_line(&name)));
+    }
+    Ok(())
+}
+
+fn show(args: &ShowArgs, context: &Context) -> Result<(), CommandError> {
+    let dataset = DatasetArgs::of(args.store.clone(), args.name.clone()).open(context)?;
+    let all = Shown::all(&dataset.catalog);
+    let shown = all.into_iter().find(|it| it.repo == dataset.repo).ok_or_else(|| {
+        let message = format!("{} does not know repo {} yet", stores::shown(&dataset.catalog), dataset.repo);
+        CommandError::new(Kind::NotFound, message)
+            .hint("the first push or label makes it known: git datamon push")
+    })?;
+    if args.json {
+        context.ui.fact(&serde_json::to_string_pretty(&shown).expect("plain values always encode"));
+        return Ok(());
+    }
+    let Shown { repo, name, bundles, labels, newest, deleted } = shown;
+    context.ui.fact(&format!("repo     {}{}", one_line(&name), if deleted { " (deleted)" } else { "" }));
+    context.ui.fact(&format!("id       {repo}"));
+    context.ui.fact(&format!("bundles  {bundles}"));
+    context.ui.fact(&format!("labels   {labels}"));
+    newest.iter().for_each(|it| context.ui.fact(&format!("newest   {it}")));
+    Ok(())
+}
+
+impl Shown {
+    /// Every repo, by name.
+    fn all(catalog: &Catalog) -> Vec<Shown> {
+        let state = catalog.state();
+        let mut newest: BTreeMap<RepoId, (usize, (u64, BundleId))> = BTreeMap::new();
+        for (id, it) in state.bundles() {
+            let (count, last) = newest.entry(it.repo).or_insert((0, (it.seq, *id)));
+            (*count, *last) = (*count + 1, (*last).max((it.seq, *id)));
+        }
+        let shown = |(id, it): (&RepoId, &Repo)| {
+            let found = newest.get(id);
+            let labels = label::of_repo(catalog, *id).filter(|(_, at)| at.bundle.is_some()).count();
+            let (name, bundles) = (it.name.clone(), found.map_or(0, |(count, _)| *count));
+            let newest = found.map(|(_, (_, bundle))| *bundle);
+            Shown { repo: *id, name, deleted: it.deleted, bundles, labels, newest }
+        };
+        let mut all: Vec<Shown> = state.repos().iter().map(shown).collect();
+        all.sort_by(|a, b| (&a.name, a.repo).cmp(&(&b.name, b.repo)));
+        all
+    }
+}
+
+impl From<RepoNotChanged> for CommandError {
+    fn from(error: RepoNotChanged) -> CommandError {
+        let kind = match error {
+            RepoNotChanged::Catalog(error) => return error.into(),
+            RepoNotChanged::Name { .. } | RepoNotChanged::Ambiguous { .. } => Kind::Usage,
+            RepoNotChanged::Taken { .. } => Kind::Conflict,
+            RepoNotChanged::Unknown { .. } => Kind::NotFound,
+        };
+        CommandError::new(kind, error.to_string())
+    }
+}
