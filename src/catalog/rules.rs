@@ -49,6 +49,10 @@ pub enum Rule {
     FoundLive,
     /// R9: a Compact names the forward targets it wrote into rows.
     RewriteNames,
+    /// R14: a Drop spares bundles that a label leads to.
+    LabelKeeps,
+    /// R14: a label moves only from the change that its mover saw.
+    LabelSeen,
 }
 
 /// A set of rules in force.

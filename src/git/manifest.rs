@@ -144,6 +144,14 @@ impl Manifest {
     pub fn write_into(&self, before: &[u8]) -> Result<String, ManifestError> {
         let there = Manifest::parse(before)?;
         let mut document = document(before)?;
+        // Comments alone would come behind what is written.
+        let mut kept = String::new();
+        if document.is_empty() {
+            kept = std::mem::take(&mut document).to_string();
+            if !kept.is_empty() && !kept.ends_with('\n') {
+                kept.push('\n');
+            }
+        }
         if self.repo != RepoId::NIL {
             let repo = document.entry("repo").or_insert_with(toml_edit::table);
             let repo = repo.as_table_like_mut().ok_or(ManifestError::Says("`repo` is not a table"))?;
@@ -159,7 +167,7 @@ impl Manifest {
             let list = list.ok_or(ManifestError::Says("`dataset` is no list of tables"))?;
             new.into_iter().for_each(|part| list.push(part.table()));
         }
-        Ok(document.to_string())
+        Ok(kept + &document.to_string())
     }
 }
 

@@ -12,6 +12,7 @@
 //!   lookup of the oid finds a row that can
 //! - dangling: no live segment or checkpoint is gone, no live row names bytes that are gone
 //! - resurrected: no row comes back after its Drop, and no lookup finds one
+//! - labelled: what a label leads to is a live bundle, and each move of a label follows the one that its mover saw
 
 #[path = "catalog_actors.rs"]
 mod actors;
@@ -90,6 +91,9 @@ struct Needs {
 struct Promised {
     rows: BTreeMap<(Oid, RepoId), u64>,
     bundles: BTreeMap<BundleId, BTreeSet<u8>>,
+    /// The seq of the label's last move, and of a move that did not follow the one before it.
+    label: Option<u64>,
+    overtaken: Option<u64>,
 }
 
 pub struct Catalog {
@@ -168,6 +172,12 @@ impl Catalog {
                 let killed = |key: &_, born: u64| drop.keys.contains(key) && born <= drop.planned_on;
                 promised.rows.retain(|key, born| !killed(key, *born));
                 promised.bundles.retain(|bundle, _| !drop.bundles.contains(bundle));
+            }
+            Change::Label(label) => {
+                if label.previous != promised.label {
+                    promised.overtaken = Some(seq);
+                }
+                promised.label = Some(seq);
             }
             _ => {}
         }
@@ -251,6 +261,14 @@ impl Catalog {
             needs
                 .words
                 .extend(pages.iter().map(|n| (word(*n), format!("lost: bundle {bundle} needs pack {n}"))));
+        }
+        let led = state.labels().values().filter_map(|at| at.bundle);
+        if let Some(gone) = led.into_iter().find(|bundle| !state.bundles().contains_key(bundle)) {
+            needs.broken = Some(format!("labelled: bundle {gone} was dropped"));
+        }
+        if let Some(seq) = promised.overtaken {
+            needs.broken =
+                Some(format!("labelled: entry {seq} moves a label from where it was not any more"));
         }
         let rows = self.rows(log);
         for (fence, row) in &rows {
@@ -339,7 +357,7 @@ fn safe(scenarios: &[&str]) {
 fn every_schedule_of_few_actors_is_safe() {
     safe(&[
         "RGB", "RRB", "RLD", "RCT", "RGT", "TDG", "BDG", "TD", "LD", "TLD", "UL", "RG", "RB", "BC", "BCT",
-        "TG", "CC", "TMD", "TML", "UMLD", "TUMD",
+        "TG", "CC", "TMD", "TML", "UMLD", "TUMD", "ND", "NND", "NBD", "NDC", "NNC",
     ]);
 }
 
@@ -361,6 +379,8 @@ fn every_rule_switched_off_alone_loses_something() {
         (Rule::Covers, "BCT"),
         (Rule::KeepBase, "TG"),
         (Rule::CompactOwn, "RG"),
+        (Rule::LabelKeeps, "ND"),
+        (Rule::LabelSeen, "NN"),
     ];
     for (rule, scenario) in targets {
         run(scenario, Rules::without(rule))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use datamon::catalog::change::{
-    BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Parent, TableKind,
+    BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Label, Parent, TableKind,
 };
 use datamon::catalog::plan::{self, Mark, due, merge, names, runs};
 use datamon::catalog::{Change, Remedy, checkpoint};
@@ -15,6 +15,9 @@ use super::{Actor, BASE, Catalog, M0, NONE, Pc, Schedule, X, own, pack_of, push,
 use crate::models::world::{LogId, adding, frame, number, oid, pack, packs, record, repo, row, word};
 
 type Report<'a> = dyn FnMut(Schedule, fmt::Arguments<'_>) + 'a;
+
+/// The label that is moved.
+const LABEL: &str = "reviewed";
 
 /// What an actor's step changes.
 struct Turn<'a, 'r> {
@@ -60,6 +63,7 @@ impl Catalog {
             'L' | 'M' | 'W' => self.merge(actor, turn),
             'D' => self.drop(actor, turn),
             'C' => self.checkpoint(actor, turn),
+            'N' => self.name(actor, turn),
             'G' | 'R' => self.collect(actor, turn),
             other => panic!("no actor is called {other}"),
         }
@@ -236,6 +240,36 @@ impl Catalog {
                     Ok(log) => turn.go(log, turn.at.packs, done, format_args!("drops row a/r0 and base")),
                     Err(_) => {
                         turn.to(Actor { pc: Pc::Plan, base: 0, ..actor }, format_args!("plans the drop anew"))
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Moves the label to `base`, from where it was seen; who comes too late, or finds the bundle gone, gives up. The seq of the
+    /// move seen is kept where other actors keep a floor; 0 is none, for log/0 moves no label.
+    fn name(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
+        let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
+        match actor.pc {
+            Pc::Plan => {
+                let seen = self.world.log(log).state.label(repo(0), LABEL).map_or(0, |at| at.seq);
+                let next = Actor { pc: Pc::Commit, base: head, floor: seen, ..actor };
+                turn.to(next, format_args!("sees the label moved at {seen}"));
+            }
+            Pc::Commit => {
+                let landed = self.once(log, i, actor, |model| {
+                    let previous = (actor.floor > 0).then_some(actor.floor);
+                    let label = Label { repo: repo(0), name: LABEL.to_owned(), bundle: Some(BASE), previous };
+                    let change = record(actor.base, Change::Label(label));
+                    model.commit(log, change, vec![], BTreeMap::new(), None)
+                });
+                let done = Actor { pc: Pc::Done, ..actor };
+                match landed {
+                    Ok(log) => turn.go(log, turn.at.packs, done, format_args!("moves the label to base")),
+                    Err(remedy) => {
+                        assert_eq!(remedy, Remedy::GiveUp);
+                        turn.to(done, format_args!("gives up the label"));
                     }
                 }
             }

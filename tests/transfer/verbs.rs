@@ -46,6 +46,12 @@ fn a_bulk_push_is_one_entry_and_git_pushes_after_it(machine: Machine) {
 
 fn a_bulk_pull_brings_data_before_commits(machine: Machine) {
     let team = Team::pushed(machine);
+    let person = team.repo.git(["var", "GIT_AUTHOR_IDENT"]).text().to_owned();
+    for line in team.repo.git(["datamon", "wal", "tail", "--since", "0", "--json"]).lines() {
+        let change: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let contributor = change["contributor"].as_str().expect("git knows a person");
+        assert!(person.starts_with(contributor), "{change}");
+    }
     let env = machine();
     let remote = team.remote.dir().to_str().expect("plain");
     run(env.command("git").env("GIT_LFS_SKIP_SMUDGE", "1").args(["clone", "-q", remote, "clone"]));

@@ -288,7 +288,7 @@ impl State {
             return Err(Refusal::BundleUnknown { bundle, repo });
         }
         let known = self.label(repo, &label.name);
-        if known.map(|at| at.seq) != previous {
+        if known.map(|at| at.seq) != previous && self.rules.on(Rule::LabelSeen) {
             let at = known.and_then(|at| at.bundle);
             return Err(Refusal::LabelMoved { name: label.name.clone(), at });
         }
@@ -325,7 +325,8 @@ impl State {
             return Err(Refusal::Malformed("it was planned after the head"));
         }
         let dropped: BTreeSet<BundleId> = drop.bundles.iter().copied().collect();
-        let on = |at: &super::LabelAt| at.bundle.filter(|bundle| dropped.contains(bundle));
+        let kept = self.rules.on(Rule::LabelKeeps);
+        let on = |at: &super::LabelAt| at.bundle.filter(|bundle| kept && dropped.contains(bundle));
         if let Some((bundle, name)) =
             self.labels.iter().find_map(|((_, name), at)| Some((on(at)?, name.clone())))
         {

@@ -10,7 +10,7 @@ use super::*;
 use crate::catalog::change::*;
 use crate::catalog::entry::{BadEntry, Entry};
 use crate::catalog::{Change, Rules, State, checkpoint};
-use crate::id::{EntryHash, StoreId};
+use crate::id::{BundleId, EntryHash, GitId, StoreId};
 
 /// One change of every kind.
 fn changes() -> Vec<ChangeRecord> {
@@ -268,6 +268,42 @@ fn a_sampled_or_unknown_table_is_remembered_and_the_others_are_read() {
     let hooks = SegmentRef { table: TableKind::Hooks, ..segment(5) };
     let known = record(0, &[5], pushed(vec![hooks]));
     assert!(!ChangeRecord::decode(&known.encode()).expect("decodes").is_unknown());
+}
+
+#[test]
+fn long_lists_of_names_go_on_in_further_blobs() {
+    let mut state = State::default();
+    let git = |n: u32| GitId::from_slice(&[&n.to_be_bytes()[..], &[3; 28]].concat());
+    let bundles = (0..140_000_u32).map(|n| {
+        let id = BundleId::from_bytes([&n.to_be_bytes()[..], &[7; 12]].concat().try_into().expect("sixteen"));
+        // The first ones were made without git.
+        let git = git(n).filter(|_| n >= 1000);
+        BundleRef { id, commit: git, tree: git, ..bundle_on(1, None, 5) }
+    });
+    let bundles: Vec<BundleRef> = bundles.collect();
+    let at = bundles[70_000].id;
+    state.apply(0, &record(0, &[5], Change::Push(Push { bundles, ..push(RepoId::NIL) }))).expect("the first");
+    for n in 0..33_000_u64 {
+        let (repo, bundle) = (repo((n % 3) as u8), (n % 7 > 0).then_some(at));
+        let label = Label { repo, name: format!("{}{n}", "x".repeat(200)), bundle, previous: None };
+        state.apply(n + 1, &record(n, &[], Change::Label(label))).expect("the next");
+    }
+    let blobs = checkpoint::encode(&state, None);
+    for kind in ["bundles.1", "commits.1", "labels.1"] {
+        assert!(blobs.contains_key(kind), "{:?}", blobs.keys());
+    }
+    assert!(blobs.values().all(|it| it.len() <= crate::pack::format::MAX_FRAME));
+    let at = |bytes: &Vec<u8>| CheckpointBlob { at: frame(9), hash: checkpoint::hash(bytes) };
+    let named = blobs.iter().map(|(kind, bytes)| (kind.clone(), at(bytes))).collect();
+    let written = Checkpoint { covers: 33_000, parent: None, blobs: named, segment: None, hooks: None };
+    let read = checkpoint::decode(Rules::ALL, &written, &blobs).expect("decodes");
+    assert_eq!((read.unknown(), read.bundles()), (None, state.bundles()));
+    assert_eq!(read.labels(), state.labels());
+    assert_eq!(checkpoint::encode(&read, None), blobs);
+    let commit = git(139_999).expect("an id");
+    assert_eq!(read.bundles_of_commit(RepoId::NIL, commit), state.bundles_of_commit(RepoId::NIL, commit));
+    assert_eq!(read.bundles_of_tree(RepoId::NIL, commit).len(), 1);
+    assert!(read.bundles_of_commit(repo(1), commit).is_empty(), "of another repo");
 }
 
 #[test]

@@ -157,12 +157,21 @@ fn by_digits(
     let word = word.to_ascii_lowercase();
     let mut newest: std::collections::BTreeMap<GitId, (u64, BundleId)> = Default::default();
     for (id, it) in catalog.state().bundles().iter().filter(|(_, it)| it.repo == repo) {
-        if let Some(name) = of(it).filter(|name| name.to_string().starts_with(&word)) {
+        if let Some(name) = of(it).filter(|name| begins(name.as_bytes(), word.as_bytes())) {
             let held = newest.entry(name).or_insert((it.seq, *id));
             *held = (*held).max((it.seq, *id));
         }
     }
     newest.into_values().map(|(_, id)| id).collect()
+}
+
+/// Whether some bytes, written in hexadecimal digits, begin with these.
+fn begins(bytes: &[u8], digits: &[u8]) -> bool {
+    let written = bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+    digits.len() <= 2 * bytes.len() && written.zip(digits).all(|(one, other)| one == *other)
 }
 
 /// Open a bundle of the catalog.
