@@ -11,7 +11,7 @@ use super::head::Holed;
 use super::log::{Catalog, CatalogError, Landed, create, read};
 use super::rules::Rules;
 use super::slot::{Action, Append, Event};
-use crate::id::EntryHash;
+use crate::id::{EntryHash, PackId};
 use crate::store::{Create, key};
 
 impl Catalog {
@@ -150,6 +150,11 @@ impl Catalog {
                 Action::ReadSlot(slot) => read(&self.store, slot),
                 Action::Create { slot, bytes } => {
                     self.check_prev(entry)?;
+                    // Nothing names its packs yet, so somebody may have taken them for garbage: what would promise bytes that
+                    // are gone is given up. The slot was just read, and is free.
+                    if !self.has_packs(entry)? {
+                        return Ok(());
+                    }
                     create(&self.store, slot, bytes)
                 }
                 Action::OutcomeUnknown(slot) => {
@@ -160,6 +165,24 @@ impl Catalog {
             };
             append.step(event).expect("each event answers its action");
         }
+    }
+
+    /// Whether every pack that the entry adds is in the store.
+    fn has_packs(&self, entry: &Entry) -> Result<bool, CatalogError> {
+        for (pack, info) in entry.own().map_err(|e| self.bad(e))?.added {
+            if self.store.size(&key::pack(info.kind, pack))? != Some(info.size) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Packs of entries that a process of this machine may have sent, whatever became of them.
+    pub fn packs_in_journal(&self) -> BTreeSet<PackId> {
+        let entries =
+            self.journal.left().into_iter().filter_map(|(slot, bytes, _)| Entry::decode(slot, &bytes).ok());
+        let records = entries.filter_map(|entry| entry.own().ok());
+        records.flat_map(|record| record.added).map(|(pack, _)| pack).collect()
     }
 
     /// A slot is created only after the entry before it was read from the store by this process (R6): the store may have been

@@ -11,7 +11,9 @@ use super::state::{Run, Segment};
 use crate::id::{Oid, PackId, PackKind, RepoId};
 use crate::pack::{Footer, PackInfo, Term, decode_exact, read_footer};
 use crate::store::key;
-use crate::table::{BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, read_frame};
+use crate::table::{
+    BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, is_damage, read_frame,
+};
 
 impl Catalog {
     /// The best live row of each oid: one whose packs may all be named, if there is one, and of `repo` rather than of another
@@ -36,7 +38,12 @@ impl Catalog {
         match find_rows(&self.store, &self.cache, &segment.at.written(), oids) {
             Ok(rows) => Ok(rows.into_iter().map(|row| segment.resolve(row)).collect()),
             // `fsck` has found it damaged: what only it knows counts as missing, and is stored anew by who has it.
-            Err(_) if self.suspects.has(segment.at.fence.pack) => Ok(vec![]),
+            Err(error)
+                if self.suspects.has(segment.at.fence.pack)
+                    && is_damage(&self.store, &segment.at.written(), &error) =>
+            {
+                Ok(vec![])
+            }
             Err(error) => Err(error.into()),
         }
     }

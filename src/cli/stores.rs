@@ -34,12 +34,6 @@ pub fn prepare(url: &str) -> Result<Catalog, CommandError> {
     Ok(open::create(&StoreUrl::parse(url)?)?)
 }
 
-/// Whether two spellings mean one place.
-pub fn is_same(one: &str, other: &str) -> bool {
-    let place = |url: &str| StoreUrl::parse(url).map(|url| url.canonical()).ok();
-    one == other || place(one).is_some_and(|it| place(other) == Some(it))
-}
-
 /// Opens the store.
 pub fn find(url: &str) -> Result<Catalog, CommandError> {
     Ok(open::open(&StoreUrl::parse(url)?)?)

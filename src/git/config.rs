@@ -252,7 +252,16 @@ impl LfsUrl {
             Source::Config(scope) => &format!("{} ", scope.flag().unwrap_or_default()),
             Source::Lfsconfig(_) => &format!("--file {LFSCONFIG_FILE} "),
         };
-        format!("git config {scope}--unset-all {}", self.key)
+        format!("git config {scope}--unset-all {}", quoted(&self.key))
+    }
+}
+
+/// A word as a shell takes it for one: what a repository says may stand in a line that a user copies.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    match word.bytes().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

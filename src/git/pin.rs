@@ -5,11 +5,10 @@
 //! the user has said what holds.
 
 use crate::git::config::{
-    ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
+    ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl, quoted,
 };
-use crate::git::manifest::MANIFEST_FILE;
 use crate::git::repo::Repo;
-use crate::store::without_password;
+use crate::store::{self, without_password};
 
 /// Where a clone remembers which store it has left, so that no older commit pins it again.
 const LEFT: &str = "datamon.left";
@@ -52,7 +51,8 @@ impl Astray {
     pub fn remedy(&self) -> String {
         match self {
             Astray::Moved { committed, .. } => format!(
-                "to follow, run `git config lfs.url {STORE_SCHEME}{committed}`; to stay, set the URL in {LFSCONFIG_FILE} back"
+                "to follow, run `git config lfs.url {}`; to stay, set the URL in {LFSCONFIG_FILE} back",
+                quoted(&format!("{STORE_SCHEME}{committed}"))
             ),
             Astray::Server { .. } => {
                 "if the repository has left the store, run `git config --unset lfs.url`; \
@@ -100,7 +100,7 @@ impl Repo {
     /// Why nothing may be uploaded to the store that was found.
     pub fn astray(&self, named: &StoreUrl) -> Result<Option<Astray>, ConfigError> {
         let shown = without_password;
-        if self.left_store().as_ref() == Some(&named.url) {
+        if self.left_store().is_some_and(|left| store::is_same(&left, &named.url)) {
             return Ok(Some(Astray::Left { left: shown(&named.url) }));
         }
         let Some(pin) = self.pinned_store()? else { return Ok(None) };
@@ -122,13 +122,13 @@ impl Repo {
         Ok(if past { moved(&named.url) } else { None })
     }
 
-    /// Whether `.lfsconfig` of an earlier commit named a store. Only a repository with a `datamon.toml` is asked: that stays when
-    /// the store is left, and one that never named a store goes without reading its history.
+    /// Whether `.lfsconfig` of an earlier commit named a store. A shallow clone cannot know that none did.
     fn named_a_store_before(&self) -> Result<bool, ConfigError> {
-        if self.top_file(MANIFEST_FILE)?.is_none()
-            || self.git().run(["rev-parse", "--verify", "--quiet", "HEAD"]).is_err()
-        {
+        if self.git().run(["rev-parse", "--verify", "--quiet", "HEAD"]).is_err() {
             return Ok(false);
+        }
+        if self.git().run(["rev-parse", "--is-shallow-repository"])? == b"true\n" {
+            return Ok(true);
         }
         let changed = format!("-S{STORE_SCHEME}");
         let path = format!(":(top){LFSCONFIG_FILE}");

@@ -27,7 +27,11 @@ const FOR_OBJECTS: [&str; 6] = [
 pub(super) fn promisors(config: &Config) -> Vec<String> {
     let keys = config.keys().filter_map(|key| std::str::from_utf8(key).ok());
     let named = keys.filter_map(|key| key.strip_prefix("remote.")?.strip_suffix(".promisor"));
-    let mut remotes: Vec<String> = named.filter(|name| !name.starts_with('-')).map(str::to_owned).collect();
+    // As the first partial clones were written.
+    let early = config.get("extensions.partialclone").and_then(|name| std::str::from_utf8(name).ok());
+    let named = named.chain(early).filter(|name| !name.starts_with('-'));
+    let mut remotes: Vec<String> = named.map(str::to_owned).collect();
+    remotes.sort();
     remotes.dedup();
     remotes
 }

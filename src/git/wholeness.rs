@@ -46,9 +46,14 @@ impl Repo {
 
 /// Whether objects may be absent that are as small as a pointer.
 fn filters_may_hide_pointers(config: &Config) -> bool {
-    promisors(config)
-        .iter()
-        .any(|remote| !config.get(&format!("remote.{remote}.partialclonefilter")).is_some_and(keeps_pointers))
+    let promises = |key: &[u8]| key.starts_with(b"remote.") && key.ends_with(b".promisor");
+    let odd = |key: &[u8]| key.starts_with(b"remote.-") || std::str::from_utf8(key).is_err();
+    // Of one with a name that is never asked for anything, the worst is assumed.
+    let unasked = config.keys().any(|key| promises(key) && odd(key));
+    unasked
+        || promisors(config).iter().any(|remote| {
+            !config.get(&format!("remote.{remote}.partialclonefilter")).is_some_and(keeps_pointers)
+        })
 }
 
 /// `blob:limit=<n>` leaves out blobs of `n` bytes and more.

@@ -79,6 +79,7 @@ pub(super) fn is_named(catalog: &Catalog, pack: PackId) -> bool {
 pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
     let mut objects: BTreeMap<&'static str, Objects> = BTreeMap::new();
     let mut unused = Objects::default();
+    let journalled = catalog.packs_in_journal();
     for listed in catalog.store().list("", "")? {
         let kind = match &listed.key {
             name if name.starts_with(key::DATA) => "data",
@@ -86,7 +87,8 @@ pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
             name if name.starts_with(key::LOG) => "log",
             _ => "other",
         };
-        let unknown = key::pack_id(&listed.key).is_some_and(|(_, pack)| !is_named(catalog, pack));
+        let pack = key::pack_id(&listed.key).map(|(_, pack)| pack);
+        let unknown = pack.is_some_and(|pack| !is_named(catalog, pack) && !journalled.contains(&pack));
         for counted in [Some(objects.entry(kind).or_default()), unknown.then_some(&mut unused)] {
             let Some(counted) = counted else { continue };
             counted.count += 1;

@@ -146,16 +146,13 @@ fn check_packs(
 ) -> HashMap<PackId, Footer> {
     let sizes: HashMap<&str, u64> = listed.iter().map(|it| (it.key.as_str(), it.size)).collect();
     let table = catalog.state().packs();
+    let journalled = catalog.packs_in_journal();
     for listed in listed {
         match key::pack_id(&listed.key) {
-            Some((_, pack)) if is_named(catalog, pack) => {}
+            Some((_, pack)) if is_named(catalog, pack) || journalled.contains(&pack) => {}
             Some(_) => {
                 findings.unused_packs += 1;
                 findings.unused_bytes = findings.unused_bytes.saturating_add(listed.size);
-                findings.notes.push(format!(
-                    "{} is named by nothing: of a push that was interrupted, or is under way",
-                    listed.key
-                ));
             }
             None if key::log_seq(&listed.key).is_some() => {}
             None if [key::STORE, key::HEAD].contains(&listed.key.as_str()) => {}

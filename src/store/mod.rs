@@ -23,7 +23,7 @@ use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 
-pub use self::url::{BadUrl, LOCAL, Place, StoreUrl, without_password};
+pub use self::url::{BadUrl, LOCAL, Place, StoreUrl, is_same, without_password};
 pub use backend::{Backend, BackendError, Create, Failure, Listed};
 pub use count::{Counts, Requests};
 pub use error::StoreError;

@@ -122,6 +122,12 @@ impl fmt::Display for StoreUrl {
     }
 }
 
+/// Whether two spellings mean one place.
+pub fn is_same(one: &str, other: &str) -> bool {
+    let place = |url: &str| StoreUrl::parse(url).map(|url| url.canonical()).ok();
+    one == other || place(one).is_some_and(|it| place(other) == Some(it))
+}
+
 /// A URL as it may be shown and committed: without the password, what stands behind `?` and `#`, and for HTTP without the user,
 /// which may be a token. A path, or `host:path` of ssh, stays as it is.
 pub fn without_password(text: &str) -> String {

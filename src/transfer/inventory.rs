@@ -60,12 +60,13 @@ impl Inventory {
     /// them: into `bad` of the LFS directory. Gives them; they count as not here.
     pub fn put_bad_aside(&mut self, repo: &Repo, progress: &dyn Progress) -> io::Result<Vec<TreePointer>> {
         let here: Vec<&TreePointer> = self.here().collect();
-        // What cannot be read is of no more use than what is wrong. A right hash has the right size.
-        let right = |found: &TreePointer| {
-            let oid = oid_of(&repo.lfs_object_path(&found.pointer.oid), progress);
-            oid.is_ok_and(|oid| oid == found.pointer.oid)
+        // A right hash has the right size. What cannot be read now may be right.
+        let wrong = |found: &TreePointer| {
+            let oid = oid_of(&repo.lfs_object_path(&found.pointer.oid), progress)?;
+            Ok((oid != found.pointer.oid).then(|| found.clone()))
         };
-        let bad: Vec<TreePointer> = here.into_par_iter().filter(|found| !right(found)).cloned().collect();
+        let looked: Vec<Option<TreePointer>> = here.into_par_iter().map(wrong).collect::<io::Result<_>>()?;
+        let bad: Vec<TreePointer> = looked.into_iter().flatten().collect();
         let folder = repo.lfs_dir().join("bad");
         for found in &bad {
             let oid = found.pointer.oid;

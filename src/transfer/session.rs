@@ -129,7 +129,7 @@ impl Session {
 /// It is a convenience: a configuration that cannot be written now is written next time.
 fn pin(repo: &Repo, named: &crate::git::StoreUrl) {
     let first = matches!(named.from, Source::Lfsconfig(_)) && named.key == "lfs.url";
-    if first && repo.left_store().as_ref() != Some(&named.url) {
+    if first && repo.left_store().is_none() {
         let _ = repo.pin(&named.url);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use datamon::catalog::{CatalogError, Entry};
-use datamon::id::Oid;
+use datamon::id::{Oid, PackKind};
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Backend, BackendError, Failure, Store, key, memory};
 use datamon_test_support::seeded_bytes;
@@ -87,6 +87,27 @@ fn a_slot_that_went_to_somebody_else_is_given_up() {
     assert!(machine.journals(&whole).is_empty());
     shelf.assert_download(&mut fresh(&whole).expect("opens"), &[oid, theirs], "both");
     assert_chain(&whole);
+}
+
+#[test]
+fn an_entry_whose_packs_were_taken_for_garbage_is_given_up() {
+    let (machine, mut shelf) = (Machine::new(), Shelf::new());
+    let whole = filled(&machine, &mut shelf);
+    let (oid, slot) = die_before_landing(&whole, &machine, &mut shelf);
+    let catalog = machine.open(&whole).expect("opens");
+    let journalled = catalog.packs_in_journal();
+    assert!(
+        !journalled.is_empty() && journalled.iter().all(|pack| !catalog.state().packs().contains_key(pack))
+    );
+    for pack in journalled {
+        whole.delete(&key::pack(PackKind::Data, pack)).expect("deleted");
+    }
+    let done = push(&mut machine.open(&whole).expect("opens"), &shelf.files(&[oid])).expect("pushed");
+    assert_eq!((done.receipt.entries[0].0, done.stats.known), (slot, 0), "stored anew");
+    assert!(machine.journals(&whole).is_empty());
+    shelf.assert_download(&mut fresh(&whole).expect("opens"), &[oid], "what was pushed again");
+    assert_chain(&whole);
+    assert_packs(&whole);
 }
 
 #[test]

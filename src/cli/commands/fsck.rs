@@ -84,7 +84,7 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
     };
     if findings.unused_packs > 0 {
         context.ui.done(&format!(
-            "note  {} packs, {}, are unused: interrupted pushes left them, or pushes are under way; nothing needs them",
+            "note  {} packs, {}, are unused: interrupted pushes left them, or a push is under way that will name them; leave them",
             findings.unused_packs,
             bytes(findings.unused_bytes)
         ));

@@ -17,7 +17,7 @@ use crate::git::{
 };
 use crate::id::RepoId;
 use crate::ops::{trust, upload};
-use crate::store::{LOCAL, without_password};
+use crate::store::{LOCAL, is_same, without_password};
 
 /// The file that tells git which files are big.
 const ATTRIBUTES_FILE: &str = ".gitattributes";
@@ -152,7 +152,7 @@ fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Re
         wanted.or(committed.map(|store| store.url.as_str())).or(pinned.as_ref().map(|pin| pin.url.as_str()));
     let url = url.unwrap_or(LOCAL).to_owned();
     let shown = without_password(&url);
-    if let Some(other) = committed.filter(|store| !stores::is_same(&store.url, &url)) {
+    if let Some(other) = committed.filter(|store| !is_same(&store.url, &url)) {
         let other = without_password(&other.url);
         return Err(CommandError::new(
             Kind::Conflict,
@@ -164,7 +164,7 @@ fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Re
              git config lfs.url {STORE_SCHEME}{shown}, then git datamon init and git lfs push --all <remote>"
         )));
     }
-    if let Some(pin) = pinned.filter(|pin| !stores::is_same(&pin.url, &url)) {
+    if let Some(pin) = pinned.filter(|pin| !is_same(&pin.url, &url)) {
         return Err(CommandError::new(
             Kind::Conflict,
             format!("this clone is pinned to {}, the store would be {shown}", without_password(&pin.url)),
