@@ -4,6 +4,7 @@
 
 mod args;
 mod bar;
+mod bundles;
 mod commands;
 mod dataset;
 mod errors;

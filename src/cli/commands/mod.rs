@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod adopt_lfs;
+mod bundle;
 mod doctor;
 mod fsck;
 mod hook;
@@ -8,10 +9,13 @@ mod init;
 mod install;
 mod leave;
 mod lfs_agent;
+mod lineage;
+mod notes;
 mod pull;
 mod push;
 mod show;
 mod stats;
+mod status;
 mod trust;
 
 use std::process::ExitCode;
@@ -32,7 +36,11 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
+    Status(status::StatusArgs),
+    Bundle(bundle::BundleArgs),
     Show(show::ShowArgs),
+    Lineage(lineage::LineageArgs),
+    Notes(notes::NotesArgs),
     Stats(stats::StatsArgs),
     Fsck(fsck::FsckArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -55,7 +63,11 @@ impl Command {
             Command::Doctor(args) => doctor::run(args, context),
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
+            Command::Status(args) => status::run(args, context),
+            Command::Bundle(args) => bundle::run(args, context).map(done),
             Command::Show(args) => show::run(args, context).map(done),
+            Command::Lineage(args) => lineage::run(args, context).map(done),
+            Command::Notes(args) => notes::run(args, context).map(done),
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
