@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use gix::ObjectId;
 
@@ -29,6 +30,12 @@ const LONGEST: u64 = 4 << 20;
 
 /// Times a write or an exchange begins again because somebody else was faster.
 const ATTEMPTS: usize = 20;
+
+/// Times a remote may refuse although nothing has changed there.
+const REFUSALS: u32 = 4;
+
+/// How long somebody who is pushing at this moment gets to finish, more from time to time.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Notes that cannot be read, written or exchanged.
 #[derive(Debug, thiserror::Error)]
@@ -166,12 +173,13 @@ impl Repo {
         }
         let (git, theirs) = (self.git(), format!("{REMOTES}/{remote}"));
         let mut synced = Synced::default();
-        let mut refused = None;
+        let mut refused = 0;
         for _ in 0..ATTEMPTS {
             fetch(git, remote, &theirs)?;
+            let before = tip(git, &theirs);
             synced.pulled |= self.merge_notes(&theirs)?;
             let own = tip(git, NOTES_REF);
-            if own == tip(git, &theirs) {
+            if own == before {
                 return Ok(synced);
             }
             let refspec = format!("{NOTES_REF}:{NOTES_REF}");
@@ -180,18 +188,23 @@ impl Repo {
                     git.run(["update-ref", &theirs, own.as_deref().unwrap_or_default()])?;
                     return Ok(Synced { pushed: true, ..synced });
                 }
-                // Somebody was faster: only then the remote has something else than before.
                 Err(error) => {
-                    let before = tip(git, &theirs);
                     fetch(git, remote, &theirs)?;
-                    if tip(git, &theirs) == before && refused.is_some() {
+                    if tip(git, &theirs) != before {
+                        // Somebody was faster.
+                        refused = 0;
+                        continue;
+                    }
+                    // Somebody holds the lock of the ref, or we may not push.
+                    refused += 1;
+                    if refused == REFUSALS {
                         return Err(error.into());
                     }
-                    refused = Some(error);
+                    std::thread::sleep(PAUSE * refused);
                 }
             }
         }
-        Err(refused.map_or(NotesError::Busy, NotesError::from))
+        Err(NotesError::Busy)
     }
 
     /// Merges what a remote has into our notes; whether ours are others now. The ref moves only from where it was read.
@@ -288,4 +301,139 @@ fn fetch(git: &Git, remote: &str, into: &str) -> Result<(), NotesError> {
     let words = ["--no-filter", "--end-of-options", remote, &refspec];
     git.run(["fetch"].into_iter().chain(options).chain(words))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::scratch::Scratch;
+
+    fn line(text: &str) -> NoteEdit {
+        NoteEdit { add: vec![text.to_owned()], remove: vec![] }
+    }
+
+    fn note(scratch: &Scratch, commit: &str) -> String {
+        let said = scratch.git.run(["notes", "--ref=datamon", "show", commit]);
+        said.map_or_else(|_| String::new(), |it| String::from_utf8(it).unwrap())
+    }
+
+    /// So many commits, newest first.
+    fn history(scratch: &Scratch, count: usize) -> Vec<ObjectId> {
+        let mut stream = String::new();
+        for n in 0..count {
+            stream += &format!(
+                "commit refs/heads/main\ncommitter T <t@x> {} +0000\ndata 1\nx\n",
+                1_700_000_000 + n
+            );
+        }
+        scratch.git.run_with_stdin(["fast-import", "--quiet"], stream.as_bytes()).unwrap();
+        let listed = scratch.says(&["rev-list", "main"]);
+        listed.lines().map(|it| ObjectId::from_hex(it.as_bytes()).unwrap()).collect()
+    }
+
+    #[test]
+    fn git_reads_what_we_write_and_we_what_git_writes_at_any_fan_out() {
+        let scratch = Scratch::new();
+        let commits = history(&scratch, 700);
+        let repo = scratch.repo();
+        for part in [&commits[..3], &commits[3..300], &commits[300..]] {
+            let edits = part.iter().map(|it| (*it, line(&format!("ours {it}")))).collect();
+            assert_eq!(repo.edit_notes(&edits).unwrap(), part.len());
+            assert_eq!(repo.edit_notes(&edits).unwrap(), 0, "again changes nothing");
+            let listed = scratch.says(&["notes", "--ref=datamon", "list"]);
+            let mut theirs: Vec<&str> =
+                listed.lines().filter_map(|it| it.split_once(' ')).map(|it| it.1).collect();
+            theirs.sort_unstable();
+            let ours: Vec<String> =
+                scratch.objects().noted().unwrap().iter().map(ObjectId::to_string).collect();
+            assert_eq!(ours, theirs);
+        }
+        let some = commits[350].to_string();
+        assert_eq!(note(&scratch, &some), format!("ours {some}\n"));
+        scratch.git.run(["notes", "--ref=datamon", "append", "-m", "by hand", &some]).unwrap();
+        let text = scratch.objects().note(commits[350]).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap().trim(), format!("ours {some}\n\nby hand"));
+        let edit = NoteEdit { add: vec!["new".to_owned()], remove: vec![format!("ours {some}")] };
+        repo.edit_notes(&BTreeMap::from([(commits[350], edit)])).unwrap();
+        assert_eq!(note(&scratch, &some), "by hand\nnew\n", "what is not ours is kept");
+        assert_eq!(scratch.objects().note(ObjectId::null(gix::hash::Kind::Sha1)).unwrap(), b"");
+    }
+
+    #[test]
+    fn writers_in_one_clone_lose_nothing() {
+        let scratch = Scratch::new();
+        let commits = history(&scratch, 6);
+        std::thread::scope(|scope| {
+            for writer in 0..6 {
+                let (repo, commits) = (scratch.repo(), &commits);
+                scope.spawn(move || {
+                    for commit in [commits[0], commits[writer]] {
+                        let edits = BTreeMap::from([(commit, line(&format!("writer {writer}")))]);
+                        repo.edit_notes(&edits).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(note(&scratch, "main").lines().count(), 6);
+        assert_eq!(scratch.objects().noted().unwrap().len(), 6);
+    }
+
+    #[test]
+    fn clones_exchange_notes_and_both_sides_are_kept() {
+        let (one, two) = (Scratch::new(), Scratch::new());
+        let commit = history(&one, 1)[0];
+        let bare = one.beside("bare.git");
+        one.git.run(["init", "-q", "--bare", bare.to_str().unwrap()]).unwrap();
+        for scratch in [&one, &two] {
+            scratch.git.run(["remote", "add", "origin", bare.to_str().unwrap()]).unwrap();
+        }
+        one.git.run(["push", "-q", "origin", "main"]).unwrap();
+        two.git.run(["fetch", "-q", "origin"]).unwrap();
+        let sync = |scratch: &Scratch| {
+            let synced = scratch.repo().sync_notes("origin").unwrap();
+            assert!(!scratch.repo().notes_unsent("origin"));
+            (synced.pulled, synced.pushed)
+        };
+        assert_eq!(sync(&one), (false, false), "nothing anywhere");
+        one.repo().edit_notes(&BTreeMap::from([(commit, line("one"))])).unwrap();
+        two.repo().edit_notes(&BTreeMap::from([(commit, line("two"))])).unwrap();
+        assert!(one.repo().notes_unsent("origin"));
+        assert_eq!(
+            [sync(&one), sync(&two), sync(&one), sync(&two)],
+            [(false, true), (true, true), (true, false), (false, false)]
+        );
+        for scratch in [&one, &two] {
+            assert_eq!(note(scratch, &commit.to_string()), "one\ntwo\n");
+            let refs = scratch.says(&["for-each-ref", "--format=%(refname)", "refs/notes"]);
+            assert_eq!(refs, "refs/notes/datamon\nrefs/notes/datamon-remotes/origin");
+        }
+        // What one takes away the other loses too.
+        let gone = NoteEdit { add: vec![], remove: vec!["one".to_owned()] };
+        one.repo().edit_notes(&BTreeMap::from([(commit, gone)])).unwrap();
+        assert_eq!([sync(&one), sync(&two)], [(false, true), (true, false)]);
+        assert_eq!(note(&two, &commit.to_string()), "two\n");
+        assert!(matches!(one.repo().sync_notes("nowhere"), Err(NotesError::NoRemote(_))));
+        std::fs::remove_dir_all(&bare).unwrap();
+        assert!(matches!(one.repo().sync_notes("origin"), Err(NotesError::Git(_))));
+    }
+
+    #[test]
+    fn what_the_user_configured_stays() {
+        let scratch = Scratch::new();
+        let values = |key: &str| scratch.says(&["config", "--get-all", key]);
+        scratch.git.run(["config", "notes.rewriteRef", "refs/notes/review"]).unwrap();
+        scratch.git.run(["config", "notes.rewriteMode", "overwrite"]).unwrap();
+        for _ in 0..2 {
+            scratch.repo().configure_notes().unwrap();
+        }
+        assert_eq!(values("notes.rewriteRef"), "refs/notes/review\nrefs/notes/datamon");
+        assert_eq!(
+            (values("notes.rewriteMode"), values("notes.datamon.mergeStrategy")),
+            ("overwrite".into(), "cat_sort_uniq".into())
+        );
+        let other = Scratch::new();
+        other.git.set_config(Scope::Global, "notes.rewriteRef", "refs/notes/*").unwrap();
+        other.repo().configure_notes().unwrap();
+        assert_eq!(other.says(&["config", "--get-all", "notes.rewriteRef"]), "refs/notes/*");
+    }
 }

@@ -11,10 +11,12 @@ mod hooks;
 mod killed;
 mod layouts;
 mod leave;
+mod lineage;
 mod pushes;
 mod similar;
 mod strangers;
 mod verbs;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
