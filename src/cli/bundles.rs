@@ -81,6 +81,8 @@ pub fn make_of(
 
 /// Writes bundles down at their commits.
 pub fn note(catalog: &Catalog, repo: &Repo, made: &[(ObjectId, BundleId)]) -> Result<usize, CommandError> {
+    // Also in a clone where nobody ran `init`: a note is of little use if the next amended commit loses it.
+    let _ = repo.configure_notes();
     let mut edits = BTreeMap::new();
     for (commit, bundle) in made {
         let line = Record::of_bundle(catalog, open(catalog, *bundle)?.root()).line();

@@ -162,14 +162,10 @@ pub fn repair(
     commits: &[ObjectId],
 ) -> Result<Repair, NotFound> {
     let own: Vec<_> = catalog.state().bundles().iter().filter(|(_, it)| it.repo == repo).collect();
-    let known: HashSet<GitId> = commits.iter().map(|it| git_id(*it)).collect();
     let (mut by_commit, mut by_tree) = (HashMap::<GitId, Vec<BundleId>>::new(), HashMap::new());
     for (id, it) in &own {
-        match (it.commit, it.tree) {
-            (Some(commit), _) if known.contains(&commit) => by_commit.entry(commit).or_default().push(**id),
-            (_, Some(tree)) => by_tree.entry(tree).or_insert_with(Vec::new).push(**id),
-            _ => {}
-        }
+        it.commit.into_iter().for_each(|commit| by_commit.entry(commit).or_default().push(**id));
+        it.tree.into_iter().for_each(|tree| by_tree.entry(tree).or_insert_with(Vec::new).push(**id));
     }
     let mut moves: HashMap<BundleId, Vec<Record>> = HashMap::new();
     let names = catalog.state().labels().keys().filter(|(of, _)| *of == repo);
@@ -180,8 +176,11 @@ pub fn repair(
     }
     let (mut plan, mut placed) = (Repair::default(), HashSet::new());
     for commit in commits {
-        let tree = objects.tree_at(*commit, &dataset.path).map_err(unreadable)?;
-        let of_tree = || tree.and_then(|tree| by_tree.get(&git_id(tree)));
+        let tree_of = |commit| objects.tree_at(commit, &dataset.path).map_err(unreadable);
+        let tree = tree_of(*commit)?;
+        // A rewritten commit: one that left the dataset as it was has nothing to tell.
+        let before = objects.first_parent(*commit).map_err(unreadable)?.map(tree_of).transpose()?.flatten();
+        let of_tree = || tree.filter(|_| tree != before).and_then(|tree| by_tree.get(&git_id(tree)));
         let mut edit = NoteEdit::default();
         for id in by_commit.get(&git_id(*commit)).or_else(of_tree).into_iter().flatten() {
             placed.insert(*id);
