@@ -9,7 +9,7 @@ use crate::cli::Context;
 use crate::cli::bar::Bar;
 use crate::cli::errors::CommandError;
 use crate::git::{Manifest, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
-use crate::id::BundleId;
+use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, bundle_of, make, open};
 use crate::ops::lineage::Record;
 use crate::transfer::Session;
@@ -29,35 +29,49 @@ pub fn tips(repo: &Repo, objects: &Objects, pushed: &[PushedRef]) -> Vec<ObjectI
     tips
 }
 
-/// The dataset of an open session.
-pub fn place<'a>(session: &'a Session, dataset: &'a Dataset) -> (Place<'a>, &'a Catalog) {
-    let Session { repo, objects, repo_id, repo_name, catalog } = session;
-    (Place { repo, objects, dataset, id: *repo_id, name: repo_name.as_deref() }, catalog)
+/// A dataset of a git repository, and the repo of the store that it is.
+#[derive(Debug, Clone)]
+pub struct Part {
+    id: RepoId,
+    name: Option<String>,
+    dataset: Dataset,
+}
+
+impl Part {
+    fn place<'a>(&'a self, repo: &'a Repo, objects: &'a Objects) -> Place<'a> {
+        Place { repo, objects, dataset: &self.dataset, id: self.id, name: self.name.as_deref() }
+    }
+}
+
+/// The datasets of the repository of a session, the one that git-lfs transfers belong to first.
+pub fn parts(session: &Session) -> Vec<Part> {
+    vec![Part { id: session.repo_id, name: session.repo_name.clone(), dataset: Dataset::default() }]
 }
 
 /// The first of the tips that has no bundle yet, planned: it goes up with the data. What cannot be planned is warned of later.
 pub fn first_missing(session: &Session, tips: &[ObjectId]) -> Option<Prepared> {
-    let dataset = Dataset::default();
-    let (place, catalog) = place(session, &dataset);
+    let part = parts(session).into_iter().find(|part| part.id == session.repo_id)?;
+    let Session { repo, objects, catalog, .. } = session;
     let lacks =
-        |tip: &&ObjectId| matches!(bundle_of(catalog, place.objects, place.id, &dataset, **tip), Ok(None));
-    tips.iter().find(lacks).and_then(|tip| Prepared::of(catalog, place, *tip, false).ok())
+        |tip: &&ObjectId| matches!(bundle_of(catalog, objects, part.id, &part.dataset, **tip), Ok(None));
+    let tip = tips.iter().find(lacks)?;
+    Prepared::of(catalog, part.place(repo, objects), *tip, false).ok()
 }
 
 /// Makes the bundles that the tips still lack and writes all of them down; what fails is a warning.
 pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) {
-    let dataset = Dataset::default();
     let mut made = Vec::new();
-    for tip in tips {
-        let bar = Bar::new("versioning", 0, context.ui.is_quiet());
-        let outcome = make_of(session, &dataset, *tip, false, &bar);
-        bar.finish();
-        match outcome {
-            Ok((bundle, _)) => made.push((*tip, bundle)),
-            Err(error) => {
-                let message = CommandError::from(error).message;
-                context.ui.warning(&format!("no dataset version of {tip} yet: {message}"));
-                context.ui.hint(&format!("to try again: git datamon bundle {tip}"));
+    for part in parts(session) {
+        for tip in tips {
+            match make_of(session, &part, *tip, false, context) {
+                Ok((bundle, _)) => made.push((*tip, bundle)),
+                // A branch from before the dataset.
+                Err(error @ NoBundle::NoDataset { .. }) => context.ui.detail(&error.to_string()),
+                Err(error) => {
+                    let message = CommandError::from(error).message;
+                    context.ui.warning(&format!("no dataset version of {tip} yet: {message}"));
+                    context.ui.hint(&format!("to try again: git datamon bundle {tip}"));
+                }
             }
         }
     }
@@ -66,17 +80,19 @@ pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) {
     }
 }
 
-/// The bundle of a commit, made if it has none.
+/// The bundle of a commit, and whether it was made now.
 pub fn make_of(
     session: &mut Session,
-    dataset: &Dataset,
+    part: &Part,
     commit: ObjectId,
     verified: bool,
-    bar: &Bar,
+    context: &Context,
 ) -> Result<(BundleId, bool), NoBundle> {
-    let Session { repo, objects, repo_id, repo_name, catalog } = session;
-    let place = Place { repo, objects, dataset, id: *repo_id, name: repo_name.as_deref() };
-    make(catalog, place, commit, verified, bar)
+    let bar = Bar::new("versioning", 0, context.ui.is_quiet());
+    let Session { repo, objects, catalog, .. } = session;
+    let outcome = make(catalog, part.place(repo, objects), commit, verified, &bar);
+    bar.finish();
+    outcome
 }
 
 /// Writes bundles down at their commits.
@@ -86,7 +102,7 @@ pub fn note(catalog: &Catalog, repo: &Repo, made: &[(ObjectId, BundleId)]) -> Re
     let mut edits = BTreeMap::new();
     for (commit, bundle) in made {
         let line = Record::of_bundle(catalog, open(catalog, *bundle)?.root()).line();
-        edits.insert(*commit, NoteEdit { add: vec![line], remove: vec![] });
+        edits.entry(*commit).or_insert_with(NoteEdit::default).add.push(line);
     }
     Ok(repo.edit_notes(&edits)?)
 }

@@ -3,12 +3,10 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::bar::Bar;
 use crate::cli::errors::CommandError;
 use crate::cli::{Context, bundles};
 use crate::git::Operation;
 use crate::id::BundleId;
-use crate::ops::bundle::Dataset;
 use crate::transfer::Session;
 
 /// Make the dataset versions of commits
@@ -46,19 +44,17 @@ struct Made {
 /// Makes each, oldest named first, and writes it down.
 pub fn run(args: &BundleArgs, context: &Context) -> Result<(), CommandError> {
     let mut session = Session::open(&context.dir, "", Operation::Upload)?;
-    let dataset = Dataset::default();
     let head = ["HEAD".to_owned()];
     let revisions = if args.revisions.is_empty() { &head[..] } else { &args.revisions };
     // All of them are known before the first is made.
     let commits: Result<Vec<_>, _> = revisions.iter().map(|it| session.objects.commit(it)).collect();
     let (mut noted, mut all) = (Vec::new(), Vec::new());
     for commit in commits? {
-        let bar = Bar::new("versioning", 0, context.ui.is_quiet());
-        let outcome = bundles::make_of(&mut session, &dataset, commit, args.verified, &bar);
-        bar.finish();
-        let (bundle, made) = outcome?;
-        noted.push((commit, bundle));
-        all.push(Made { commit: commit.to_string(), bundle, made });
+        for part in bundles::parts(&session) {
+            let (bundle, made) = bundles::make_of(&mut session, &part, commit, args.verified, context)?;
+            noted.push((commit, bundle));
+            all.push(Made { commit: commit.to_string(), bundle, made });
+        }
     }
     bundles::note(&session.catalog, &session.repo, &noted)?;
     if args.json {

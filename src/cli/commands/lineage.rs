@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::CommandError;
@@ -57,7 +57,8 @@ pub fn run(args: &LineageArgs, context: &Context) -> Result<(), CommandError> {
     let (nodes, more) = walk(&dataset.catalog, from, way, args.most)?;
     if args.json {
         let direction = if args.down { "down" } else { "up" };
-        let said = json!({ "bundle": from, "direction": direction, "bundles": nodes, "truncated": more });
+        let bundles: Vec<Value> = nodes.iter().map(told).collect();
+        let said = json!({ "bundle": from, "direction": direction, "bundles": bundles, "truncated": more });
         context.ui.fact(&serde_json::to_string_pretty(&said).expect("plain values always encode"));
     } else if args.dot {
         context.ui.fact(&graph(&nodes));
@@ -70,6 +71,13 @@ pub fn run(args: &LineageArgs, context: &Context) -> Result<(), CommandError> {
         }
     }
     Ok(())
+}
+
+/// A version with stable names.
+fn told(node: &Node) -> Value {
+    let mut told = serde_json::to_value(node).expect("plain values always encode");
+    told["time"] = when::utc(node.time).into();
+    told
 }
 
 /// `* id  time  commit  (labels) subject`, indented by the steps it is away.
