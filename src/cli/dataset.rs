@@ -190,6 +190,7 @@ impl From<NotFound> for CommandError {
     fn from(error: NotFound) -> CommandError {
         match error {
             NotFound::Catalog(error) => error.into(),
+            NotFound::Objects(error) => error.into(),
             NotFound::Ambiguous { .. } => CommandError::new(Kind::Usage, error.to_string()),
             _ => CommandError::new(Kind::NotFound, error.to_string()),
         }
@@ -203,7 +204,10 @@ impl From<bundle::NoBundle> for CommandError {
             bundle::NoBundle::Objects(error) => return error.into(),
             bundle::NoBundle::Base(error) => return error.into(),
             bundle::NoBundle::NoDataset { .. } | bundle::NoBundle::DataElsewhere { .. } => Kind::NotFound,
-            bundle::NoBundle::Path(_) | bundle::NoBundle::Scratch { .. } => Kind::Failed,
+            bundle::NoBundle::Path(_)
+            | bundle::NoBundle::Scratch { .. }
+            | bundle::NoBundle::Git(_)
+            | bundle::NoBundle::Upload { .. } => Kind::Failed,
         };
         CommandError::new(kind, error.to_string())
     }

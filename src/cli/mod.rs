@@ -5,6 +5,7 @@
 mod account;
 mod args;
 mod bar;
+mod bundles;
 mod commands;
 mod dataset;
 mod errors;

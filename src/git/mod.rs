@@ -23,11 +23,14 @@
 //! | `wholeness` | what a shallow or partial clone lacks |
 //! | `server` | the ordinary LFS server of a remote |
 //! | `sharing` | modes of files that several users share |
-//! | `hooks` | the pre-push hook and the one it replaces |
+//! | `hooks` | our hooks and those they replace |
+//! | `authorship` | who made a commit |
+//! | `notes` | what is written down at commits, and its way to remotes |
 //!
 //! A repository is data written by strangers: nothing read here names a command to run or a file to write.
 
 mod checkouts;
+mod authorship;
 mod command;
 mod config;
 mod contexts;
@@ -36,6 +39,7 @@ mod history;
 mod holding;
 mod hooks;
 mod manifest;
+mod notes;
 mod objects;
 mod outgoing;
 mod pin;
@@ -55,6 +59,7 @@ mod wholeness;
 pub use gix::ObjectId;
 pub use gix::bstr::{BStr, BString};
 
+pub use authorship::Authorship;
 pub use command::{Git, GitFailed};
 pub use config::{
     Config, ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
@@ -64,6 +69,7 @@ pub use delta::{Delta, TreeItem};
 pub use history::Listed;
 pub use hooks::{HookError, Hooks, Install};
 pub use manifest::{Dataset, MANIFEST_FILE, Manifest, ManifestError};
+pub use notes::{NOTES_REF, NoteEdit, NotesError, Synced};
 pub use objects::{Objects, ObjectsError, Tip};
 pub use pin::Astray;
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};
@@ -77,4 +83,4 @@ pub use tree::TreePointer;
 pub use wholeness::Lack;
 
 #[cfg(test)]
-mod scratch;
+pub(crate) mod scratch;

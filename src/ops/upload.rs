@@ -95,7 +95,8 @@ pub fn upload_bundle(
     upload_all(catalog, repo, files, &[], Some(drafting), progress)
 }
 
-fn upload_all(
+/// Both: upload `files`, renew the promise of `touch`, and make a bundle with the last of them if one is asked for.
+pub fn upload_all(
     catalog: &mut Catalog,
     repo: RepoId,
     files: &[Upload],

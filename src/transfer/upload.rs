@@ -7,7 +7,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
@@ -17,9 +17,10 @@ use super::{TICK, batch};
 use crate::catalog::CatalogError;
 use crate::git::{Objects, ObjectsError, Operation, Pointer, TreePointer};
 use crate::id::Oid;
+use crate::ops::bundle::Prepared;
 use crate::ops::receipt::{RECEIPT_ENV, Receipt};
 use crate::ops::survey::LastTransfer;
-use crate::ops::upload::{Upload, Uploaded, name_repo, upload};
+use crate::ops::upload::{Drafting, Read, Upload, Uploaded, name_repo, upload, upload_all};
 use crate::progress::Progress;
 
 /// A push, and what became of its objects.
@@ -99,22 +100,35 @@ impl Pusher {
     }
 
     /// Upload what is on this machine of `pointers` and touch what else of them the store has: the push whose refs are known
-    /// beforehand. What the receipt does not list is nowhere.
+    /// beforehand. What the receipt does not list is nowhere. A bundle that is asked for is made in the same entry.
     pub fn push_all(
         &mut self,
         pointers: &[TreePointer],
+        bundle: Option<&Prepared>,
         progress: &dyn Progress,
     ) -> Result<Uploaded, NoSession> {
-        let uploads = batch::uploads(&self.session, &self.remote, pointers.to_vec());
+        let mut uploads = batch::uploads(&self.session, &self.remote, pointers.to_vec());
+        if let Some(prepared) = bundle {
+            let planned: HashSet<PathBuf> = uploads.iter().map(|file| file.path.clone()).collect();
+            let more = prepared.uploads().iter().filter(|file| !planned.contains(&file.path));
+            uploads.extend(more.cloned());
+        }
         let here: HashSet<Oid> = uploads.iter().filter_map(|file| file.oid).collect();
         let absent =
             pointers.iter().map(|found| found.pointer).filter(|it| it.size > 0 && !here.contains(&it.oid));
         let touch: Vec<Oid> = absent.map(|pointer| pointer.oid).collect();
         let Session { catalog, repo_id, repo_name, .. } = &mut self.session;
         name_repo(catalog, *repo_id, repo_name.as_deref().unwrap_or("data"))?;
-        let uploaded = upload(catalog, *repo_id, &uploads, &touch, progress)?;
+        let drafting = bundle.map(|prepared| move |read: &Read| prepared.draft(read));
+        let drafting = drafting.as_ref().map(|drafting| drafting as Drafting<'_>);
+        let uploaded = upload_all(catalog, *repo_id, &uploads, &touch, drafting, progress)?;
         self.keep_house(&uploaded);
         Ok(uploaded)
+    }
+
+    /// The repository and the store, for what comes after the data.
+    pub fn into_session(self) -> Session {
+        self.session
     }
 
     /// What `push_all` would send: files, and how many of them the store has.

@@ -154,6 +154,8 @@ fn a_history_on_a_server_moves_into_a_store_and_other_clones_follow(machine: Mac
     assert!(line_with(&said, "stored").contains("20 were there; 0 B new"), "{said}");
     assert_eq!((packs(), configuration(&repo)), (stored, configured));
     legacy.assert_adopted(&repo, machine);
+    // The push made a version, with the plain files of git.
+    let stored = packs();
     repo.git(["datamon", "adopt-lfs"]);
     assert_eq!((packs(), legacy.server.traffic().0), (stored, sent.0 + 20));
 }

@@ -63,6 +63,12 @@ fn pack(team: &Team, kind: &str) -> PathBuf {
     packs[0].1.clone()
 }
 
+/// The newest pack of a kind: names grow with time.
+fn newest_pack(team: &Team, kind: &str) -> PathBuf {
+    let packs = objects(&team.store).into_iter().filter(|(name, _)| name.starts_with(kind));
+    packs.max_by_key(|(name, _)| name.rsplit('/').next().map(str::to_owned)).expect("there is one").1
+}
+
 fn entry(team: &Team, seq: u64) -> PathBuf {
     team.store.join(format!("log/{seq:016x}"))
 }
@@ -211,7 +217,7 @@ fn a_damaged_meta_pack_costs_the_files_whose_recipes_it_holds() {
     team.change("woven", &all);
     team.repo.push("origin", "main");
     assert_files(&team.clone_elsewhere(first), &all);
-    let meta = pack(&team, "meta/");
+    let meta = newest_pack(&team, "meta/");
     let whole = fs::read(&meta).unwrap();
     for damaged in [[&whole[..100], &[whole[100] ^ 1], &whole[101..]].concat(), whole[..60].to_vec()] {
         overwrite(&meta, &damaged);

@@ -12,11 +12,13 @@ mod killed;
 mod layouts;
 mod leave;
 mod partial;
+mod lineage;
 mod pushes;
 mod servers;
 mod similar;
 mod strangers;
 mod verbs;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -6,13 +6,16 @@ use std::process::{ExitCode, ExitStatus};
 use clap::{Args, Subcommand};
 use tempfile::NamedTempFile;
 
-use crate::cli::Context;
+use crate::catalog::CatalogError;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{Git, Hooks, Operation, PushedRef, Repo, TreePointer};
+use crate::cli::{Context, bundles};
+use crate::git::{Git, Hooks, ObjectId, Operation, PushedRef, Repo, TreePointer};
+use crate::id::Oid;
 use crate::ops::receipt::RECEIPT_ENV;
+use crate::ops::upload::Uploaded;
 use crate::store::without_password;
-use crate::transfer::Pusher;
+use crate::transfer::{NoSession, Pusher};
 
 /// Run the part of a git hook that is git-datamon's
 #[derive(Debug, Args)]
@@ -70,6 +73,10 @@ fn pre_push(remote: &str, url: &str, context: &Context) -> Result<ExitCode, Comm
             None
         }
     };
+    // Before git-lfs: it may take long over what is not ours, and the notes are of what is safe by now.
+    if !skipped() && Strictness::of(&repo) != Strictness::Off {
+        bundles::sync(&repo, remote, context);
+    }
     let git = match &receipt {
         Some(receipt) => git.with_env(RECEIPT_ENV, Some(receipt.path())),
         None => git,
@@ -132,38 +139,73 @@ fn our_step(
         };
     }
     let pushed = PushedRef::parse_all(refs).map_err(|e| CommandError::new(Kind::Failed, e.to_string()))?;
-    let pointers = repo.objects()?.outgoing_of_push(remote, &pushed)?;
-    if pointers.is_empty() {
+    let objects = repo.objects()?;
+    let mut pointers = objects.outgoing_of_push(remote, &pushed)?;
+    let tips = bundles::tips(repo, &objects, &pushed);
+    if pointers.is_empty() && tips.is_empty() {
         return Ok(None);
     }
-    let pusher = Pusher::open(&context.dir, remote, false)?;
+    let pusher = match Pusher::open(&context.dir, remote, false) {
+        // Without data nothing is unsafe, and who only pushes code need not trust a store.
+        Err(error) if pointers.is_empty() => {
+            context.ui.detail(&format!("no dataset version was made: {error}"));
+            return Ok(None);
+        }
+        other => other?,
+    };
     // `git datamon push` may have done it already, for all of it or for what there was then.
     if pointers.iter().all(|found| found.pointer.size == 0 || pusher.has(&found.pointer.oid)) {
-        return Ok(None);
+        pointers.clear();
     }
-    send(pusher, pointers, context)
+    send(pusher, pointers, &tips, context)
 }
 
-/// Upload `pointers` and prove that the store has every one of them. Gives the receipt for the agent, if there was anything.
+/// Upload `pointers`, prove that the store has every one of them, and make the bundles of `tips`. Gives the receipt for the
+/// agent, if there was anything.
 pub fn send(
     mut pusher: Pusher,
     pointers: Vec<TreePointer>,
+    tips: &[ObjectId],
     context: &Context,
 ) -> Result<Option<NamedTempFile>, CommandError> {
-    if pointers.is_empty() {
-        return Ok(None);
+    let receipt =
+        if pointers.is_empty() { None } else { Some(send_data(&mut pusher, &pointers, tips, context)?) };
+    bundles::complete(&mut pusher.into_session(), tips, context);
+    Ok(receipt)
+}
+
+/// The data, and with it the bundle of the first tip that has none.
+fn upload(
+    pusher: &mut Pusher,
+    pointers: &[TreePointer],
+    tips: &[ObjectId],
+    bar: &Bar,
+) -> Result<Uploaded, NoSession> {
+    let prepared = bundles::first_missing(pusher.session(), tips);
+    match pusher.push_all(pointers, prepared.as_ref(), bar) {
+        // What is wrong with a version must not keep data from being safe.
+        Err(NoSession::Catalog(
+            CatalogError::NoData { .. } | CatalogError::Pack(_) | CatalogError::Table(_),
+        )) if prepared.is_some() => pusher.push_all(pointers, None, bar),
+        other => other,
     }
+}
+
+fn send_data(
+    pusher: &mut Pusher,
+    pointers: &[TreePointer],
+    tips: &[ObjectId],
+    context: &Context,
+) -> Result<NamedTempFile, CommandError> {
     let total = pointers.iter().map(|found| found.pointer.size).fold(0, u64::saturating_add);
     let bar = Bar::new("uploading", total, context.ui.is_quiet());
-    let uploaded = pusher.push_all(&pointers, &bar)?;
+    let uploaded = upload(pusher, pointers, tips, &bar)?;
     bar.finish();
-    if let Some(first) = uploaded.failed.first() {
-        let message = format!(
-            "{} of {} files were not uploaded: {}",
-            uploaded.failed.len(),
-            pointers.len(),
-            first.error
-        );
+    let wanted = |oid: &Oid| pointers.iter().any(|found| found.pointer.oid == *oid);
+    let failed: Vec<_> = uploaded.failed.iter().filter(|it| it.oid.as_ref().is_some_and(wanted)).collect();
+    if let Some(first) = failed.first() {
+        let message =
+            format!("{} of {} files were not uploaded: {}", failed.len(), pointers.len(), first.error);
         return Err(CommandError::new(Kind::Integrity, message));
     }
     let absent =
@@ -190,7 +232,7 @@ pub fn send(
     let kept = |e: std::io::Error| CommandError::new(Kind::Failed, format!("cannot write the receipt: {e}"));
     let receipt = NamedTempFile::new().map_err(kept)?;
     uploaded.receipt.write(receipt.path()).map_err(kept)?;
-    Ok(Some(receipt))
+    Ok(receipt)
 }
 
 /// The exit code of what was run; one that a signal ended counts as failed.

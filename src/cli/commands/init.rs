@@ -75,6 +75,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
 /// The hook, and a word if the machine is not set up.
 pub fn finish(repo: &Repo, context: &Context) -> Result<(), CommandError> {
     install_hook(repo, context)?;
+    repo.configure_notes()?;
     if repo.config().get(install::PATH_KEY).is_none() {
         context.ui.hint("once on this machine: git datamon install");
     }

@@ -2,6 +2,7 @@
 
 mod adopt_lfs;
 mod context;
+mod bundle;
 mod doctor;
 mod fsck;
 mod hook;
@@ -12,11 +13,14 @@ mod leave;
 mod lfs_agent;
 mod log;
 mod promote;
+mod lineage;
+mod notes;
 mod pull;
 mod push;
 mod repo;
 mod show;
 mod stats;
+mod status;
 mod trust;
 mod wal;
 
@@ -40,11 +44,15 @@ pub enum Command {
     Promote(promote::PromoteArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
+    Status(status::StatusArgs),
+    Bundle(bundle::BundleArgs),
     Show(show::ShowArgs),
     Log(log::LogArgs),
     Label(label::LabelArgs),
     Repo(repo::RepoArgs),
     Wal(wal::WalArgs),
+    Lineage(lineage::LineageArgs),
+    Notes(notes::NotesArgs),
     Stats(stats::StatsArgs),
     Fsck(fsck::FsckArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -69,11 +77,15 @@ impl Command {
             Command::Promote(args) => promote::run(args, context).map(done),
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
+            Command::Status(args) => status::run(args, context),
+            Command::Bundle(args) => bundle::run(args, context).map(done),
             Command::Show(args) => show::run(args, context).map(done),
             Command::Log(args) => log::run(args, context).map(done),
             Command::Label(args) => label::run(args, context).map(done),
             Command::Repo(args) => repo::run(args, context).map(done),
             Command::Wal(args) => wal::run(args, context).map(done),
+            Command::Lineage(args) => lineage::run(args, context).map(done),
+            Command::Notes(args) => notes::run(args, context).map(done),
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::Context;
 use crate::cli::bar::bytes;
 use crate::cli::commands::hook;
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::{Context, bundles};
 use crate::git::{Git, PushedRef, Repo};
 use crate::ops::receipt::RECEIPT_ENV;
 use crate::transfer::Pusher;
@@ -48,7 +48,7 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
     let repo = Repo::found_by(git.clone())?;
     let remote = match &args.remote {
         Some(remote) => remote.clone(),
-        None => default_remote(&repo),
+        None => bundles::default_remote(&repo),
     };
     let pushed = pushed_refs(&git, &args.words())?;
     let pusher = Pusher::open(&context.dir, &remote, false)?;
@@ -59,25 +59,19 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
         context.ui.fact(&format!("{} files, {}; the store has {known} of them", files.len(), bytes(total)));
         return Ok(ExitCode::SUCCESS);
     }
-    let receipt = hook::send(pusher, pointers, context)?;
+    let tips = if args.data_only { vec![] } else { bundles::tips(&repo, &pusher.session().objects, &pushed) };
+    let receipt = hook::send(pusher, pointers, &tips, context)?;
     if args.data_only {
         return Ok(ExitCode::SUCCESS);
     }
     let path = receipt.as_ref().map(|receipt| receipt.path().as_os_str().to_owned());
     let status =
         git.with_env(RECEIPT_ENV, path).foreground(["push"].iter().copied().chain(args.words()), &[])?;
+    if status.success() {
+        // Where the hook is in place it has done so.
+        bundles::sync(&repo, &remote, context);
+    }
     Ok(hook::exit_code(status))
-}
-
-/// The remote that `git push` takes when none is named.
-fn default_remote(repo: &Repo) -> String {
-    let config = |key: &str| repo.config().get(key).map(|value| String::from_utf8_lossy(value).into_owned());
-    let branch = repo.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
-    let branch = String::from_utf8_lossy(&branch).trim().to_owned();
-    config(&format!("branch.{branch}.pushremote"))
-        .or_else(|| config("remote.pushdefault"))
-        .or_else(|| config(&format!("branch.{branch}.remote")))
-        .unwrap_or_else(|| "origin".to_owned())
 }
 
 /// What `git push` with these words would push, by its own word.

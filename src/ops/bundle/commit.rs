@@ -9,7 +9,7 @@ use super::draft::{Draft, Planned};
 use super::resolve::{self, NotFound};
 use crate::bundle::{BadPath, Facts, Root, check_path};
 use crate::catalog::{Catalog, CatalogError};
-use crate::git::{ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
+use crate::git::{GitFailed, ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
 use crate::id::{BundleId, GitId, Oid, RepoId};
 use crate::ops::upload::Upload;
 
@@ -34,6 +34,9 @@ pub enum NoBundle {
     /// Git objects cannot be read.
     #[error(transparent)]
     Objects(#[from] ObjectsError),
+    /// Git does not tell of the commit.
+    #[error(transparent)]
+    Git(#[from] GitFailed),
     /// An older bundle cannot be read.
     #[error(transparent)]
     Base(#[from] NotFound),
@@ -55,6 +58,14 @@ pub enum NoBundle {
         path: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// A file of it could not be uploaded.
+    #[error("no bundle of {commit} was made: {why}")]
+    Upload {
+        /// The commit.
+        commit: ObjectId,
+        /// What happened to the first file.
+        why: String,
     },
     /// Data is neither here nor in the store.
     #[error("{} of the files of {commit} are neither here nor in the store, {} first: `git datamon push` where they are", .paths.len(), .paths[0])]
@@ -202,6 +213,8 @@ impl Planning {
             0o100_644 | 0o100_755 => {
                 let executable = item.mode == 0o100_755;
                 let upload = match objects.pointer(item.id)? {
+                    // git-lfs keeps no object for it.
+                    Some(Pointer { size: 0, .. }) => scratch_file(scratch, "empty", b"")?,
                     Some(Pointer { oid, size }) => {
                         let path = repo.lfs_object_path(&oid);
                         Upload { oid: Some(oid), size, path, previous: None }
@@ -255,11 +268,12 @@ impl Planning {
 
 /// A plain file of git, written where an upload can read it. Git knows it by another hash, so what it is shows when it is read.
 fn plain_file(objects: &Objects, blob: ObjectId, scratch: &Path) -> Result<Upload, NoBundle> {
-    let path = scratch.join(blob.to_string());
-    let bytes = objects.blob(blob)?;
-    if !path.exists() {
-        let failed = |source| NoBundle::Scratch { path: path.display().to_string(), source };
-        fs::write(&path, &bytes).map_err(failed)?;
-    }
+    scratch_file(scratch, &blob.to_string(), &objects.blob(blob)?)
+}
+
+fn scratch_file(scratch: &Path, name: &str, bytes: &[u8]) -> Result<Upload, NoBundle> {
+    let path = scratch.join(name);
+    let failed = |source| NoBundle::Scratch { path: path.display().to_string(), source };
+    fs::write(&path, bytes).map_err(failed)?;
     Ok(Upload { oid: None, size: bytes.len() as u64, path, previous: None })
 }

@@ -2,11 +2,15 @@
 
 mod commit;
 mod draft;
+mod make;
 mod resolve;
 
+#[cfg(test)]
+mod making;
 #[cfg(test)]
 mod tests;
 
 pub use commit::{Dataset, NoBundle, Planning, bundle_of, git_id, latest};
 pub use draft::{Draft, Planned};
+pub use make::{Place, Prepared, make};
 pub use resolve::{Found, Name, NotFound, find, labels_of, open};

@@ -7,6 +7,7 @@
 
 use crate::bundle::Bundle;
 use crate::catalog::{Catalog, CatalogError};
+use crate::git::ObjectsError;
 use crate::id::{BundleId, GitId, RepoId};
 
 /// Digits that a shortened commit, tree or bundle has at least.
@@ -35,6 +36,9 @@ pub struct Found {
 /// A name that leads nowhere, or to several places.
 #[derive(Debug, thiserror::Error)]
 pub enum NotFound {
+    /// Git objects cannot be read.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// Nothing has the name.
     #[error(
         "nothing in repo {repo} is called {name:?}: `git datamon log` and `git datamon label list` show what there is"

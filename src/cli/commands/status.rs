@@ -1,0 +1,231 @@
+//! `git datamon status`: what is not safe, not versioned or not clean yet. Without the store it says what it cannot know.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::catalog::Catalog;
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::{Context, stores};
+use crate::git::{Git, ObjectId, Objects, Repo};
+use crate::id::{BundleId, Oid, RepoId};
+use crate::ops::bundle::{Dataset, bundle_of};
+use crate::ops::lineage::{Record, stale_lines};
+
+/// Files that are listed by name for people; all of them are in the JSON.
+const LISTED: usize = 20;
+
+/// Show what is not safe, not versioned or not clean yet
+///
+/// Branches with commits that were not pushed or whose tip has no dataset version, files of HEAD whose data is neither here nor
+/// in the store, notes that hold no more, and files that differ from HEAD. Works without the store, and then says what is
+/// unknown. Exits with 1 if there is anything of these.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  git datamon status\n  git datamon status --json")]
+pub struct StatusArgs {
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
+}
+
+/// All that is said, with stable names.
+#[derive(Debug, Serialize)]
+struct Status {
+    clean: bool,
+    /// Why the store could not be asked.
+    store_error: Option<String>,
+    branches: Vec<Branch>,
+    stale_notes: Vec<String>,
+    missing: Vec<Absent>,
+    /// Not here, and nobody could say whether the store has them.
+    unknown: Vec<Absent>,
+    modified: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Branch {
+    name: String,
+    commit: String,
+    /// Its version; that of a note where the store could not be asked.
+    bundle: Option<BundleId>,
+    /// `made`, `none`, or `unknown` where only the store could say.
+    state: &'static str,
+    /// Commits that no remote was seen to have.
+    unpushed: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Absent {
+    path: String,
+    oid: Oid,
+    size: u64,
+}
+
+/// Looks, and says what it found.
+pub fn run(args: &StatusArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let repo = Repo::discover(&context.dir)?;
+    let (store, store_error) = match stores::chosen(None, &context.dir) {
+        Ok(catalog) => (Some(catalog), None),
+        // Only a store that does not answer is unknown; one that is damaged or was never set is an error.
+        Err(error) if matches!(error.kind, Kind::Unreachable | Kind::NotFound) && names_a_store(&repo) => {
+            (None, Some(error.message))
+        }
+        Err(error) => return Err(error),
+    };
+    let status = Status::of(&repo, store.as_ref(), store_error)?;
+    if args.json {
+        context.ui.fact(&serde_json::to_string_pretty(&status).expect("plain values always encode"));
+    } else {
+        status.lines().iter().for_each(|line| context.ui.fact(line));
+    }
+    let code = if status.clean { 0 } else { Kind::Difference.exit_code() };
+    Ok(ExitCode::from(code))
+}
+
+fn names_a_store(repo: &Repo) -> bool {
+    repo.store_url("", crate::git::Operation::Download).is_ok_and(|it| it.is_some())
+}
+
+impl Status {
+    fn of(repo: &Repo, store: Option<&Catalog>, store_error: Option<String>) -> Result<Status, CommandError> {
+        let (objects, id) = (repo.objects()?, repo.manifest()?.repo);
+        let dataset = Dataset::default();
+        let branches = branches(repo, &objects, store, id, &dataset)?;
+        let mut stale_notes = Vec::new();
+        for commit in objects.noted()?.into_iter().filter_map(|it| objects.known(it)) {
+            let tree = objects.tree_at(commit, &dataset.path)?;
+            if !stale_lines(&objects.note(commit)?, id, tree).is_empty() {
+                stale_notes.push(commit.to_string());
+            }
+        }
+        let (missing, unknown) = absent(repo, &objects, store, id)?;
+        let modified = modified(repo.git())?;
+        let pushed = branches.iter().all(|it| it.unpushed == 0 && it.state == "made");
+        let clean = pushed
+            && store.is_some()
+            && stale_notes.is_empty()
+            && missing.is_empty()
+            && unknown.is_empty()
+            && modified.is_empty();
+        Ok(Status { clean, store_error, branches, stale_notes, missing, unknown, modified })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(self.store_error.iter().map(|why| format!("store     not asked: {why}")));
+        for it in &self.branches {
+            let version = match (it.state, it.bundle) {
+                ("made", Some(bundle)) => format!("version {bundle}"),
+                ("unknown", _) => "version unknown without the store".to_owned(),
+                _ => format!("no version yet: git datamon push, or git datamon bundle {}", it.name),
+            };
+            let unpushed = match it.unpushed {
+                0 => String::new(),
+                n => format!(", {n} commits not pushed"),
+            };
+            lines.push(format!("branch    {}: {version}{unpushed}", it.name));
+        }
+        let shown = |it: &Absent| format!("{} ({})", it.path, it.oid);
+        let missing: Vec<String> = self.missing.iter().map(shown).collect();
+        let unknown: Vec<String> = self.unknown.iter().map(shown).collect();
+        list(&mut lines, "missing ", "neither here nor in the store: git datamon push where it is", &missing);
+        list(&mut lines, "unknown ", "not here, perhaps in the store", &unknown);
+        list(&mut lines, "note    ", "holds no more: git datamon notes repair", &self.stale_notes);
+        list(&mut lines, "modified", "differs from HEAD", &self.modified);
+        if self.clean {
+            lines.push("clean     everything is pushed and has a version".to_owned());
+        }
+        lines
+    }
+}
+
+fn list(lines: &mut Vec<String>, word: &str, why: &str, names: &[String]) {
+    lines.extend(names.iter().take(LISTED).map(|name| format!("{word}  {name}: {why}")));
+    if names.len() > LISTED {
+        lines.push(format!("{word}  and {} more: git datamon status --json", names.len() - LISTED));
+    }
+}
+
+fn branches(
+    repo: &Repo,
+    objects: &Objects,
+    store: Option<&Catalog>,
+    id: RepoId,
+    dataset: &Dataset,
+) -> Result<Vec<Branch>, CommandError> {
+    let listed = repo.git().run(["for-each-ref", "--format=%(objectname) %(refname:short)", "refs/heads"])?;
+    let has_remotes = !repo.git().run(["for-each-ref", "--count=1", "refs/remotes"])?.is_empty();
+    let mut branches = Vec::new();
+    for line in String::from_utf8_lossy(&listed).lines() {
+        let Some((commit, name)) = line.split_once(' ') else { continue };
+        let Ok(tip) = ObjectId::from_hex(commit.as_bytes()) else { continue };
+        let unpushed = if has_remotes { unpushed(repo.git(), commit)? } else { 0 };
+        let bundle = match store {
+            Some(catalog) => bundle_of(catalog, objects, id, dataset, tip)?,
+            None => noted(objects, id, dataset, tip)?,
+        };
+        let state = match (bundle, store) {
+            (Some(_), _) => "made",
+            (None, Some(_)) => "none",
+            (None, None) => "unknown",
+        };
+        let (name, commit) = (name.to_owned(), commit.to_owned());
+        branches.push(Branch { name, commit, bundle, state, unpushed });
+    }
+    Ok(branches)
+}
+
+/// Commits that a branch has and no remote was seen to have.
+fn unpushed(git: &Git, tip: &str) -> Result<u64, CommandError> {
+    let counted = git.run(["rev-list", "--count", tip, "--not", "--remotes"])?;
+    Ok(String::from_utf8_lossy(&counted).trim().parse().unwrap_or(0))
+}
+
+/// The bundle that a note which still holds tells of.
+fn noted(
+    objects: &Objects,
+    id: RepoId,
+    dataset: &Dataset,
+    commit: ObjectId,
+) -> Result<Option<BundleId>, CommandError> {
+    let tree = objects.tree_at(commit, &dataset.path)?;
+    let text = objects.note(commit)?;
+    let text = String::from_utf8_lossy(&text);
+    let holds = text.lines().filter_map(Record::parse).filter(|it| !it.is_stale(id, tree));
+    let own = holds.filter_map(|it| match it {
+        Record::Bundle(it) if it.repo == id => Some(it.id),
+        _ => None,
+    });
+    // Ids grow with time.
+    Ok(own.max())
+}
+
+/// Files of HEAD whose data is not here: what the store lacks, and what nobody can tell.
+fn absent(
+    repo: &Repo,
+    objects: &Objects,
+    store: Option<&Catalog>,
+    id: RepoId,
+) -> Result<(Vec<Absent>, Vec<Absent>), CommandError> {
+    let Some(head) = objects.head()? else { return Ok((vec![], vec![])) };
+    let mut absent: Vec<Absent> = Vec::new();
+    for found in objects.pointers_in_tree(head)? {
+        let (oid, size) = (found.pointer.oid, found.pointer.size);
+        let here = repo.lfs_object_path(&oid).metadata().is_ok_and(|it| it.len() == size);
+        if size > 0 && !here {
+            absent.push(Absent { path: found.path.to_string(), oid, size });
+        }
+    }
+    let Some(catalog) = store else { return Ok((vec![], absent)) };
+    let rows = catalog.find(id, &absent.iter().map(|it| it.oid).collect::<Vec<_>>())?;
+    absent.retain(|it| rows.get(&it.oid).is_none_or(|row| row.size != it.size));
+    Ok((absent, vec![]))
+}
+
+/// Files that git follows and that differ from HEAD, in the index or in the work tree.
+fn modified(git: &Git) -> Result<Vec<String>, CommandError> {
+    let said = git.output(["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"])?;
+    let lines = said.stdout.split(|byte| *byte == 0).filter(|line| line.len() > 3);
+    Ok(lines.map(|line| String::from_utf8_lossy(&line[3..]).into_owned()).collect())
+}

@@ -1,0 +1,130 @@
+//! Making the bundle of a commit: plan, see that all of its data can be had, upload what the store lacks.
+//!
+//! Plain files of git are written out for reading, into a directory of their own below the git directory that goes away with the
+//! plan.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use super::commit::{Dataset, NoBundle, Planning, bundle_of};
+use super::draft::Draft;
+use crate::bundle::Facts;
+use crate::catalog::Catalog;
+use crate::git::{ObjectId, Objects, Repo};
+use crate::id::{BundleId, RepoId};
+use crate::ops::upload::{Read, Upload, name_repo, upload_bundle};
+use crate::progress::Progress;
+
+/// Where plain files are written, below the git directory.
+const SCRATCH: &str = "datamon/tmp";
+
+/// A plan older than this was left behind by a process that died.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// A dataset of a git repository, and where its objects are.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The git repository.
+    pub repo: &'a Repo,
+    /// Its objects.
+    pub objects: &'a Objects,
+    /// The dataset in it.
+    pub dataset: &'a Dataset,
+    /// The repo of the store that the dataset is.
+    pub id: RepoId,
+    /// What the repo is called where the store does not know it yet.
+    pub name: Option<&'a str>,
+}
+
+/// A bundle that can be made: all of its data is here or in the store.
+pub struct Prepared {
+    /// The commit it is of.
+    pub commit: ObjectId,
+    planning: Planning,
+    uploads: Vec<Upload>,
+    _scratch: TempDir,
+}
+
+impl Prepared {
+    /// Plans the bundle of `commit`. `verified` has git check the signature of the commit, and writes down what it says.
+    pub fn of(
+        catalog: &Catalog,
+        place: Place<'_>,
+        commit: ObjectId,
+        verified: bool,
+    ) -> Result<Prepared, NoBundle> {
+        let said = place.repo.authorship(commit, verified)?;
+        let facts = Facts {
+            message: said.message,
+            contributors: said.people,
+            signature: said.signature,
+            time: said.time.saturating_mul(1000),
+            ..Facts::default()
+        };
+        let scratch = scratch(place.repo)?;
+        let git = (place.repo, place.objects);
+        let planning = Planning::of(catalog, git, place.id, place.dataset, commit, facts, scratch.path())?;
+        let paths = planning.elsewhere(catalog, place.id)?;
+        if !paths.is_empty() {
+            return Err(NoBundle::DataElsewhere { commit, paths });
+        }
+        Ok(Prepared { commit, uploads: planning.uploads(), planning, _scratch: scratch })
+    }
+
+    /// The files that differ from the bundle before it: what has to be uploaded with it.
+    pub fn uploads(&self) -> &[Upload] {
+        &self.uploads
+    }
+
+    /// The draft, once all of them were read.
+    pub fn draft(&self, read: &Read) -> Draft {
+        self.planning.draft(read)
+    }
+}
+
+/// The bundle of `commit`, and whether it was made just now.
+pub fn make(
+    catalog: &mut Catalog,
+    place: Place<'_>,
+    commit: ObjectId,
+    verified: bool,
+    progress: &dyn Progress,
+) -> Result<(BundleId, bool), NoBundle> {
+    if let Some(there) = bundle_of(catalog, place.objects, place.id, place.dataset, commit)? {
+        return Ok((there, false));
+    }
+    let prepared = Prepared::of(catalog, place, commit, verified)?;
+    name_repo(catalog, place.id, place.name.unwrap_or("data"))?;
+    let drafting = |read: &Read| prepared.draft(read);
+    let uploaded = upload_bundle(catalog, place.id, prepared.uploads(), &drafting, progress)?;
+    match (uploaded.bundle, uploaded.failed.into_iter().next()) {
+        (Some(bundle), None) => Ok((bundle, true)),
+        (_, first) => {
+            let why = first.map_or_else(|| "the store took none".to_owned(), |it| it.error.to_string());
+            Err(NoBundle::Upload { commit, why })
+        }
+    }
+}
+
+/// A directory for the plain files of one plan; those of plans that died long ago go.
+fn scratch(repo: &Repo) -> Result<TempDir, NoBundle> {
+    let top = repo.common_dir().join(SCRATCH);
+    let failed = |source| NoBundle::Scratch { path: top.display().to_string(), source };
+    fs::create_dir_all(&top).map_err(failed)?;
+    sweep(&top);
+    tempfile::Builder::new().prefix("bundle-").tempdir_in(&top).map_err(failed)
+}
+
+/// What cannot be looked at or removed now is removed another time.
+fn sweep(top: &Path) {
+    for entry in fs::read_dir(top).into_iter().flatten().flatten() {
+        let changed = entry.metadata().and_then(|it| it.modified()).ok();
+        let age = changed.and_then(|at| SystemTime::now().duration_since(at).ok());
+        if age.is_some_and(|age| age > ABANDONED) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
