@@ -15,17 +15,22 @@
 //! | `push` | what a push brings |
 //! | `selection` | which paths a checkout or a fetch is about |
 //! | `wholeness` | what a shallow or partial clone lacks |
+//! | `index`, `attributes` | the index of a work tree, written round git's filters; which paths git-lfs filters |
+//! | `filters` | how git runs while files are put in place beside it |
 //! | `server` | the ordinary LFS server of a remote |
 //! | `sharing` | modes of files that several users share |
 //! | `hooks` | the pre-push hook and the one it replaces |
 //!
 //! A repository is data written by strangers: nothing read here names a command to run or a file to write.
 
+mod attributes;
 mod command;
 mod config;
 mod delta;
+mod filters;
 mod holding;
 mod hooks;
+mod index;
 mod manifest;
 mod objects;
 mod outgoing;
@@ -48,7 +53,9 @@ pub use config::{
     Config, ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
 };
 pub use delta::{Delta, TreeItem};
+pub use filters::{Filters, FiltersError};
 pub use hooks::{HookError, Hooks, Install};
+pub use index::{IndexError, Look, Staged, Tracked, date_back};
 pub use manifest::{MANIFEST_FILE, Manifest, ManifestError};
 pub use objects::{Objects, ObjectsError, Tip};
 pub use pin::Astray;

@@ -5,6 +5,7 @@ pub mod download;
 pub mod fetch;
 pub mod ingest;
 mod known;
+pub mod local;
 pub mod open;
 pub mod publish;
 pub mod receipt;

@@ -3,9 +3,12 @@
 mod ahead;
 mod asker;
 mod batch;
+mod bundling;
 mod download;
+mod fill;
 mod forecast;
 mod hydrate;
+mod intake;
 mod inventory;
 mod session;
 mod upload;
@@ -15,8 +18,11 @@ use std::time::Duration;
 
 use lfs_agent::{Failure, Init, Object, Transfer};
 
+pub use bundling::BundlingError;
 use download::Puller;
+pub use fill::{Filled, Filling, LocalObjects};
 pub use hydrate::{Hydrated, Hydration};
+pub use intake::{Intake, IntakeError, TakenIn};
 pub use inventory::Inventory;
 pub use session::{NoSession, Session};
 pub use upload::Pusher;

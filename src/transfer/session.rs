@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{
-    Astray, ConfigError, ManifestError, Objects, ObjectsError, Operation, Repo, RepoError, Source,
+    Astray, ConfigError, GitFailed, IndexError, ManifestError, Objects, ObjectsError, Operation, Repo,
+    RepoError, Source,
 };
 use crate::id::RepoId;
 use crate::ops;
@@ -26,6 +27,12 @@ pub enum NoSession {
     /// Its objects.
     #[error(transparent)]
     Objects(#[from] ObjectsError),
+    /// Git would not do its part.
+    #[error(transparent)]
+    Git(#[from] GitFailed),
+    /// The index of the work tree.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The URL of the store.
     #[error(transparent)]
     Url(#[from] BadUrl),

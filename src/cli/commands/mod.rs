@@ -1,6 +1,9 @@
 //! The commands, one file each.
 
 mod adopt_lfs;
+mod checkout;
+mod clone;
+mod commit;
 mod doctor;
 mod fsck;
 mod hook;
@@ -30,6 +33,9 @@ pub enum Command {
     Leave(leave::LeaveArgs),
     Trust(trust::TrustArgs),
     Doctor(doctor::DoctorArgs),
+    Clone(clone::CloneArgs),
+    Commit(commit::CommitArgs),
+    Checkout(checkout::CheckoutArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Show(show::ShowArgs),
@@ -53,6 +59,9 @@ impl Command {
             Command::Leave(args) => leave::run(args, context).map(done),
             Command::Trust(args) => trust::run(args, context).map(done),
             Command::Doctor(args) => doctor::run(args, context),
+            Command::Clone(args) => clone::run(args, context),
+            Command::Commit(args) => commit::run(args, context),
+            Command::Checkout(args) => checkout::run(args, context),
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
             Command::Show(args) => show::run(args, context).map(done),

@@ -1,20 +1,20 @@
-//! `git datamon pull`: data first, in one transfer, then git's own pull, which finds the data here.
+//! `git datamon pull`: git's own pull beside the filters of git-lfs, then the data in one transfer, straight into the work tree.
 
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::cli::Context;
-use crate::cli::bar::{Bar, bytes};
-use crate::cli::commands::hook;
-use crate::cli::errors::{CommandError, Kind};
-use crate::git::Git;
-use crate::transfer::Hydration;
+use crate::cli::bar::bytes;
+use crate::cli::commands::{checkout, clone, hook};
+use crate::cli::errors::CommandError;
+use crate::git::{Filters, Git, Operation};
+use crate::transfer::{Filling, Hydration, LocalObjects, Session};
 
 /// Fetch commits and their data, then merge
 ///
-/// Runs `git fetch`, gets all data of what was fetched from the store in one transfer, and then runs `git pull` with the same
-/// arguments.
+/// Runs `git fetch`, asks the store whether it has the data of what was fetched, runs `git pull` with the same arguments, and gets
+/// all data in one transfer. Local edits are not overwritten.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  git datamon pull\n  git datamon pull origin main\n  git datamon pull --data-only     the data of HEAD, no commits"
@@ -35,36 +35,35 @@ pub struct PullArgs {
     refspec: Vec<String>,
 }
 
-/// Gets the data, then lets git pull.
+/// Pulls, then fills.
 pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let git = Git::at(&context.dir);
     let words: Vec<&str> = args.remote.iter().chain(&args.refspec).map(String::as_str).collect();
-    let revision = if args.data_only {
-        "HEAD"
-    } else {
+    if !args.data_only {
         let status = git.foreground(["fetch"].iter().chain(&words), &[])?;
         if !status.success() {
             return Ok(hook::exit_code(status));
         }
-        // What was fetched for the current branch stands first.
-        "FETCH_HEAD"
-    };
-    let plan = Hydration::plan(&context.dir, args.remote.as_deref().unwrap_or("origin"), revision)?;
+    }
+    let remote = args.remote.as_deref().unwrap_or("origin");
     if args.dry_run {
+        // What was fetched for the current branch stands first.
+        let revision = if args.data_only { "HEAD" } else { "FETCH_HEAD" };
+        let plan = Hydration::plan(&context.dir, remote, revision)?;
         context.ui.fact(&format!("{} files, {} to fetch", plan.files(), bytes(plan.bytes())));
         return Ok(ExitCode::SUCCESS);
     }
-    if plan.files() > 0 {
-        let bar = Bar::new("fetching", plan.bytes(), context.ui.is_quiet());
-        let got = plan.run(&bar)?;
-        bar.finish();
-        context.ui.done(&format!("fetched {} files, {}", got.files, bytes(got.bytes)));
-        if let Some((_, why)) = got.failed.first() {
-            let message = format!("{} files could not be fetched: {why}", got.failed.len());
-            return Err(CommandError::new(Kind::Integrity, message));
-        }
+    let mut session = Session::open(&context.dir, remote, Operation::Download)?;
+    let selection = clone::selection(&session.repo, &[])?;
+    let mut pulled = ExitCode::SUCCESS;
+    if !args.data_only {
+        checkout::ask_for(session.objects.commit("FETCH_HEAD")?, &selection, &mut session)?;
+        let (git, off) = Filters::of(&session.repo)?.apply(git);
+        // A merge that stops for the user has brought files too.
+        pulled = hook::exit_code(git.interactive(off.iter().chain(&["pull"]).chain(&words))?);
     }
-    let rest: Vec<&str> =
-        if args.data_only { vec!["lfs", "checkout"] } else { [vec!["pull"], words].concat() };
-    Ok(hook::exit_code(git.foreground(rest, &[])?))
+    let local = LocalObjects::of(&session.repo);
+    let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
+    clone::run_filling(filling, &mut session, context)?;
+    Ok(pulled)
 }

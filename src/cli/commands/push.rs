@@ -70,7 +70,7 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
 }
 
 /// The remote that `git push` takes when none is named.
-fn default_remote(repo: &Repo) -> String {
+pub fn default_remote(repo: &Repo) -> String {
     let config = |key: &str| repo.config().get(key).map(|value| String::from_utf8_lossy(value).into_owned());
     let branch = repo.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
     let branch = String::from_utf8_lossy(&branch).trim().to_owned();
