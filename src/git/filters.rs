@@ -64,11 +64,17 @@ pub enum Filters {
     Off,
     /// It leaves pointers as they are.
     Skip,
+    /// As ever: git-lfs fetches what is to be put in place.
+    On,
 }
 
 impl Filters {
     /// How git may run in this work tree, whose files it may have to compare.
     pub fn of(repo: &Repo) -> Result<Filters, FiltersError> {
+        // What git is told here it tells git in submodules, whose files nobody would put in place.
+        if repo.config().is_true("submodule.recurse") {
+            return Ok(Filters::On);
+        }
         if Hooks::of(repo)?.any_foreign(&HOOKS)? {
             return Ok(Filters::Skip);
         }
@@ -87,11 +93,19 @@ impl Filters {
         Ok(if changed.is_empty() { Filters::Off } else { Filters::Skip })
     }
 
-    /// Git, so that it leaves pointers as text: what it is to be run with and the words that come before the command.
+    /// How a pull may run. Edits that git puts aside and brings back come back as pointers where the filter leaves these.
+    pub fn of_pull(repo: &Repo) -> Result<Filters, FiltersError> {
+        let puts_aside = ["rebase.autostash", "merge.autostash"].iter().any(|key| repo.config().is_true(key));
+        let edited = || repo.git().run(["status", "--porcelain", "--untracked-files=no"]);
+        if puts_aside && !edited()?.is_empty() { Ok(Filters::On) } else { Filters::of(repo) }
+    }
+
+    /// Git as it is to run: what it is to be run with and the words that come before the command.
     pub fn apply(self, git: Git) -> (Git, &'static [&'static str]) {
         match self {
             Filters::Off => (git, &OFF),
             Filters::Skip => (git.with_env(SKIP_SMUDGE, Some("1")), &[]),
+            Filters::On => (git, &[]),
         }
     }
 }

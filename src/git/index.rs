@@ -163,7 +163,7 @@ impl Repo {
         let ask = |words: &[&str]| self.git().run(words.iter().chain(&below));
         let mut listed = ask(&["diff-files", "-z", "--name-only", "--no-relative", "--ignore-submodules"])?;
         // Outside of a sparse checkout nothing is added: git itself decides then.
-        let sparse = self.config().get("core.sparsecheckout").is_some_and(|value| value != b"false");
+        let sparse = self.config().is_true("core.sparsecheckout");
         if !specs.is_empty() && !sparse {
             listed.extend(ask(&["ls-files", "-z", "--others", "--exclude-standard", "--full-name"])?);
         }
@@ -219,12 +219,110 @@ impl Repo {
         }
         // The cache of trees stays: no entry got another blob, mode or path.
         let path = index.path().to_owned();
-        let skip_hash = self.config().get("index.skiphash").is_some_and(|value| value == b"true");
+        let skip_hash = self.config().is_true("index.skiphash");
         let options = gix::index::write::Options { skip_hash, ..Default::default() };
         index.write(options).map_err(|source| IndexError::File {
             doing: "write",
             path,
             source: Box::new(source),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::scratch::Scratch;
+    use crate::id::Oid;
+
+    fn pointer(n: u8) -> Pointer {
+        Pointer { oid: Oid::from_bytes([n; 32]), size: 5 }
+    }
+
+    /// A repository in which nothing can be filtered: whoever looks into a file instead of at it fails.
+    fn scratch() -> Scratch {
+        let scratch = Scratch::new();
+        scratch.commit(&[(".gitattributes", b"*.bin filter=none\n"), ("dir/text", b"x")]);
+        for (key, value) in [("filter.none.clean", "false"), ("filter.none.required", "true")] {
+            scratch.git.run(["config", key, value]).unwrap();
+        }
+        scratch
+    }
+
+    fn stage(scratch: &Scratch, path: &str, n: u8, bytes: u64) {
+        let file = File::create(scratch.path().join(path)).unwrap();
+        file.set_len(bytes).unwrap();
+        date_back(&file).unwrap();
+        let repo = scratch.repo();
+        repo.write_pointers([pointer(n)]).unwrap();
+        let staged = Staged { path: path.into(), pointer: pointer(n), executable: false };
+        repo.stage(&[staged]).unwrap();
+        let look = Look::at(&scratch.path().join(path)).unwrap().unwrap();
+        repo.settle(&[(path.into(), pointer(n).blob_id(), look)]).unwrap();
+    }
+
+    #[test]
+    fn git_believes_a_settled_file_of_any_size_without_reading_it() {
+        let scratch = scratch();
+        for (n, bytes) in [1, 5000, 1 << 32, (1 << 32) + 7, 2 << 32].into_iter().enumerate() {
+            stage(&scratch, &format!("dir/{n}.bin"), n as u8, bytes);
+        }
+        assert_eq!(scratch.says(&["diff-files", "--name-only"]), "");
+        assert_eq!(scratch.says(&["status", "--porcelain"]).lines().count(), 5, "five are staged");
+        scratch.git.run(["commit", "-q", "-m", "staged"]).unwrap();
+        let listed = scratch.says(&["ls-tree", "-r", "HEAD"]);
+        for n in 0..5 {
+            assert!(listed.contains(&format!("{}\tdir/{n}.bin", pointer(n).blob_id())), "{listed}");
+        }
+        scratch.git.run(["fsck", "--strict"]).unwrap();
+        File::options().write(true).open(scratch.path().join("dir/2.bin")).unwrap().set_len(1).unwrap();
+        assert_eq!(scratch.says(&["diff-files", "--name-only"]), "dir/2.bin");
+    }
+
+    #[test]
+    fn an_entry_of_another_blob_is_left_alone_and_a_directory_gives_way() {
+        let scratch = scratch();
+        stage(&scratch, "a.bin", 1, 100);
+        let repo = scratch.repo();
+        let look = Look::at(&scratch.path().join("a.bin")).unwrap().unwrap();
+        repo.write_pointers([pointer(2)]).unwrap();
+        let staged = |path: &str| Staged { path: path.into(), pointer: pointer(2), executable: true };
+        repo.stage(&[staged("a.bin"), staged("dir")]).unwrap();
+        repo.settle(&[("a.bin".into(), pointer(1).blob_id(), look)]).unwrap();
+        assert_eq!(scratch.says(&["ls-files"]), ".gitattributes\na.bin\ndir");
+        assert_eq!(scratch.says(&["diff-files", "--name-only"]), "a.bin\ndir");
+        let files = repo.tracked().unwrap();
+        assert!(files.iter().any(|file| file.path == "a.bin" && file.executable && !file.racy));
+        repo.settle(&[]).unwrap();
+    }
+
+    #[test]
+    fn many_pointers_are_the_blobs_that_their_ids_say() {
+        let scratch = Scratch::new();
+        let pointers: Vec<Pointer> = (0..250).map(pointer).collect();
+        scratch.repo().write_pointers(pointers.iter().copied()).unwrap();
+        for pointer in pointers {
+            let text = scratch.git.run(["cat-file", "blob", &pointer.blob_id().to_string()]).unwrap();
+            assert_eq!(text, pointer.canonical());
+        }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_has_no_look() {
+        let scratch = scratch();
+        std::os::unix::fs::symlink("dir/text", scratch.path().join("link")).unwrap();
+        for path in ["link", "dir", "none", "dir/text/none"] {
+            assert_eq!(Look::at(&scratch.path().join(path)).unwrap(), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_held_lock_is_said() {
+        let scratch = scratch();
+        stage(&scratch, "a.bin", 1, 100);
+        std::fs::write(scratch.path().join(".git/index.lock"), "").unwrap();
+        let look = Look::at(&scratch.path().join("a.bin")).unwrap().unwrap();
+        let error = scratch.repo().settle(&[("a.bin".into(), pointer(1).blob_id(), look)]).unwrap_err();
+        assert!(error.to_string().contains("cannot write the index"), "{error}");
     }
 }

@@ -86,8 +86,6 @@ pub struct Filling {
 struct Outcome {
     filled: Filled,
     looks: Vec<(BString, ObjectId, Look)>,
-    /// Directories that were found to be none of them a link.
-    real: HashSet<PathBuf>,
 }
 
 impl Filling {
@@ -99,7 +97,7 @@ impl Filling {
         local: LocalObjects,
     ) -> Result<Filling, NoSession> {
         let top = repo.work_tree().unwrap_or(repo.git_dir()).to_owned();
-        let (mut holes, mut young) = (Vec::new(), Vec::new());
+        let (mut holes, mut young, mut real) = (Vec::new(), Vec::new(), Real::default());
         for Tracked { path, blob, executable, racy } in repo.tracked()? {
             let at = at(&top, path.as_ref());
             let Ok(Some(seen)) = Look::at(&at) else { continue };
@@ -108,7 +106,8 @@ impl Filling {
             }
             let pointer = objects.pointer(blob)?.filter(|pointer| pointer.size > 0);
             match pointer.filter(|_| selection.holds(path.as_ref())) {
-                Some(pointer) if is_pointer(&at, pointer) => {
+                // What lies behind a link is not of this work tree.
+                Some(pointer) if is_pointer(&at, pointer) && real.holds(&top, &at) => {
                     holes.push(Hole { path, blob, pointer, executable, seen });
                 }
                 Some(_) => {}
@@ -256,7 +255,7 @@ impl Filling {
     }
 
     fn place(&self, hole: &Hole, file: &Path, outcome: &Mutex<Outcome>) {
-        match self.put(hole, file, outcome) {
+        match self.put(hole, file) {
             Ok(look) => {
                 let mut outcome = outcome.lock().expect("no holder of this lock panics");
                 outcome.filled.files += 1;
@@ -268,14 +267,10 @@ impl Filling {
     }
 
     /// A verified file takes the place of its pointer.
-    fn put(&self, hole: &Hole, file: &Path, outcome: &Mutex<Outcome>) -> io::Result<Look> {
+    fn put(&self, hole: &Hole, file: &Path) -> io::Result<Look> {
         let target = at(&self.top, hole.path.as_ref());
         let parent = target.parent().unwrap_or(&self.top);
-        let known = outcome.lock().expect("no holder of this lock panics").real.contains(parent);
-        if !known {
-            no_link_above(&self.top, parent)?;
-            outcome.lock().expect("no holder of this lock panics").real.insert(parent.to_owned());
-        }
+        no_link_above(&self.top, parent)?;
         let open = File::open(file)?;
         if hole.executable {
             let mode = open.metadata()?.permissions().mode();
@@ -317,6 +312,21 @@ fn is_pointer(path: &Path, pointer: Pointer) -> bool {
 /// Where a path of git lies below `top`.
 pub fn at(top: &Path, path: &BStr) -> PathBuf {
     top.join(std::ffi::OsStr::from_bytes(path))
+}
+
+/// Directories below the top that are none of them a link, so that each is looked at once.
+#[derive(Default)]
+struct Real(HashSet<PathBuf>);
+
+impl Real {
+    fn holds(&mut self, top: &Path, file: &Path) -> bool {
+        let parent = file.parent().unwrap_or(top);
+        let real = self.0.contains(parent) || no_link_above(top, parent).is_ok();
+        if real {
+            self.0.insert(parent.to_owned());
+        }
+        real
+    }
 }
 
 /// Through a link in its path a file would go elsewhere.

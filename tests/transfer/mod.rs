@@ -5,6 +5,7 @@
 
 mod adopt;
 mod agent;
+mod beside;
 mod damage;
 mod fetches;
 mod hooks;
@@ -14,6 +15,7 @@ mod leave;
 mod pushes;
 mod similar;
 mod strangers;
+mod switches;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet};

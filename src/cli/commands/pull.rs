@@ -57,8 +57,10 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
     let selection = clone::selection(&session.repo, &[])?;
     let mut pulled = ExitCode::SUCCESS;
     if !args.data_only {
-        checkout::ask_for(session.objects.commit("FETCH_HEAD")?, &selection, &mut session)?;
-        let (git, off) = Filters::of(&session.repo)?.apply(git);
+        if let Ok(fetched) = session.objects.commit("FETCH_HEAD") {
+            checkout::ask_for(fetched, &selection, &mut session)?;
+        }
+        let (git, off) = Filters::of_pull(&session.repo)?.apply(git);
         // A merge that stops for the user has brought files too.
         pulled = hook::exit_code(git.interactive(off.iter().chain(&["pull"]).chain(&words))?);
     }
