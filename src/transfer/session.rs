@@ -116,6 +116,12 @@ impl Session {
         Session::of(repo, catalog)
     }
 
+    /// What makes later commands fast. Everything asked for is done by now: what fails here is done by the next upload.
+    pub fn keep_house(&mut self) {
+        let _: Result<(), CatalogError> = self.catalog.upkeep();
+        self.catalog.cache().trim();
+    }
+
     /// A session with a store that the user has just named.
     pub fn of(repo: Repo, catalog: Catalog) -> Result<Session, NoSession> {
         let manifest = repo.manifest()?;

@@ -52,7 +52,9 @@ pub struct CheckoutArgs {
 
 /// Switches, then fills.
 pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let mut session = Session::open(&context.dir, "origin", Operation::Download)?;
+    let mut session = Session::open(&context.dir, "origin", Operation::Download).map_err(|error| {
+        CommandError::from(error).hint("where the data is here already, plain `git checkout` needs no store")
+    })?;
     let top = session.repo.work_tree().map(Path::to_owned);
     let target = match &args.version {
         Some(version) => Some(Target::of(version, &session, context)?),
@@ -76,6 +78,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     let (git, words) = filters.apply(session.repo.git().clone());
     let mut words: Vec<&str> = words.to_vec();
     words.push("checkout");
+    words.extend(context.ui.is_quiet().then_some("--quiet"));
     words.extend(args.force.then_some("--force").filter(|_| args.files.is_empty()));
     words.extend(target.as_ref().map(|target| target.word.as_str()));
     words.push("--");

@@ -60,9 +60,9 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     }
     let before = head(&repo);
     let status = if args.paths.is_empty() {
-        git.interactive(words(args, &["commit", "--all"]))?
+        git.interactive(words(args, &["commit", "--all"], context))?
     } else {
-        commit_only(args, &repo)?
+        commit_only(args, &repo, context)?
     };
     if !status.success() {
         return Ok(hook::exit_code(status));
@@ -168,8 +168,9 @@ pub fn let_git_lfs_push_without(repo: &Repo) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn words<'a>(args: &'a CommitArgs, command: &[&'a str]) -> Vec<&'a str> {
+fn words<'a>(args: &'a CommitArgs, command: &[&'a str], context: &Context) -> Vec<&'a str> {
     let mut words = command.to_vec();
+    words.extend(context.ui.is_quiet().then_some("--quiet"));
     words.extend(args.message.iter().flat_map(|message| ["-m", message]));
     words.extend(args.amend.then_some("--amend"));
     words
@@ -177,7 +178,7 @@ fn words<'a>(args: &'a CommitArgs, command: &[&'a str]) -> Vec<&'a str> {
 
 /// Commits the paths and nothing else that is staged. `git commit -- PATHS` would read every file again: so what else is staged
 /// is taken out of an index made for this commit, as git does itself.
-fn commit_only(args: &CommitArgs, repo: &Repo) -> Result<ExitStatus, CommandError> {
+fn commit_only(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<ExitStatus, CommandError> {
     let staged = |specs: &[&str]| -> Result<Vec<BString>, CommandError> {
         let ask = ["diff", "--cached", "--name-only", "--no-relative", "--no-renames", "-z", "--"];
         let said = repo.git().run(ask.iter().chain(specs))?;
@@ -188,7 +189,7 @@ fn commit_only(args: &CommitArgs, repo: &Repo) -> Result<ExitStatus, CommandErro
     let mut other = staged(&[])?;
     other.retain(|path| !own.contains(path));
     if other.is_empty() {
-        return Ok(repo.git().interactive(words(args, &["commit"]))?);
+        return Ok(repo.git().interactive(words(args, &["commit"], context))?);
     }
     let failed = |error| CommandError::new(Kind::Failed, format!("cannot copy the index: {error}"));
     let index =
@@ -202,7 +203,7 @@ fn commit_only(args: &CommitArgs, repo: &Repo) -> Result<ExitStatus, CommandErro
     let take_out =
         ["--literal-pathspecs", "reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"];
     git.clone().moved_to(top).run_with_stdin(take_out, &list)?;
-    Ok(git.interactive(words(args, &["commit"]))?)
+    Ok(git.interactive(words(args, &["commit"], context))?)
 }
 
 fn head(repo: &Repo) -> Option<String> {
@@ -240,6 +241,7 @@ fn version(
     if let Some(label) = &args.label {
         session.label(label, bundle)?;
     }
+    session.keep_house();
     let label = args.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
     context.ui.done(&format!("bundle {bundle}{label}"));
     Ok(())
