@@ -13,7 +13,7 @@ use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, Name, NotFound};
 
 /// Which dataset.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct DatasetArgs {
     /// A store, as in `init --store`; by default the one of this repository.
     #[arg(long, value_name = "URL")]

@@ -141,6 +141,16 @@ impl Git {
         Ok(status)
     }
 
+    /// Runs `git <args>` for the user, who may be asked: stdin too is that of this process.
+    pub fn interactive(
+        &self,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<ExitStatus, GitFailed> {
+        let mut command = self.command(args);
+        let mut child = start(&mut command)?;
+        child.wait().map_err(|source| GitFailed::Pipe { command: shown(&command), source })
+    }
+
     /// Runs a hook script for the user, as git would have: in this directory and environment.
     pub fn script(
         &self,

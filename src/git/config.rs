@@ -129,6 +129,14 @@ impl Config {
         self.entry(key).map(|entry| entry.value.as_ref().map_or(&b"true"[..], |value| value.as_slice()))
     }
 
+    /// Whether a key is set to something that git takes for true.
+    pub fn is_true(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| {
+            let value = value.to_ascii_lowercase();
+            !["", "false", "no", "off", "0"].iter().any(|no| no.as_bytes() == value)
+        })
+    }
+
     /// The value that counts for a key among those of one scope.
     pub fn get_in(&self, scope: Scope, key: &str) -> Option<&[u8]> {
         let entry = self.entries.iter().rev().find(|entry| entry.scope == scope && entry.key == key)?;

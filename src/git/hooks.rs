@@ -103,6 +103,18 @@ impl Hooks {
         Some(self.dir.join(KEPT)).filter(|path| is_executable(path))
     }
 
+    /// Whether git would run one of these hooks, and it is neither ours nor that of git-lfs.
+    pub fn any_foreign(&self, names: &[&str]) -> Result<bool, HookError> {
+        for name in names.iter().filter(|name| is_executable(&self.dir.join(name))) {
+            let text = self.text(name)?.unwrap_or_default();
+            let call = format!("{name} \"$@\"");
+            if !text.starts_with(OURS) && !is_git_lfs(&text, &[&call]) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Puts our hook in its place and keeps a foreign one. Doing it again changes nothing.
     pub fn install(&self) -> Result<Install, HookError> {
         let (hook, kept) = (self.dir.join(NAME), self.dir.join(KEPT));
@@ -113,7 +125,8 @@ impl Hooks {
             _ if self.shared => return Ok(Install::Shared(self.dir.clone())),
             _ => {}
         }
-        let foreign = there.is_some_and(|text| !text.starts_with(OURS) && !is_git_lfs(&text));
+        let foreign =
+            there.is_some_and(|text| !text.starts_with(OURS) && !is_git_lfs(&text, &PRE_PUSH_CALLS));
         if foreign {
             if kept.symlink_metadata().is_ok() {
                 return Err(HookError::TwoForeign { hook, kept });
@@ -166,12 +179,15 @@ fn file(doing: &'static str, path: &Path, source: io::Error) -> HookError {
     HookError::File { doing, path: path.to_owned(), source }
 }
 
+/// How git-lfs is called by the hooks that its versions wrote.
+const PRE_PUSH_CALLS: [&str; 3] = ["pre-push \"$@\"", "push --stdin $*", "push --stdin \"$@\""];
+
 /// Whether this is a hook that some version of git-lfs wrote: nothing but its guard and its call.
-fn is_git_lfs(text: &str) -> bool {
+fn is_git_lfs(text: &str, calls: &[&str]) -> bool {
     let is_call = |line: &str| {
         let line =
             line.strip_prefix("git-lfs ").or_else(|| line.strip_prefix("git lfs ")).unwrap_or_default();
-        ["pre-push \"$@\"", "push --stdin $*", "push --stdin \"$@\""].contains(&line)
+        calls.contains(&line)
     };
     let is_guard = |line: &str| {
         line.starts_with("command -v git-lfs >/dev/null 2>&1 || {") && line.ends_with("exit 2; }")
@@ -220,7 +236,7 @@ mod tests {
         scratch.git.run(["lfs", "install", "--local"]).expect("this test needs git-lfs on PATH");
         let hooks = Hooks::of(&scratch.repo()).unwrap();
         let theirs = hook(&hooks);
-        assert!(is_git_lfs(&theirs), "{theirs}");
+        assert!(is_git_lfs(&theirs, &PRE_PUSH_CALLS), "{theirs}");
         assert_eq!(hooks.install().unwrap(), Install::Installed);
         assert_eq!(hook(&hooks), PRE_PUSH);
         assert!(is_executable(&hooks.dir().join(NAME)));
@@ -320,11 +336,14 @@ mod tests {
 
     #[test]
     fn only_what_git_lfs_wrote_is_taken_for_git_lfs() {
-        assert!(is_git_lfs("#!/bin/sh\ngit lfs pre-push \"$@\"\n"));
-        assert!(is_git_lfs("#!/bin/sh\ngit lfs push --stdin $*"));
-        assert!(is_git_lfs("#!/bin/sh\n"));
-        assert!(!is_git_lfs("#!/bin/sh\nmake lint\ngit lfs pre-push \"$@\"\n"));
-        assert!(!is_git_lfs("#!/bin/sh\ngit lfs pre-push \"$@\"\nmake deploy\n"));
-        assert!(!is_git_lfs("#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 || { exit 2; }\n"));
+        assert!(is_git_lfs("#!/bin/sh\ngit lfs pre-push \"$@\"\n", &PRE_PUSH_CALLS));
+        assert!(is_git_lfs("#!/bin/sh\ngit lfs push --stdin $*", &PRE_PUSH_CALLS));
+        assert!(is_git_lfs("#!/bin/sh\n", &PRE_PUSH_CALLS));
+        assert!(!is_git_lfs("#!/bin/sh\nmake lint\ngit lfs pre-push \"$@\"\n", &PRE_PUSH_CALLS));
+        assert!(!is_git_lfs("#!/bin/sh\ngit lfs pre-push \"$@\"\nmake deploy\n", &PRE_PUSH_CALLS));
+        assert!(!is_git_lfs(
+            "#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 || { exit 2; }\n",
+            &PRE_PUSH_CALLS
+        ));
     }
 }

@@ -21,6 +21,8 @@
 //! | `ref_name` | what git takes for a name |
 //! | `selection` | which paths a checkout or a fetch is about |
 //! | `wholeness` | what a shallow or partial clone lacks |
+//! | `index`, `attributes` | the index of a work tree, written round git's filters; which paths git-lfs filters |
+//! | `filters` | how git runs while files are put in place beside it |
 //! | `server` | the ordinary LFS server of a remote |
 //! | `sharing` | modes of files that several users share |
 //! | `hooks` | our hooks and those they replace |
@@ -31,13 +33,16 @@
 
 mod checkouts;
 mod authorship;
+mod attributes;
 mod command;
 mod config;
 mod contexts;
 mod delta;
 mod history;
+mod filters;
 mod holding;
 mod hooks;
+mod index;
 mod manifest;
 mod notes;
 mod objects;
@@ -70,6 +75,8 @@ pub use history::Listed;
 pub use hooks::{HookError, Hooks, Install};
 pub use manifest::{Dataset, MANIFEST_FILE, Manifest, ManifestError};
 pub use notes::{NOTES_REF, NoteEdit, NotesError, Synced};
+pub use filters::{Filters, FiltersError};
+pub use index::{IndexError, Look, Staged, Tracked, date_back};
 pub use objects::{Objects, ObjectsError, Tip};
 pub use pin::Astray;
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};

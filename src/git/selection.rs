@@ -30,6 +30,17 @@ impl Selection {
         Selection { include: listed(include), exclude: listed(exclude), sparse: None }
     }
 
+    /// The paths that these patterns select, one pattern each.
+    pub fn of_patterns(patterns: &[String]) -> Selection {
+        let patterns = patterns.iter().filter_map(|pattern| one(pattern.as_bytes()));
+        Selection { include: patterns.collect(), ..Selection::default() }
+    }
+
+    /// No path.
+    pub fn nothing() -> Selection {
+        Selection::of_lists(b"", b"*")
+    }
+
     /// Whether the path is one of them.
     pub fn holds(&self, path: &BStr) -> bool {
         let matched = |patterns: &[Pattern]| patterns.iter().any(|it| ways_up(path).any(|way| fits(it, way)));
@@ -70,10 +81,13 @@ impl Repo {
 }
 
 fn listed(patterns: &[u8]) -> Vec<Pattern> {
-    let parts = patterns.split(|byte| *byte == b',').map(|part| part.trim());
-    // A directory selects what is below it, with and without a slash behind it.
-    let parts = parts.map(|part| part.strip_suffix(b"/").unwrap_or(part)).filter(|part| !part.is_empty());
-    parts.filter_map(Pattern::from_bytes_without_negation).collect()
+    patterns.split(|byte| *byte == b',').filter_map(|part| one(part.trim())).collect()
+}
+
+/// A directory selects what is below it, with and without a slash behind it.
+fn one(pattern: &[u8]) -> Option<Pattern> {
+    let pattern = pattern.strip_suffix(b"/").unwrap_or(pattern);
+    Pattern::from_bytes_without_negation(pattern)
 }
 
 /// A path, and every directory above it, with whether it is a directory.

@@ -7,6 +7,7 @@ pub mod ingest;
 mod known;
 pub mod label;
 pub mod lineage;
+pub mod local;
 pub mod open;
 pub mod promote;
 pub mod publish;

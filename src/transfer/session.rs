@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{
-    Astray, ConfigError, ManifestError, Objects, ObjectsError, Operation, Repo, RepoError, Source,
+    Astray, ConfigError, GitFailed, IndexError, ManifestError, Objects, ObjectsError, Operation, Repo,
+    RepoError, Source,
 };
 use crate::id::RepoId;
 use crate::ops;
@@ -26,6 +27,12 @@ pub enum NoSession {
     /// Its objects.
     #[error(transparent)]
     Objects(#[from] ObjectsError),
+    /// Git would not do its part.
+    #[error(transparent)]
+    Git(#[from] GitFailed),
+    /// The index of the work tree.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The URL of the store.
     #[error(transparent)]
     Url(#[from] BadUrl),
@@ -110,6 +117,12 @@ impl Session {
             Operation::Upload => Session::of(repo, catalog),
             Operation::Download => Session::with(repo, catalog),
         }
+    }
+
+    /// What makes later commands fast. Everything asked for is done by now: what fails here is done by the next upload.
+    pub fn keep_house(&mut self) {
+        let _: Result<(), CatalogError> = self.catalog.upkeep();
+        self.catalog.cache().trim();
     }
 
     /// A session that writes for the user, as git knows them, with a store that they have just named.

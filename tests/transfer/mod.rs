@@ -5,6 +5,7 @@
 
 mod adopt;
 mod agent;
+mod beside;
 mod damage;
 mod fetches;
 mod hooks;
@@ -17,6 +18,7 @@ mod pushes;
 mod servers;
 mod similar;
 mod strangers;
+mod switches;
 mod verbs;
 mod versions;
 

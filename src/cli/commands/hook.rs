@@ -62,7 +62,17 @@ fn pre_push(remote: &str, url: &str, context: &Context) -> Result<ExitCode, Comm
             return Ok(exit_code(status));
         }
     }
-    let receipt = match (our_step(&repo, remote, &refs, context), Strictness::of(&repo)) {
+    let step = our_step(&repo, remote, &refs, context);
+    // Before git-lfs: it may take long over what is not ours, and the notes are of what is safe by now.
+    let is_wanted = step.is_ok() || Strictness::of(&repo) == Strictness::Warn;
+    if is_wanted && !skipped() && Strictness::of(&repo) != Strictness::Off {
+        bundles::sync(&repo, remote, context);
+    }
+    if step.is_ok() && is_ours(&repo, remote)? {
+        // The store has every pointer of the push. git-lfs would hear so from an agent, for one object after the other.
+        return Ok(ExitCode::SUCCESS);
+    }
+    let receipt = match (step, Strictness::of(&repo)) {
         (Ok(receipt), _) => receipt,
         (Err(error), Strictness::Block) => {
             // Without our step git-lfs would do the same and fail the same way, on a full disk for one.
@@ -73,10 +83,6 @@ fn pre_push(remote: &str, url: &str, context: &Context) -> Result<ExitCode, Comm
             None
         }
     };
-    // Before git-lfs: it may take long over what is not ours, and the notes are of what is safe by now.
-    if !skipped() && Strictness::of(&repo) != Strictness::Off {
-        bundles::sync(&repo, remote, context);
-    }
     let git = match &receipt {
         Some(receipt) => git.with_env(RECEIPT_ENV, Some(receipt.path())),
         None => git,
@@ -110,6 +116,17 @@ impl Strictness {
 fn skipped() -> bool {
     let said = std::env::var("GIT_LFS_SKIP_PUSH").unwrap_or_default();
     ["true", "1", "on", "yes", "t"].contains(&said.to_ascii_lowercase().as_str())
+}
+
+/// Whether our step is about all that this push sends. Who says `lfs.allowincompletepush = false` wants git-lfs to refuse what is
+/// not on this machine, though the store has it.
+fn is_ours(repo: &Repo, remote: &str) -> Result<bool, CommandError> {
+    const KEY: &str = "lfs.allowincompletepush";
+    let committed =
+        repo.config().get(KEY).is_none() && repo.committed_value(KEY)?.is_some_and(|it| it == b"false");
+    let strict = committed || (repo.config().get(KEY).is_some() && !repo.config().is_true(KEY));
+    let left = strict || skipped() || Strictness::of(repo) == Strictness::Off;
+    Ok(!left && repo.store_url(remote, Operation::Upload)?.is_some())
 }
 
 /// Send the data of the whole push in one transfer, so that git-lfs finds each object in the receipt.

@@ -3,6 +3,9 @@
 mod adopt_lfs;
 mod context;
 mod bundle;
+mod checkout;
+mod clone;
+mod commit;
 mod doctor;
 mod fsck;
 mod hook;
@@ -42,6 +45,9 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     Context(context::ContextArgs),
     Promote(promote::PromoteArgs),
+    Clone(clone::CloneArgs),
+    Commit(commit::CommitArgs),
+    Checkout(checkout::CheckoutArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Status(status::StatusArgs),
@@ -75,6 +81,9 @@ impl Command {
             Command::Doctor(args) => doctor::run(args, context),
             Command::Context(args) => context::run(args, context).map(done),
             Command::Promote(args) => promote::run(args, context).map(done),
+            Command::Clone(args) => clone::run(args, context),
+            Command::Commit(args) => commit::run(args, context),
+            Command::Checkout(args) => checkout::run(args, context),
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
             Command::Status(args) => status::run(args, context),

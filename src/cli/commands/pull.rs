@@ -1,26 +1,27 @@
-//! `git datamon pull`: data first, in one transfer, then git's own pull, which finds the data here.
+//! `git datamon pull`: git's own pull beside the filters of git-lfs, then the data in one transfer, straight into the work tree.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
-use crate::cli::commands::hook;
+use crate::cli::commands::{checkout, clone, hook};
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{Git, Repo};
-use crate::transfer::Hydration;
+use crate::git::{Filters, Git, Operation, Repo};
+use crate::transfer::{Filling, Hydration, LocalObjects, Session};
 
 /// Fetch commits and their data, then merge
 ///
-/// Runs `git fetch`, gets all data of what was fetched from the store in one transfer, and then runs `git pull` with the same
-/// arguments.
+/// Runs `git fetch`, asks the store whether it has the data of what was fetched, runs `git pull` with the same arguments, and gets
+/// all data in one transfer. Local edits are not overwritten.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  git datamon pull\n  git datamon pull origin main\n  git datamon pull --data-only     the data of HEAD, no commits"
 )]
 pub struct PullArgs {
-    /// Get the data of HEAD, no commits; files in the work tree are filled in. Completes a clone whose checkout failed.
+    /// Get the data of HEAD, no commits; files in the work tree are filled in.
     #[arg(long)]
     data_only: bool,
 
@@ -35,51 +36,75 @@ pub struct PullArgs {
     refspec: Vec<String>,
 }
 
-/// Gets the data, then lets git pull.
+/// Pulls, then fills.
 pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let git = Git::at(&context.dir);
     let words: Vec<&str> = args.remote.iter().chain(&args.refspec).map(String::as_str).collect();
-    let revision = if args.data_only {
-        "HEAD"
-    } else {
+    if !args.data_only {
         let status = git.foreground(["fetch"].iter().chain(&words), &[])?;
         if !status.success() {
             return Ok(hook::exit_code(status));
         }
-        // What was fetched for the current branch stands first.
-        "FETCH_HEAD"
-    };
-    let plan = Hydration::plan(&context.dir, args.remote.as_deref().unwrap_or("origin"), revision)?;
+    }
+    let remote = args.remote.as_deref().unwrap_or("origin");
     if args.dry_run {
+        // What was fetched for the current branch stands first.
+        let revision = if args.data_only { "HEAD" } else { "FETCH_HEAD" };
+        let plan = Hydration::plan(&context.dir, remote, revision)?;
         context.ui.fact(&format!("{} files, {} to fetch", plan.files(), bytes(plan.bytes())));
         return Ok(ExitCode::SUCCESS);
     }
-    if plan.files() > 0 {
-        let bar = Bar::new("fetching", plan.bytes(), context.ui.is_quiet());
-        let got = plan.run(&bar)?;
-        bar.finish();
-        context.ui.done(&format!("fetched {} files, {}", got.files, bytes(got.bytes)));
-        if let Some((_, why)) = got.failed.first() {
-            let message = format!("{} files could not be fetched: {why}", got.failed.len());
-            return Err(CommandError::new(Kind::Integrity, message));
+    if args.data_only {
+        let state = Checkout::of(&Repo::found_by(git.clone())?);
+        if state != Checkout::Done {
+            fetch_alone(&context.dir, remote, context)?;
+            return complete(&git, state, context);
         }
     }
-    let rest: Vec<&str> = if args.data_only {
-        match Checkout::of(&Repo::found_by(git.clone())?) {
-            Checkout::Done => vec!["lfs", "checkout"],
-            Checkout::Begun => {
-                refuse_edited(&git)?;
-                RESTORE.to_vec()
-            }
-            Checkout::None => {
-                context.ui.hint(&format!("nothing is checked out here; to do so: git {}", RESTORE.join(" ")));
-                return Ok(ExitCode::SUCCESS);
-            }
+    let mut session = Session::open(&context.dir, remote, Operation::Download)?;
+    let selection = clone::selection(&session.repo, &[])?;
+    let mut pulled = ExitCode::SUCCESS;
+    if !args.data_only {
+        if let Ok(fetched) = session.objects.commit("FETCH_HEAD") {
+            checkout::ask_for(fetched, &selection, &mut session)?;
         }
-    } else {
-        [vec!["pull"], words].concat()
-    };
-    Ok(hook::exit_code(git.foreground(rest, &[])?))
+        let (git, off) = Filters::of_pull(&session.repo)?.apply(git);
+        // A merge that stops for the user has brought files too.
+        pulled = hook::exit_code(git.interactive(off.iter().chain(&["pull"]).chain(&words))?);
+    }
+    let local = LocalObjects::of(&session.repo);
+    let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
+    clone::run_filling(filling, &mut session, context)?;
+    Ok(pulled)
+}
+
+/// The data of HEAD as git-lfs's own objects: where there is no work tree to fill yet.
+fn fetch_alone(dir: &Path, remote: &str, context: &Context) -> Result<(), CommandError> {
+    let plan = Hydration::plan(dir, remote, "HEAD")?;
+    if plan.files() == 0 {
+        return Ok(());
+    }
+    let bar = Bar::new("fetching", plan.bytes(), context.ui.is_quiet());
+    let got = plan.run(&bar)?;
+    bar.finish();
+    context.ui.done(&format!("fetched {} files, {}", got.files, bytes(got.bytes)));
+    match got.failed.first() {
+        Some((_, why)) => {
+            let message = format!("{} files could not be fetched: {why}", got.failed.len());
+            Err(CommandError::new(Kind::Integrity, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The checkout of a clone that failed half way, now that its data is here.
+fn complete(git: &Git, state: Checkout, context: &Context) -> Result<ExitCode, CommandError> {
+    if state == Checkout::None {
+        context.ui.hint(&format!("nothing is checked out here; to do so: git {}", RESTORE.join(" ")));
+        return Ok(ExitCode::SUCCESS);
+    }
+    refuse_edited(git)?;
+    Ok(hook::exit_code(git.foreground(RESTORE, &[])?))
 }
 
 /// What git's own advice after a failed checkout of a clone should be: without `--staged` the index stays empty (ADR 6).

@@ -1,0 +1,237 @@
+//! `git datamon checkout`: another version in the work tree, or beside it, its data straight from the store.
+//!
+//! Git switches, refuses to overwrite local edits, moves HEAD and writes the reflog; while it does, files of git-lfs are pointers,
+//! which are filled afterwards. That the store has the data is asked first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::commands::{clone, hook};
+use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
+use crate::cli::errors::{CommandError, Kind};
+use crate::git::{BString, Filters, FiltersError, Git, ObjectId, Operation, Repo, Selection};
+use crate::ops::download::rows;
+use crate::transfer::{Filling, LocalObjects, Session};
+
+/// Check out a version, and its data straight from the store
+///
+/// A version is a branch or any other revision of git, or a label or bundle of the dataset that was made for a commit. Local edits
+/// are not overwritten without --force. With --paths only the data of these is fetched, other files of git-lfs that the version
+/// changes are left as pointers. With --dest the version is written elsewhere, and this work tree stays as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon checkout main\n  \
+    git datamon checkout reviewed                     the commit of a label\n  \
+    git datamon checkout v2 --paths 'radar/**'\n  \
+    git datamon checkout v1 --dest /tmp/v1\n  \
+    git datamon checkout main -- data/a.bin           one file as it is on main")]
+pub struct CheckoutArgs {
+    /// A revision, a label or a bundle; by default what is checked out.
+    version: Option<String>,
+
+    /// Fetch only the data of paths like these, patterns as in `.gitignore`.
+    #[arg(long, value_name = "GLOB")]
+    paths: Vec<String>,
+
+    /// Write the version into this directory, which must be empty or not there.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["force", "files"])]
+    dest: Option<PathBuf>,
+
+    /// Overwrite local edits.
+    #[arg(short, long)]
+    force: bool,
+
+    /// Only these files, as `git checkout VERSION -- FILES`.
+    #[arg(last = true, value_name = "FILES")]
+    files: Vec<String>,
+}
+
+/// Switches, then fills.
+pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let mut session = Session::open(&context.dir, "origin", Operation::Download).map_err(|error| {
+        CommandError::from(error).hint("where the data is here already, plain `git checkout` needs no store")
+    })?;
+    let top = session.repo.work_tree().map(Path::to_owned);
+    let target = match &args.version {
+        Some(version) => Some(Target::of(version, &session, context)?),
+        None => None,
+    };
+    if let Some(dest) = &args.dest {
+        let name = target.as_ref().map_or("HEAD", |target| target.word.as_str());
+        return write_to(&context.dir.join(dest), name, args, session, context);
+    }
+    if top.is_none() {
+        return Err(CommandError::new(Kind::Failed, "there is no work tree here: use --dest"));
+    }
+    let filters = Filters::of(&session.repo)?;
+    if !args.files.is_empty() && !args.force {
+        refuse_edits(args, &session.repo)?;
+    }
+    let selection = clone::selection(&session.repo, &args.paths)?;
+    if let Some(target) = &target {
+        ask_for(target.commit, &selection, &mut session)?;
+    }
+    let (git, words) = filters.apply(session.repo.git().clone());
+    let mut words: Vec<&str> = words.to_vec();
+    words.push("checkout");
+    words.extend(context.ui.is_quiet().then_some("--quiet"));
+    words.extend(args.force.then_some("--force").filter(|_| args.files.is_empty()));
+    words.extend(target.as_ref().map(|target| target.word.as_str()));
+    words.push("--");
+    words.extend(args.files.iter().map(String::as_str));
+    let status = git.interactive(words)?;
+    if !status.success() {
+        return Ok(hook::exit_code(status));
+    }
+    let local = LocalObjects::of(&session.repo);
+    let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
+    clone::run_filling(filling, &mut session, context)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a version is to git.
+struct Target {
+    /// The word that git gets: a branch stays a branch.
+    word: String,
+    commit: ObjectId,
+}
+
+impl Target {
+    fn of(version: &str, session: &Session, context: &Context) -> Result<Target, CommandError> {
+        if version.starts_with('-') && version != "-" {
+            return Err(CommandError::new(Kind::Usage, format!("{version} is no version")));
+        }
+        let shorthand = if version == "-" { "@{-1}" } else { version };
+        if let Ok(commit) = session.objects.commit(shorthand) {
+            return Ok(Target { word: version.to_owned(), commit });
+        }
+        // A branch that only the remote has: git makes one here that follows it.
+        if let Ok(commit) = session.objects.commit(&format!("refs/remotes/origin/{version}")) {
+            return Ok(Target { word: version.to_owned(), commit });
+        }
+        let dataset = DatasetArgs::default().open(context)?;
+        let commit = commit_of(version, &dataset)?;
+        Ok(Target { word: commit.to_string(), commit })
+    }
+}
+
+/// The commit of a label or a bundle, which has to be in this clone.
+fn commit_of(version: &str, dataset: &Dataset) -> Result<ObjectId, CommandError> {
+    let bundle = dataset.open(version)?;
+    let id = bundle.root().id;
+    let Some(commit) = bundle.root().facts.commit else {
+        return Err(CommandError::new(Kind::NotFound, format!("bundle {id} was made without git"))
+            .hint(format!("git datamon download {id} --dest DIR")));
+    };
+    let known = |Checkout { objects, .. }: &Checkout| {
+        objects.known(ObjectId::from_hex(commit.to_string().as_bytes()).ok()?)
+    };
+    dataset.git.as_ref().and_then(known).ok_or_else(|| {
+        CommandError::new(Kind::NotFound, format!("commit {commit} of bundle {id} is not in this clone"))
+            .hint("git fetch --all")
+            .hint(format!("or without git: git datamon download {id} --dest DIR"))
+    })
+}
+
+/// Git would write over edits of files that are named one by one.
+fn refuse_edits(args: &CheckoutArgs, repo: &Repo) -> Result<(), CommandError> {
+    let listed = |words: &[&str]| {
+        let words = words.iter().copied().chain(["--"]).chain(args.files.iter().map(String::as_str));
+        let said = repo.git().run(words)?;
+        let paths = said.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        Ok::<Vec<BString>, CommandError>(paths.map(BString::from).collect())
+    };
+    let mut edited = listed(&["diff-files", "-z", "--name-only", "--no-relative", "--diff-filter=d"])?;
+    if args.version.is_some() {
+        edited.extend(listed(&["diff", "--cached", "-z", "--name-only", "--no-relative"])?);
+    }
+    edited.sort();
+    edited.dedup();
+    if edited.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = edited.iter().take(5).map(ToString::to_string).collect();
+    let more = if edited.len() > 5 { ", …" } else { "" };
+    let message = format!("{} files have local edits: {}{more}", edited.len(), names.join(", "));
+    Err(CommandError::new(Kind::Difference, message).hint("to overwrite them: --force"))
+}
+
+/// Whether the store or this machine has what the version needs; else nothing is touched.
+pub fn ask_for(commit: ObjectId, selection: &Selection, session: &mut Session) -> Result<(), CommandError> {
+    let mut found = session.objects.pointers_in_tree(commit)?;
+    if let Some(head) = session.objects.head()? {
+        // What stays as it is was asked for when it came.
+        let here = session.objects.pointers_in_tree(head)?;
+        let here: std::collections::HashSet<_> = here.into_iter().map(|it| (it.path, it.blob)).collect();
+        found.retain(|it| !here.contains(&(it.path.clone(), it.blob)));
+    }
+    found.retain(|it| it.pointer.size > 0 && selection.holds(it.path.as_ref()));
+    found.retain(|it| !session.repo.lfs_object_path(&it.pointer.oid).is_file());
+    let oids: Vec<_> = found.iter().map(|it| it.pointer.oid).collect();
+    let rows = rows(&mut session.catalog, session.repo_id, &oids)?;
+    let absent: Vec<_> = found.iter().filter(|it| !rows.contains_key(&it.pointer.oid)).collect();
+    let Some(first) = absent.first() else { return Ok(()) };
+    let message =
+        format!("{} files of {commit} are neither here nor in the store, {} first", absent.len(), first.path);
+    Err(CommandError::new(Kind::NotFound, message)
+        .hint("push them from a clone that has them: git datamon push, or git lfs push --all <remote>"))
+}
+
+/// Writes a version into a directory of its own, with an index that is gone afterwards.
+fn write_to(
+    dest: &Path,
+    version: &str,
+    args: &CheckoutArgs,
+    mut session: Session,
+    context: &Context,
+) -> Result<ExitCode, CommandError> {
+    let failed = |error| CommandError::new(Kind::Failed, format!("cannot write {}: {error}", dest.display()));
+    let occupied = || {
+        CommandError::new(Kind::Difference, format!("{} is not an empty directory", dest.display()))
+            .hint("name a directory that is not there yet")
+    };
+    match fs::read_dir(dest) {
+        Ok(mut there) => there.next().map_or(Ok(()), |_| Err(occupied()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::create_dir_all(dest).map_err(failed)?
+        }
+        Err(_) => return Err(occupied()),
+    }
+    let dest = dest.canonicalize().map_err(failed)?;
+    let index = tempfile::Builder::new()
+        .prefix("datamon-index-")
+        .tempdir_in(session.repo.git_dir())
+        .map_err(failed)?;
+    // Another work tree of the same repository, as git sees it for these few commands.
+    let git = Git::at(&dest)
+        .with_env("GIT_DIR", Some(session.repo.git_dir()))
+        .with_env("GIT_WORK_TREE", Some(&dest))
+        .with_env("GIT_INDEX_FILE", Some(index.path().join("index")));
+    let (git, off) = Filters::Off.apply(git);
+    let run = |words: &[&str]| git.run(off.iter().chain(words));
+    run(&["-c", "core.sparseCheckout=false", "read-tree", "--end-of-options", version])?;
+    run(&["checkout-index", "--all", "--index"])?;
+    session.repo = Repo::found_by(git.clone())?;
+    let selection = match args.paths.as_slice() {
+        [] => session.repo.fetch_selection(None, None)?,
+        paths => Selection::of_patterns(paths),
+    };
+    let filling = Filling::plan(&session.repo, &session.objects, &selection, LocalObjects::Drop)?;
+    clone::run_filling(filling, &mut session, context)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl From<FiltersError> for CommandError {
+    fn from(error: FiltersError) -> CommandError {
+        match error {
+            FiltersError::Git(error) => error.into(),
+            FiltersError::Hooks(error) => error.into(),
+            FiltersError::Objects(error) => error.into(),
+            FiltersError::Index(_) => CommandError::new(Kind::Failed, error.to_string()),
+        }
+    }
+}

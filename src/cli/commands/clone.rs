@@ -1,0 +1,170 @@
+//! `git datamon clone`: git clones and writes what is its own, then the data comes from the store, beside git-lfs.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::bar::{Bar, bytes};
+use crate::cli::commands::{commit, hook};
+use crate::cli::errors::{CommandError, Kind};
+use crate::git::{ConfigError, Filters, Git, Hooks, Operation, Repo, Scope, Selection};
+use crate::transfer::{Filling, LocalObjects, NoSession, Session};
+
+/// Clone a repository with its data
+///
+/// `git clone` does what is git's, then the data comes straight from the store into the work tree, each file written once. Later
+/// `git status`, `git lfs ls-files` and all of git find a clone like any other. The files are not kept a second time in
+/// `.git/lfs/objects`, unless `datamon.localObjects` is `keep` in your git configuration; `git datamon fsck` takes the place of
+/// `git lfs fsck` then.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon clone https://example.org/weather.git\n  \
+    git datamon clone URL --paths 'radar/**' --paths '*.csv'   other files stay pointers\n  \
+    git datamon clone URL --no-data; cd weather; git datamon pull --data-only")]
+pub struct CloneArgs {
+    /// What to clone.
+    url: String,
+
+    /// Where to; by default a directory of the same name.
+    #[arg(value_name = "DIR")]
+    into: Option<PathBuf>,
+
+    /// Fetch no data.
+    #[arg(long)]
+    no_data: bool,
+
+    /// Fetch only the data of paths like these, patterns as in `.gitignore`.
+    #[arg(long, value_name = "GLOB", conflicts_with = "no_data")]
+    paths: Vec<String>,
+
+    /// Check out this branch or tag.
+    #[arg(short, long)]
+    branch: Option<String>,
+}
+
+/// Clones, then fills.
+pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let dir = match &args.into {
+        Some(dir) => dir.clone(),
+        None => named_after(&args.url)?,
+    };
+    let git = Git::at(&context.dir);
+    // Nothing is compared in a clone, so the filter can be left out, unless the user has hooks for every repository.
+    let own = |key| git.run(["config", "--get", key]).is_ok();
+    let hooks = own("core.hooksPath") || own("init.templateDir");
+    let (git, off) = if hooks { Filters::Skip } else { Filters::Off }.apply(git);
+    let mut words: Vec<&OsStr> = off.iter().chain(&["clone"]).map(OsStr::new).collect();
+    words.extend(context.ui.is_quiet().then_some(OsStr::new("--quiet")));
+    if let Some(branch) = &args.branch {
+        words.extend(["--branch", branch].map(OsStr::new));
+    }
+    words.extend([OsStr::new("--"), OsStr::new(&args.url), dir.as_os_str()]);
+    let status = git.interactive(words)?;
+    if !status.success() {
+        return Ok(hook::exit_code(status));
+    }
+    let dir = context.dir.join(dir);
+    fill(args, &dir, context).map_err(|error| {
+        error.hint(format!(
+            "the commits are cloned; for their data: git -C {} datamon pull --data-only",
+            dir.display()
+        ))
+    })
+}
+
+fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<ExitCode, CommandError> {
+    if Repo::discover(dir)?.objects()?.head()?.is_none() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut session = match Session::open(dir, "origin", Operation::Download) {
+        Ok(session) => session,
+        // Not one of ours: git-lfs finishes what it knows how to.
+        Err(NoSession::NoStore) if args.no_data => return Ok(ExitCode::SUCCESS),
+        Err(NoSession::NoStore) => return Ok(hook::exit_code(Git::at(dir).interactive(["lfs", "pull"])?)),
+        Err(error) => return Err(error.into()),
+    };
+    let local = settle_in(&session.repo, context)?;
+    let selection = match args.no_data {
+        true => Selection::nothing(),
+        false => selection(&session.repo, &args.paths)?,
+    };
+    let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
+    run_filling(filling, &mut session, context)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a clone of ours has and an ordinary one has not: the hook, and no second copy of each file.
+fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandError> {
+    if let Err(error) = Hooks::of(repo).and_then(|hooks| hooks.install()) {
+        context.ui.warning(&format!("no pre-push hook: {error}"));
+    }
+    if !repo.has_lfs_filter() {
+        context.ui.hint("git-lfs is not set up for you; before you commit here: git datamon install");
+    }
+    if repo.config().get(LocalObjects::KEY).is_some() {
+        return Ok(LocalObjects::of(repo));
+    }
+    repo.git().set_config(Scope::Local, "datamon.localObjects", "drop")?;
+    commit::let_git_lfs_push_without(repo)?;
+    Ok(LocalObjects::Drop)
+}
+
+/// The paths that are asked for, or where none are, those that git-lfs would fetch.
+pub fn selection(repo: &Repo, paths: &[String]) -> Result<Selection, ConfigError> {
+    match paths {
+        [] => repo.checkout_selection(),
+        paths => Ok(Selection::of_patterns(paths)),
+    }
+}
+
+/// Fills and says so; a file that could not be is an error.
+pub fn run_filling(filling: Filling, session: &mut Session, context: &Context) -> Result<(), CommandError> {
+    let wanted = filling.files();
+    let bar = Bar::new("fetching", filling.bytes(), context.ui.is_quiet());
+    let filled = filling.run(session, &bar)?;
+    bar.finish();
+    if wanted > 0 {
+        context.ui.done(&format!("fetched {} files, {}", filled.files, bytes(filled.bytes)));
+    }
+    if let Some((path, why)) = filled.failed.first() {
+        let message = format!("{} files could not be fetched, {path} first: {why}", filled.failed.len());
+        return Err(CommandError::new(Kind::Integrity, message));
+    }
+    Ok(())
+}
+
+/// The directory that git would make: the last part of the URL, without what git adds to it.
+fn named_after(url: &str) -> Result<PathBuf, CommandError> {
+    let plain = url.trim_end_matches('/');
+    let plain = plain.strip_suffix("/.git").unwrap_or(plain).trim_end_matches('/');
+    let name = plain.rsplit(['/', ':']).next().unwrap_or_default();
+    let name = name.strip_suffix(".git").or(name.strip_suffix(".bundle")).unwrap_or(name);
+    if name.is_empty() || [".", ".."].contains(&name) || name.contains(char::is_control) {
+        let message = format!("{url} does not say how its directory should be called");
+        return Err(CommandError::new(Kind::Usage, message).hint("git datamon clone URL DIR"));
+    }
+    Ok(name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_is_called_as_git_calls_it() {
+        for (url, name) in [
+            ("https://example.org/a/weather.git", "weather"),
+            ("https://example.org/a/weather/", "weather"),
+            ("git@example.org:weather.git", "weather"),
+            ("/srv/weather/.git", "weather"),
+            ("../weather", "weather"),
+            ("file:///srv/weather.git/", "weather"),
+        ] {
+            assert_eq!(named_after(url).unwrap(), Path::new(name), "{url}");
+        }
+        assert!(named_after("/").is_err() && named_after("..").is_err());
+    }
+}

@@ -1,0 +1,260 @@
+//! `git datamon commit`: what changed goes to the store and into a commit, each changed file read once.
+//!
+//! Only what git-lfs would filter is taken in here; everything else is added by git, and `git commit` itself makes the commit, with
+//! its hooks, editor and signature. The data is safe before the index names it, and the index before the commit.
+
+use std::process::{ExitCode, ExitStatus};
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::bar::{Bar, bytes};
+use crate::cli::bundles;
+use crate::cli::commands::hook;
+use crate::cli::errors::{CommandError, Kind};
+use crate::git::{BString, Git, ObjectId, Operation, Repo, Scope};
+use crate::ops::label::{Expected, set};
+use crate::transfer::{Intake, IntakeError, LocalObjects, Session, TakenIn};
+
+/// Commit what changed, and send its data to the store
+///
+/// Without paths everything is committed that `git commit -a` would take: tracked files that changed or are gone, and what is
+/// staged. With paths only these are, as by `git commit -- PATHS`, and new files below them too, as by `git add`. Files that
+/// git-lfs tracks are read once, for the store and the commit together, without git-lfs. `git commit` makes the commit, so
+/// hooks, editor and signature are as ever. Without the store the data stays in `.git/lfs/objects` until `git datamon push`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon commit -m 'new readings'                 what changed\n  \
+    git datamon commit -m 'first data' data/             new files too\n  \
+    git datamon commit -m 'reviewed' --label reviewed\n  \
+    git datamon commit --amend --no-upload")]
+pub struct CommitArgs {
+    /// The message; without one the editor opens, as ever.
+    #[arg(short, long, value_name = "MSG")]
+    message: Vec<String>,
+
+    /// Lead this label to the new version.
+    #[arg(long, value_name = "NAME", conflicts_with = "no_upload")]
+    label: Option<String>,
+
+    /// Replace the last commit.
+    #[arg(long)]
+    amend: bool,
+
+    /// Send nothing; the next `git datamon push` does.
+    #[arg(long)]
+    no_upload: bool,
+
+    /// What to commit; by default what changed.
+    paths: Vec<String>,
+}
+
+/// Takes in, commits, and makes the version known.
+pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let git = Git::at(&context.dir);
+    let repo = Repo::found_by(git.clone())?;
+    check(args, &repo)?;
+    let mut session = session(args, &repo, context);
+    stage(args, &repo, session.as_mut(), context)?;
+    if !args.paths.is_empty() {
+        git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
+    }
+    let before = head(&repo);
+    let status = if args.paths.is_empty() {
+        git.interactive(words(args, &["commit", "--all"], context))?
+    } else {
+        commit_only(args, &repo, context)?
+    };
+    if !status.success() {
+        return Ok(hook::exit_code(status));
+    }
+    let commit = head(&repo).filter(|commit| Some(commit) != before.as_ref());
+    if let (Some(session), Some(commit)) = (session, commit) {
+        version(args, session, &commit, context)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
+    if repo.work_tree().is_none() {
+        return Err(CommandError::new(Kind::Failed, "there is no work tree here to commit from"));
+    }
+    if !repo.has_lfs_filter() {
+        let message = "git-lfs is not set up for this user: its files would go into git itself";
+        return Err(CommandError::new(Kind::NotFound, message).hint("git datamon install"));
+    }
+    if args.paths.is_empty() {
+        return Ok(());
+    }
+    if repo.git().run(["rev-parse", "--verify", "--quiet", "MERGE_HEAD"]).is_ok() {
+        let message = "a merge is in progress, and a part of it cannot be committed";
+        return Err(CommandError::new(Kind::Conflict, message).hint("git add PATHS, then git datamon commit"));
+    }
+    let known = ["ls-files", "--error-unmatch", "--cached", "--others", "--exclude-standard", "--"];
+    let said = repo.git().output(known.into_iter().chain(args.paths.iter().map(String::as_str)))?;
+    if said.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&said.stderr);
+    let why = why.lines().next().unwrap_or("git does not know these paths").trim_start_matches("error: ");
+    Err(CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`"))
+}
+
+/// The store, if data may go there now. A commit needs none.
+fn session(args: &CommitArgs, repo: &Repo, context: &Context) -> Option<Session> {
+    if args.no_upload {
+        return None;
+    }
+    match Session::open(&context.dir, &bundles::default_remote(repo), Operation::Upload) {
+        Ok(session) => Some(session),
+        Err(error) => {
+            offline(&error.to_string(), context);
+            None
+        }
+    }
+}
+
+fn offline(why: &str, context: &Context) {
+    context.ui.warning(&format!("the data stays on this machine: {why}"));
+    context.ui.hint("to send it later: git datamon push");
+}
+
+/// Takes in what git-lfs tracks of what changed, and stages its pointers.
+fn stage(
+    args: &CommitArgs,
+    repo: &Repo,
+    session: Option<&mut Session>,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
+    let intake = Intake::plan(repo, &repo.objects()?, &repo.changed(&specs)?)?;
+    if intake.files() == 0 {
+        return Ok(());
+    }
+    let bar = Bar::new("reading", intake.bytes(), context.ui.is_quiet());
+    let taken = take_in(&intake, repo, session, &bar, context)?;
+    bar.finish();
+    context.ui.detail(&format!("{} files, {}", intake.files(), bytes(intake.bytes())));
+    Ok(taken.stage()?)
+}
+
+fn take_in(
+    intake: &Intake,
+    repo: &Repo,
+    session: Option<&mut Session>,
+    bar: &Bar,
+    context: &Context,
+) -> Result<TakenIn, CommandError> {
+    if let Some(session) = session {
+        let local = LocalObjects::of(repo);
+        match intake.upload(session, local, bar) {
+            Err(IntakeError::Session(error)) => offline(&error.to_string(), context),
+            other => {
+                if local == LocalObjects::Drop {
+                    let_git_lfs_push_without(repo)?;
+                }
+                return Ok(other?);
+            }
+        }
+    }
+    Ok(intake.keep_here(bar)?)
+}
+
+/// What the store has need not be here for `git push`; our hook proves that the store has it.
+pub fn let_git_lfs_push_without(repo: &Repo) -> Result<(), CommandError> {
+    const KEY: &str = "lfs.allowincompletepush";
+    if repo.config().get(KEY).is_none() {
+        repo.git().set_config(Scope::Local, KEY, "true")?;
+    }
+    Ok(())
+}
+
+fn words<'a>(args: &'a CommitArgs, command: &[&'a str], context: &Context) -> Vec<&'a str> {
+    let mut words = command.to_vec();
+    words.extend(context.ui.is_quiet().then_some("--quiet"));
+    words.extend(args.message.iter().flat_map(|message| ["-m", message]));
+    words.extend(args.amend.then_some("--amend"));
+    words
+}
+
+/// Commits the paths and nothing else that is staged. `git commit -- PATHS` would read every file again: so what else is staged
+/// is taken out of an index made for this commit, as git does itself.
+fn commit_only(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<ExitStatus, CommandError> {
+    let staged = |specs: &[&str]| -> Result<Vec<BString>, CommandError> {
+        let ask = ["diff", "--cached", "--name-only", "--no-relative", "--no-renames", "-z", "--"];
+        let said = repo.git().run(ask.iter().chain(specs))?;
+        Ok(said.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect())
+    };
+    let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
+    let own: std::collections::HashSet<BString> = staged(&specs)?.into_iter().collect();
+    let mut other = staged(&[])?;
+    other.retain(|path| !own.contains(path));
+    if other.is_empty() {
+        return Ok(repo.git().interactive(words(args, &["commit"], context))?);
+    }
+    let failed = |error| CommandError::new(Kind::Failed, format!("cannot copy the index: {error}"));
+    let index =
+        tempfile::Builder::new().prefix("datamon-index-").tempdir_in(repo.git_dir()).map_err(failed)?;
+    let copy = index.path().join("index");
+    std::fs::copy(repo.index_path()?, &copy).map_err(failed)?;
+    let top = repo.work_tree().unwrap_or(repo.git_dir());
+    let git = repo.git().clone().with_env("GIT_INDEX_FILE", Some(&copy));
+    let mut list = Vec::new();
+    other.iter().for_each(|path| list.extend(path.iter().chain(&[0])));
+    let take_out =
+        ["--literal-pathspecs", "reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"];
+    git.clone().moved_to(top).run_with_stdin(take_out, &list)?;
+    Ok(git.interactive(words(args, &["commit"], context))?)
+}
+
+fn head(repo: &Repo) -> Option<String> {
+    let said = repo.git().run(["rev-parse", "--verify", "--quiet", "HEAD"]).ok()?;
+    Some(String::from_utf8_lossy(&said).trim().to_owned())
+}
+
+/// Makes the commit a version of the dataset. The commit stands without: what fails here is made up for by the next push.
+fn version(
+    args: &CommitArgs,
+    mut session: Session,
+    commit: &str,
+    context: &Context,
+) -> Result<(), CommandError> {
+    session.objects = session.repo.objects()?;
+    session.catalog.set_contributor(session.repo.git().author());
+    let id = ObjectId::from_hex(commit.as_bytes())
+        .map_err(|error| CommandError::new(Kind::Failed, format!("{commit}: {error}")))?;
+    let part = bundles::parts(&session).remove(0);
+    let bundle = match bundles::make_of(&mut session, &part, id, false, context) {
+        Ok((bundle, _)) => bundle,
+        Err(error) if args.label.is_none() => {
+            context.ui.warning(&format!("no version of the dataset was made yet: {error}"));
+            context.ui.hint("to make it: git datamon push");
+            return Ok(());
+        }
+        Err(error) => {
+            let error = CommandError::from(error);
+            let message = format!("committed, but the label was not set: {}", error.message);
+            return Err(CommandError { message, ..error });
+        }
+    };
+    if let Err(error) = bundles::note(&session.catalog, &session.repo, &[(id, bundle)]) {
+        context.ui.warning(&format!("no note of the dataset version was written: {}", error.message));
+    }
+    if let Some(label) = &args.label {
+        set(&mut session.catalog, session.repo_id, label, bundle, Expected::Anything)?;
+    }
+    session.keep_house();
+    let label = args.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
+    context.ui.done(&format!("bundle {bundle}{label}"));
+    Ok(())
+}
+
+impl From<IntakeError> for CommandError {
+    fn from(error: IntakeError) -> CommandError {
+        match error {
+            IntakeError::Session(error) => error.into(),
+            IntakeError::Changed { .. } => CommandError::new(Kind::Conflict, error.to_string()),
+            IntakeError::File { .. } => CommandError::new(Kind::Failed, error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Local objects: files copied to and from where git-lfs keeps them, verified in the same pass.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use sha2::{Digest, Sha256};
+
+use crate::id::Oid;
+use crate::progress::Progress;
+
+/// How much of a file is read at once, bytes.
+const READ: usize = 1 << 20;
+
+/// Copies a regular file, no link to one, to a path that is not there yet; what it is shows when it was read. The mode of the copy
+/// is what the umask says.
+pub fn copy(from: &Path, to: &Path, progress: &dyn Progress) -> io::Result<(Oid, u64)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut source = File::from(rustix::fs::open(from, flags, Mode::empty())?);
+    if !source.metadata()?.is_file() {
+        return Err(io::Error::other("no regular file"));
+    }
+    let mut target = OpenOptions::new().write(true).create_new(true).open(to)?;
+    let (mut sha, mut size, mut buffer) = (Sha256::new(), 0, vec![0; READ]);
+    loop {
+        let read = source.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((Oid::from_bytes(sha.finalize().into()), size));
+        }
+        let bytes = &buffer[..read];
+        // One core hashes while another writes.
+        rayon::join(|| sha.update(bytes), || target.write_all(bytes)).1?;
+        size += read as u64;
+        progress.add(read as u64);
+    }
+}
+
+/// Copies a file whose bytes were verified just now, by the file system's own means where it has some.
+pub fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut target = OpenOptions::new().write(true).create_new(true).open(to)?;
+    io::copy(&mut source, &mut target).map(drop)
+}
+
+/// A file becomes the object at `to`, which may be there already.
+pub fn keep(file: &Path, to: &Path) -> io::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::rename(file, to)
+}

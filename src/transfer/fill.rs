@@ -1,0 +1,340 @@
+//! Fill: the files of a work tree that are still pointers, put in place beside git and git-lfs.
+//!
+//! Git has written every file, those of git-lfs as the text of their pointers (`git::Filters`). A file that is exactly its pointer
+//! holds nothing of anybody's, so it may be replaced: from the store, verified while it is written, or from git-lfs's own objects
+//! where they are here. It is written beside and renamed, and the index is told what it looks like now. Ended at any moment, this
+//! leaves pointers and whole files, both of which git calls unchanged; the next run fills the rest.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+use tempfile::TempDir;
+
+use super::folder::Folder;
+use super::session::{NoSession, Session};
+use crate::git::{
+    BStr, BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, Selection, Tracked, date_back,
+};
+use crate::id::Oid;
+use crate::ops::download::{rows, wanted};
+use crate::ops::fetch::{Wanted, fetch};
+use crate::ops::local;
+use crate::ops::survey::LastTransfer;
+use crate::progress::Progress;
+
+/// Whether a clone keeps a second copy of its files where git-lfs looks for objects: `datamon.localObjects`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalObjects {
+    /// It does, as git-lfs would.
+    Keep,
+    /// The store has them, that is enough.
+    Drop,
+}
+
+impl LocalObjects {
+    /// The key of the configuration.
+    pub const KEY: &'static str = "datamon.localobjects";
+
+    /// What the configuration of a repository says; a clone that says nothing keeps them.
+    pub fn of(repo: &Repo) -> LocalObjects {
+        match repo.config().get(LocalObjects::KEY) {
+            Some(b"drop") => LocalObjects::Drop,
+            _ => LocalObjects::Keep,
+        }
+    }
+}
+
+/// A file that is its pointer.
+#[derive(Debug, Clone)]
+struct Hole {
+    path: BString,
+    blob: ObjectId,
+    pointer: Pointer,
+    executable: bool,
+    /// What the pointer looks like: who changed it meanwhile keeps it.
+    seen: Look,
+}
+
+/// What a filling did.
+#[derive(Debug, Default)]
+pub struct Filled {
+    /// Files put in place.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Paths that still are pointers, and why.
+    pub failed: Vec<(BString, String)>,
+}
+
+/// Files of a work tree that are to be filled.
+pub struct Filling {
+    top: PathBuf,
+    holes: Vec<Hole>,
+    /// Files that stay as git wrote them, so young that it would look into them again: with the pointer, if they are one.
+    young: Vec<(BString, ObjectId, Option<Pointer>)>,
+    local: LocalObjects,
+}
+
+/// What the threads of a fetch hand over.
+#[derive(Default)]
+struct Outcome {
+    filled: Filled,
+    looks: Vec<(BString, ObjectId, Look)>,
+}
+
+impl Filling {
+    /// The files of the index of `repo` that git-lfs tracks, that are selected, and whose work tree at `top` has the pointer.
+    pub fn plan(
+        repo: &Repo,
+        objects: &Objects,
+        selection: &Selection,
+        local: LocalObjects,
+    ) -> Result<Filling, NoSession> {
+        let top = repo.work_tree().unwrap_or(repo.git_dir()).to_owned();
+        let (mut holes, mut young, mut real) = (Vec::new(), Vec::new(), Real::default());
+        for Tracked { path, blob, executable, racy } in repo.tracked()? {
+            let at = at(&top, path.as_ref());
+            let Ok(Some(seen)) = Look::at(&at) else { continue };
+            if seen.size >= MAX_POINTER_BYTES {
+                continue;
+            }
+            let pointer = objects.pointer(blob)?.filter(|pointer| pointer.size > 0);
+            match pointer.filter(|_| selection.holds(path.as_ref())) {
+                // What lies behind a link is not of this work tree.
+                Some(pointer) if is_pointer(&at, pointer) && real.holds(&top, &at) => {
+                    holes.push(Hole { path, blob, pointer, executable, seen });
+                }
+                Some(_) => {}
+                None if racy && (pointer.is_some() || seen.size == 0) => young.push((path, blob, pointer)),
+                None => {}
+            }
+        }
+        let paths = holes.iter().map(|hole| &hole.path).chain(young.iter().map(|(path, ..)| path));
+        let tracked = repo.lfs_paths(paths.map(|path| path.as_ref()))?;
+        holes.retain(|hole| tracked.contains(&hole.path));
+        young.retain(|(path, ..)| tracked.contains(path));
+        Ok(Filling { top, holes, young, local })
+    }
+
+    /// Files to fill.
+    pub fn files(&self) -> usize {
+        self.holes.len()
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self) -> u64 {
+        self.holes.iter().map(|hole| hole.pointer.size).fold(0, u64::saturating_add)
+    }
+
+    /// Fill them.
+    pub fn run(self, session: &mut Session, progress: &dyn Progress) -> Result<Filled, NoSession> {
+        if self.holes.is_empty() {
+            session.repo.settle(&self.aged())?;
+            return Ok(Filled::default());
+        }
+        let before = session.catalog.store().requests();
+        let folder = self.folder(&session.repo)?;
+        let outcome = Mutex::new(Outcome::default());
+        let here = |hole: &&Hole| {
+            let found = fs::metadata(session.repo.lfs_object_path(&hole.pointer.oid));
+            found.is_ok_and(|it| it.is_file() && it.len() == hole.pointer.size)
+        };
+        let (here, absent): (Vec<&Hole>, Vec<&Hole>) = self.holes.iter().partition(here);
+        let unusable = self.copy_here(&session.repo, &here, folder.path(), &outcome, progress);
+        let absent: Vec<&Hole> = absent.into_iter().chain(unusable).collect();
+        self.fetch(session, &absent, folder.path(), &outcome, progress)?;
+        let outcome = outcome.into_inner().expect("no holder of this lock panics");
+        let Outcome { filled, mut looks, .. } = outcome;
+        looks.extend(self.aged());
+        session.repo.settle(&looks)?;
+        let requests = session.catalog.store().requests().since(before);
+        LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
+        Ok(filled)
+    }
+
+    /// Dates young files back. Each is read after that: who writes to it from now on changes its date.
+    fn aged(&self) -> Vec<(BString, ObjectId, Look)> {
+        let age = |(path, blob, pointer): &(BString, ObjectId, Option<Pointer>)| {
+            let at = at(&self.top, path.as_ref());
+            no_link_above(&self.top, at.parent()?).ok()?;
+            date_back(&File::open(&at).ok()?).ok()?;
+            let look = Look::at(&at).ok()??;
+            let same = match pointer {
+                Some(pointer) => is_pointer(&at, *pointer),
+                None => look.size == 0 && blob.is_empty_blob(),
+            };
+            same.then(|| (path.clone(), *blob, look))
+        };
+        self.young.iter().filter_map(age).collect()
+    }
+
+    /// Where files are written before they are in place: on the file system of the work tree, so that a rename is enough.
+    fn folder(&self, repo: &Repo) -> Result<Beside, NoSession> {
+        let folder = Folder::make(repo)?;
+        let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+        if device(folder.path()) == device(&self.top) {
+            return Ok(Beside::Lfs(folder));
+        }
+        let made = tempfile::Builder::new().prefix(".datamon-").tempdir_in(&self.top);
+        made.map(Beside::Top).map_err(|source| NoSession::Folder { path: self.top.clone(), source })
+    }
+
+    /// From git-lfs's objects. Gives those whose object is not what its name says.
+    fn copy_here<'h>(
+        &self,
+        repo: &Repo,
+        holes: &[&'h Hole],
+        folder: &Path,
+        outcome: &Mutex<Outcome>,
+        progress: &dyn Progress,
+    ) -> Vec<&'h Hole> {
+        let copied = |(at, hole): (usize, &&'h Hole)| {
+            let file = folder.join(format!("here-{at}"));
+            let object = repo.lfs_object_path(&hole.pointer.oid);
+            match local::copy(&object, &file, progress) {
+                Ok((oid, _)) if oid == hole.pointer.oid => {
+                    self.place(hole, &file, outcome);
+                    None
+                }
+                _ => Some(*hole),
+            }
+        };
+        holes.par_iter().enumerate().filter_map(copied).collect()
+    }
+
+    fn fetch(
+        &self,
+        session: &mut Session,
+        holes: &[&Hole],
+        folder: &Path,
+        outcome: &Mutex<Outcome>,
+        progress: &dyn Progress,
+    ) -> Result<(), NoSession> {
+        let oids: Vec<Oid> = holes.iter().map(|hole| hole.pointer.oid).collect();
+        let rows = rows(&mut session.catalog, session.repo_id, &oids)?;
+        let mut files: Vec<(Wanted, &Hole)> = Vec::with_capacity(holes.len());
+        for (at, hole) in holes.iter().enumerate() {
+            let Pointer { oid, size } = hole.pointer;
+            match wanted(&session.catalog, rows.get(&oid), oid, size, folder.join(at.to_string())) {
+                Ok(file) => files.push((file, hole)),
+                Err(error) => failed(outcome, hole, error.to_string()),
+            }
+        }
+        files.sort_by_key(|(file, _)| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
+        let (files, holes): (Vec<Wanted>, Vec<&Hole>) = files.into_iter().unzip();
+        let by_path: HashMap<&Path, &Hole> =
+            files.iter().map(|file| file.path.as_path()).zip(holes).collect();
+        let repo = &session.repo;
+        fetch(session.catalog.store(), &files, progress, &|file, result| {
+            let hole = by_path[file.path.as_path()];
+            match result.map_err(|error| error.to_string()).and_then(|()| self.keep(repo, hole, &file.path)) {
+                Ok(()) => self.place(hole, &file.path, outcome),
+                Err(error) => failed(outcome, hole, error),
+            }
+        });
+        Ok(())
+    }
+
+    /// A copy for git-lfs, where one is wanted.
+    fn keep(&self, repo: &Repo, hole: &Hole, file: &Path) -> Result<(), String> {
+        if self.local == LocalObjects::Drop {
+            return Ok(());
+        }
+        let object = repo.lfs_object_path(&hole.pointer.oid);
+        let copy = file.with_extension("object");
+        let kept = local::duplicate(file, &copy)
+            .and_then(|()| repo.sharing().apply(&copy))
+            .and_then(|()| local::keep(&copy, &object));
+        kept.map_err(|error| format!("cannot keep {}: {error}", object.display()))
+    }
+
+    fn place(&self, hole: &Hole, file: &Path, outcome: &Mutex<Outcome>) {
+        match self.put(hole, file) {
+            Ok(look) => {
+                let mut outcome = outcome.lock().expect("no holder of this lock panics");
+                outcome.filled.files += 1;
+                outcome.filled.bytes += hole.pointer.size;
+                outcome.looks.push((hole.path.clone(), hole.blob, look));
+            }
+            Err(error) => failed(outcome, hole, error.to_string()),
+        }
+    }
+
+    /// A verified file takes the place of its pointer.
+    fn put(&self, hole: &Hole, file: &Path) -> io::Result<Look> {
+        let target = at(&self.top, hole.path.as_ref());
+        let parent = target.parent().unwrap_or(&self.top);
+        no_link_above(&self.top, parent)?;
+        let open = File::open(file)?;
+        if hole.executable {
+            let mode = open.metadata()?.permissions().mode();
+            // Who may read it may run it: what git makes of the umask.
+            open.set_permissions(Permissions::from_mode(mode | ((mode & 0o444) >> 2)))?;
+        }
+        date_back(&open)?;
+        if Look::at(&target)? != Some(hole.seen) {
+            return Err(io::Error::other("somebody changed it meanwhile: it was left as it is"));
+        }
+        fs::rename(file, &target)?;
+        Look::at(&target)?.ok_or_else(|| io::Error::other("somebody took it away"))
+    }
+}
+
+/// A directory for files on their way.
+enum Beside {
+    Lfs(Folder),
+    Top(TempDir),
+}
+
+impl Beside {
+    fn path(&self) -> &Path {
+        match self {
+            Beside::Lfs(folder) => folder.path(),
+            Beside::Top(folder) => folder.path(),
+        }
+    }
+}
+
+fn failed(outcome: &Mutex<Outcome>, hole: &Hole, error: String) {
+    outcome.lock().expect("no holder of this lock panics").filled.failed.push((hole.path.clone(), error));
+}
+
+fn is_pointer(path: &Path, pointer: Pointer) -> bool {
+    fs::read(path).is_ok_and(|text| Pointer::parse(&text) == Ok(pointer))
+}
+
+/// Where a path of git lies below `top`.
+pub fn at(top: &Path, path: &BStr) -> PathBuf {
+    top.join(std::ffi::OsStr::from_bytes(path))
+}
+
+/// Directories below the top that are none of them a link, so that each is looked at once.
+#[derive(Default)]
+struct Real(HashSet<PathBuf>);
+
+impl Real {
+    fn holds(&mut self, top: &Path, file: &Path) -> bool {
+        let parent = file.parent().unwrap_or(top);
+        let real = self.0.contains(parent) || no_link_above(top, parent).is_ok();
+        if real {
+            self.0.insert(parent.to_owned());
+        }
+        real
+    }
+}
+
+/// Through a link in its path a file would go elsewhere.
+fn no_link_above(top: &Path, folder: &Path) -> io::Result<()> {
+    for above in folder.ancestors().take_while(|above| *above != top) {
+        if !fs::symlink_metadata(above)?.is_dir() {
+            return Err(io::Error::other(format!("{} is no directory", above.display())));
+        }
+    }
+    Ok(())
+}
