@@ -3,9 +3,9 @@
 //! One thread reads while the others hash: the channel holds one window, so at most three are in memory, and they are used
 //! again: fresh memory costs as much as a hash.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Instant;
@@ -90,7 +90,7 @@ impl Window {
 
 /// A regular file at the moment it is opened. To open a pipe that took its place must not wait for a writer; and what nobody
 /// has hashed yet is taken in only if it lies at that path itself, since a link that took its place may lead anywhere.
-fn open(source: &Source) -> io::Result<File> {
+fn open(source: &Source) -> io::Result<(File, Metadata)> {
     let flags = match source.expected {
         Some(_) => OFlags::NONBLOCK,
         None => OFlags::NONBLOCK | OFlags::NOFOLLOW,
@@ -104,7 +104,17 @@ fn open(source: &Source) -> io::Result<File> {
             _ => error,
         }
     })?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+    let found = file.metadata()?;
+    if found.is_file() { Ok((file, found)) } else { Err(no_file()) }
+}
+
+/// What nobody has hashed yet must not be a mixture of two contents: a change since it was opened shows in its size and times.
+fn is_unchanged(source: &Source, file: &File, found: &Metadata) -> io::Result<()> {
+    let look = |it: &Metadata| (it.len(), it.mtime(), it.mtime_nsec());
+    if source.expected.is_some() || look(&file.metadata()?) == look(found) {
+        return Ok(());
+    }
+    Err(io::Error::other("it changed while it was read; run the command again when nothing writes to it"))
 }
 
 fn no_file() -> io::Error {
@@ -125,8 +135,8 @@ pub fn read_all(
             window.left = Some(at);
             break;
         }
-        let mut file = match open(source) {
-            Ok(file) => file,
+        let (mut file, found) = match open(source) {
+            Ok(opened) => opened,
             Err(error) => {
                 window.failed.push((at, error));
                 continue;
@@ -141,9 +151,16 @@ pub fn read_all(
                 continue;
             }
             let (start, room) = (window.bytes.len(), window.room());
-            match file.by_ref().take(room as u64).read_to_end(&mut window.bytes) {
-                Ok(got) => {
-                    let last = got < room;
+            let read = file.by_ref().take(room as u64).read_to_end(&mut window.bytes);
+            let read = read.and_then(|got| {
+                let last = got < room;
+                if last {
+                    is_unchanged(source, &file, &found)?;
+                }
+                Ok((got, last))
+            });
+            match read {
+                Ok((got, last)) => {
                     window.pieces.push(Piece { source: at, start, end: start + got, first, last });
                     first = false;
                     if last {
