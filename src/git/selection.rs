@@ -30,6 +30,12 @@ impl Selection {
         Selection { include: listed(include), exclude: listed(exclude), sparse: None }
     }
 
+    /// The paths that any of these patterns selects; every path where there is none.
+    pub fn of_patterns<'a>(patterns: impl IntoIterator<Item = &'a [u8]>) -> Selection {
+        let include = patterns.into_iter().filter_map(Pattern::from_bytes_without_negation).collect();
+        Selection { include, ..Selection::default() }
+    }
+
     /// Whether the path is one of them.
     pub fn holds(&self, path: &BStr) -> bool {
         let matched = |patterns: &[Pattern]| patterns.iter().any(|it| ways_up(path).any(|way| fits(it, way)));

@@ -1,0 +1,198 @@
+//! The bundle of a directory, without git.
+//!
+//! What the last upload of the same directory found is kept in the cache of the store: files that look untouched cost a stat.
+//! What the parent has already, as the same content at the same path, is neither read nor promised anew: its pages are shared.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::draft::{Draft, Planned};
+use super::resolve::{self, NotFound};
+use crate::bundle::{BadPath, Bundle, Content, Facts, Root, Step, check_path};
+use crate::cache::Cache;
+use crate::catalog::{Catalog, CatalogError};
+use crate::id::{BundleId, RepoId};
+use crate::ops::receipt::UploadStats;
+use crate::ops::tree::{Scan, Tree, TreeError};
+use crate::ops::upload::{Read, Upload, upload_bundle};
+use crate::progress::Progress;
+
+/// Entries of one file of the cache.
+const PART: usize = 100_000;
+
+/// A directory that did not become a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// It cannot be walked or read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// It has a path that no bundle may have.
+    #[error(transparent)]
+    Path(#[from] BadPath),
+    /// The parent cannot be opened.
+    #[error(transparent)]
+    Parent(#[from] NotFound),
+    /// The store could not do its part.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// A bundle of a directory.
+#[derive(Debug)]
+pub struct Made {
+    /// The bundle.
+    pub bundle: BundleId,
+    /// Files and links in it.
+    pub entries: u64,
+    /// Of those, the ones that the parent does not have like that.
+    pub changed: u64,
+    /// Paths that the parent had and the directory has not.
+    pub gone: u64,
+    /// What was left out, as it lies on this machine: sockets, pipes, devices and `.git`.
+    pub skipped: Vec<PathBuf>,
+    /// What it cost.
+    pub stats: UploadStats,
+}
+
+/// Make a bundle of what lies below `folder`. It shares pages with `parent`, and is said to come from it.
+pub fn upload_directory(
+    catalog: &mut Catalog,
+    repo: RepoId,
+    folder: &Path,
+    parent: Option<BundleId>,
+    facts: Facts,
+    progress: &dyn Progress,
+) -> Result<Made, DirectoryError> {
+    let kept = Kept::load(catalog, repo, folder).unwrap_or_default();
+    let scan = Scan::of(folder, &kept.tree)?;
+    for (path, _) in scan.tree(&Read::new()).contents() {
+        check_path(path)?;
+    }
+    let base = Base::of(catalog, parent, kept)?;
+    let files: Vec<Upload> = scan.files.iter().filter(|file| !base.has(folder, file)).cloned().collect();
+    let facts = Facts { parents: parent.into_iter().collect(), ..facts };
+    let drafting = |read: &Read| Draft::new(base.root.clone(), facts.clone(), base.changes(&scan.tree(read)));
+    let uploaded = upload_bundle(catalog, repo, &files, &drafting, progress)?;
+    if !uploaded.failed.is_empty() {
+        return Err(TreeError::Unread(uploaded.failed).into());
+    }
+    let bundle = uploaded.bundle.expect("nothing failed, so it was made");
+    let tree = scan.tree(&uploaded.read);
+    let changes = base.changes(&tree);
+    let gone = changes.values().filter(|change| change.is_none()).count() as u64;
+    let made = Made {
+        bundle,
+        entries: tree.len() as u64,
+        changed: changes.len() as u64 - gone,
+        gone,
+        skipped: scan.skipped,
+        stats: uploaded.stats,
+    };
+    Kept { bundle: Some(bundle), tree }.save(catalog, repo, folder);
+    Ok(made)
+}
+
+/// What the parent has.
+struct Base {
+    root: Option<Root>,
+    contents: BTreeMap<Vec<u8>, Planned>,
+}
+
+impl Base {
+    /// From the list that was kept if that is of the parent, else from its pages.
+    fn of(catalog: &Catalog, parent: Option<BundleId>, kept: Kept) -> Result<Base, DirectoryError> {
+        let Some(parent) = parent else { return Ok(Base { root: None, contents: BTreeMap::new() }) };
+        let bundle = resolve::open(catalog, parent)?;
+        let contents = if kept.bundle == Some(parent) {
+            kept.tree.contents().map(|(path, it)| (path.to_vec(), it)).collect()
+        } else {
+            contents(&bundle)?
+        };
+        Ok(Base { root: Some(bundle.root().clone()), contents })
+    }
+
+    /// Whether a file is known to be there as it is, so that it needs no upload.
+    fn has(&self, folder: &Path, file: &Upload) -> bool {
+        let name = file.path.strip_prefix(folder).expect("it was found below").as_os_str();
+        let there = self.contents.get(std::os::unix::ffi::OsStrExt::as_bytes(name));
+        matches!(there, Some(Planned::File { oid, size, .. }) if Some(*oid) == file.oid && *size == file.size)
+    }
+
+    /// How `tree` differs.
+    fn changes(&self, tree: &Tree) -> BTreeMap<Vec<u8>, Option<Planned>> {
+        let mut changes: BTreeMap<Vec<u8>, Option<Planned>> =
+            self.contents.keys().map(|path| (path.clone(), None)).collect();
+        for (path, planned) in tree.contents() {
+            if self.contents.get(path) == Some(&planned) {
+                changes.remove(path);
+            } else {
+                changes.insert(path.to_vec(), Some(planned));
+            }
+        }
+        changes
+    }
+}
+
+fn contents(bundle: &Bundle<'_>) -> Result<BTreeMap<Vec<u8>, Planned>, CatalogError> {
+    let mut found = BTreeMap::new();
+    bundle.walk(b"", |entry| {
+        let planned = match entry.content {
+            Content::File { executable, oid, size, .. } => Planned::File { executable, oid, size },
+            Content::Link { target } => Planned::Link(target),
+            Content::Module { commit } => Planned::Module(commit),
+        };
+        found.insert(entry.path, planned);
+        Step::Next
+    })?;
+    Ok(found)
+}
+
+/// What an upload found, and the bundle it became.
+#[derive(Default)]
+struct Kept {
+    bundle: Option<BundleId>,
+    tree: Tree,
+}
+
+/// The bundle, and the names of the parts of its tree.
+#[derive(Serialize, Deserialize)]
+struct Head(BundleId, Vec<String>);
+
+impl Kept {
+    fn place(catalog: &Catalog, repo: RepoId, folder: &Path) -> (Cache, String) {
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let folder = std::os::unix::ffi::OsStrExt::as_bytes(folder.as_os_str());
+        let name = blake3::hash(&[repo.as_bytes(), folder].concat()).to_hex()[..32].to_owned();
+        (catalog.cache().part("trees"), name)
+    }
+
+    fn head(cache: &Cache, name: &str) -> Option<Head> {
+        rmp_serde::from_slice(&cache.get(name)?).ok()
+    }
+
+    fn load(catalog: &Catalog, repo: RepoId, folder: &Path) -> Option<Kept> {
+        let (cache, name) = Kept::place(catalog, repo, folder);
+        let Head(bundle, parts) = Kept::head(&cache, &name)?;
+        let part = |part: &String| Tree::decode_part(&cache.get(part)?).ok();
+        let parts: Vec<Tree> = parts.iter().map(part).collect::<Option<_>>()?;
+        Some(Kept { bundle: Some(bundle), tree: Tree::join(parts) })
+    }
+
+    fn save(&self, catalog: &Catalog, repo: RepoId, folder: &Path) {
+        let (cache, name) = Kept::place(catalog, repo, folder);
+        let old = Kept::head(&cache, &name).map_or(vec![], |Head(_, parts)| parts);
+        let Some(bundle) = self.bundle else { return };
+        let part = |tree: Tree| {
+            let bytes = tree.encode();
+            let part = format!("{name}-{}", &blake3::hash(&bytes).to_hex()[..32]);
+            cache.put(&part, &bytes);
+            part
+        };
+        let parts: Vec<String> = self.tree.split(PART).into_iter().map(part).collect();
+        let head = Head(bundle, parts);
+        cache.put(&name, &rmp_serde::to_vec(&head).expect("plain values always encode"));
+        old.iter().filter(|part| !head.1.contains(part)).for_each(|part| cache.remove(part));
+    }
+}
