@@ -3,9 +3,9 @@
 //! Text that comes from a repository or a store may hold escape sequences; what is not printable is shown escaped.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
-use crate::cli::errors::CommandError;
+use crate::cli::errors::{CommandError, Kind};
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,18 @@ impl Ui {
     /// A line the user asked for, on stdout.
     pub fn fact(&self, line: &str) {
         write_line(&mut io::stdout().lock(), "", line);
+    }
+
+    /// Bytes the user asked for, on stdout, as they are.
+    pub fn raw(&self, bytes: &[u8]) -> Result<(), CommandError> {
+        self.copy(&mut &bytes[..])
+    }
+
+    /// The same of everything that can be read.
+    pub fn copy(&self, from: &mut impl Read) -> Result<(), CommandError> {
+        let mut stdout = io::stdout().lock();
+        let copied = io::copy(from, &mut stdout).and_then(|_| stdout.flush());
+        copied.map_err(|error| CommandError::new(Kind::Failed, format!("cannot write to stdout: {error}")))
     }
 
     /// What was done; silent with `-q`.

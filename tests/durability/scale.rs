@@ -50,7 +50,7 @@ pub fn add_packs(catalog: &mut Catalog, files: usize) -> Result<(), CatalogError
 /// Pushes the files with these numbers.
 pub fn add_files(catalog: &mut Catalog, files: std::ops::Range<usize>) {
     let base = catalog.head().seq();
-    publish(catalog, base, REPO, files.map(row).collect(), &[], Default::default()).expect("pushed");
+    publish(catalog, base, REPO, files.map(row).collect(), &[], Default::default(), None).expect("pushed");
 }
 
 fn run_count(catalog: &Catalog) -> usize {

@@ -1,18 +1,24 @@
 //! The commands, one file each.
 
+mod adopt;
 mod adopt_lfs;
+mod cat;
+mod diff;
 mod doctor;
+mod download;
 mod fsck;
 mod hook;
 mod init;
 mod install;
 mod leave;
 mod lfs_agent;
+mod ls;
 mod pull;
 mod push;
 mod show;
 mod stats;
 mod trust;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -33,6 +39,12 @@ pub enum Command {
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Show(show::ShowArgs),
+    Ls(ls::LsArgs),
+    Cat(cat::CatArgs),
+    Diff(diff::DiffArgs),
+    Upload(upload::UploadArgs),
+    Download(download::DownloadArgs),
+    Adopt(adopt::AdoptArgs),
     Stats(stats::StatsArgs),
     Fsck(fsck::FsckArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -56,6 +68,12 @@ impl Command {
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
             Command::Show(args) => show::run(args, context).map(done),
+            Command::Ls(args) => ls::run(args, context).map(done),
+            Command::Cat(args) => cat::run(args, context).map(done),
+            Command::Diff(args) => diff::run(args, context),
+            Command::Upload(args) => upload::run(args, context).map(done),
+            Command::Download(args) => download::run(args, context).map(done),
+            Command::Adopt(args) => adopt::run(args, context),
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
