@@ -13,6 +13,7 @@ mod relocation;
 mod server;
 mod stores;
 mod ui;
+mod verdict;
 mod when;
 
 use std::ffi::OsString;

@@ -35,9 +35,11 @@ impl Server {
         if let Some(typed) = typed {
             return Server::typed(repo, typed);
         }
-        let remote = default_remote(repo);
+        let remote = repo.lfs_remote();
         if repo.store_url(&remote, Operation::Download)?.is_none() {
-            return Ok(Server::Configured);
+            // Git-lfs wants a remote where a URL would do.
+            let url = repo.lfs_value("lfs.url")?.filter(|_| !is_known(repo, &remote));
+            return Ok(url.map_or(Server::Configured, |url| Server::At(url.to_string())));
         }
         // In the order of git-lfs: uploads may have a server of their own, and a clone's own word beats the committed one.
         let keys =
@@ -92,15 +94,20 @@ impl Server {
     pub fn remote(&self, repo: &Repo) -> String {
         match self {
             Server::At(_) => NAME.to_owned(),
-            Server::Configured => default_remote(repo),
+            Server::Configured => repo.lfs_remote(),
         }
+    }
+
+    /// Whether there is no server at all.
+    pub fn is_nowhere(&self, repo: &Repo) -> bool {
+        *self == Server::Configured && !is_known(repo, &repo.lfs_remote())
     }
 
     /// Whether git-lfs, as this repository is configured, sends uploads there.
     pub fn is_used_by(&self, repo: &Repo) -> Result<bool, CommandError> {
         let Server::At(url) = self else { return Ok(true) };
         // `git lfs env` shows where downloads come from; a key for uploads alone is compared as it stands.
-        match repo.lfs_url(&default_remote(repo), Operation::Upload)? {
+        match repo.lfs_url(&repo.lfs_remote(), Operation::Upload)? {
             Some(found) if found.key.ends_with("pushurl") => Ok(found.to_string() == without_password(url)),
             _ => Ok(endpoint(repo, &Server::Configured)? == endpoint(repo, self)?),
         }
@@ -111,7 +118,7 @@ impl Server {
         let configured = || {
             text(repo, "lfs.url")
                 .or_else(|| committed(repo, "lfs.url"))
-                .or_else(|| repo.server_of(&default_remote(repo)))
+                .or_else(|| repo.server_of(&repo.lfs_remote()))
         };
         match self {
             Server::At(url) => without_password(url),
@@ -122,15 +129,26 @@ impl Server {
     }
 }
 
-/// What git-lfs says of the server it would talk to, passwords left out.
+/// Whether git-lfs takes it for a remote: the name of one, or the URL of a repository.
+fn is_known(repo: &Repo, remote: &String) -> bool {
+    repo.remotes().contains(remote) || remote.contains(['/', ':'])
+}
+
+/// What git-lfs says of the server it would talk to, passwords left out. It names the endpoint of a remote that is not `origin`
+/// with that remote.
 fn endpoint(repo: &Repo, server: &Server) -> Result<Vec<String>, CommandError> {
     let said = repo.git().run(server.git_lfs(&["env"]))?;
     let said = String::from_utf8_lossy(&said);
-    let mut lines = said.lines().skip_while(|line| !line.starts_with("Endpoint="));
-    let url = lines.next().and_then(|line| line.strip_prefix("Endpoint=")).unwrap_or_default();
+    let lines: Vec<&str> = said.lines().collect();
+    let heads = ["Endpoint=".to_owned(), format!("Endpoint ({})=", repo.lfs_remote())];
+    let found = heads.iter().find_map(|head| {
+        let at = lines.iter().position(|line| line.starts_with(head.as_str()))?;
+        Some((lines[at].strip_prefix(head.as_str())?, &lines[at + 1..]))
+    });
+    let (url, more) = found.unwrap_or_default();
     let url = url.split(" (auth=").next().unwrap_or_default();
     // What else belongs to it is indented.
-    let more = lines.take_while(|line| line.starts_with(' ')).map(str::to_owned);
+    let more = more.iter().take_while(|line| line.starts_with(' ')).map(|line| (*line).to_owned());
     Ok(std::iter::once(without_password(url)).chain(more).collect())
 }
 
@@ -142,14 +160,4 @@ fn text(repo: &Repo, key: &str) -> Option<String> {
 pub fn committed(repo: &Repo, key: &str) -> Option<String> {
     let value = repo.committed_value(key).ok().flatten()?;
     Some(String::from_utf8_lossy(&value).into_owned()).filter(|url| !url.starts_with(STORE_SCHEME))
-}
-
-/// The remote that git-lfs takes when none is named: that of the branch, the only one, or `origin`.
-fn default_remote(repo: &Repo) -> String {
-    let branch = repo.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
-    let branch = String::from_utf8_lossy(&branch).trim().to_owned();
-    let listed = repo.git().run(["remote"]).unwrap_or_default();
-    let listed = String::from_utf8_lossy(&listed);
-    let only = || Some(listed.trim().to_owned()).filter(|name| !name.is_empty() && !name.contains('\n'));
-    text(repo, &format!("branch.{branch}.remote")).or_else(only).unwrap_or_else(|| "origin".to_owned())
 }

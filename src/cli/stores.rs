@@ -4,14 +4,22 @@ use std::path::Path;
 
 use crate::catalog::Catalog;
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{Operation, Repo};
+use crate::git::{Config, Git, Operation, Repo, RepoError, STORE_SCHEME, is_context_name};
 use crate::ops::open;
 use crate::store::{LOCAL, StoreUrl};
 
-/// What the user typed for a store as it is committed: `local`, or a URL that does not depend on the current directory.
+/// What the user typed for a store (a directory, a URL, `local`, a context, any of them behind `datamon::`) as it is committed:
+/// `local`, or a URL that does not depend on the current directory.
 pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
+    // As it stands in `lfs.url`.
+    let typed = typed.strip_prefix(STORE_SCHEME).unwrap_or(typed);
     if typed == LOCAL || typed.contains("://") || typed.starts_with("memory:") {
         return Ok(StoreUrl::parse(typed)?.as_str().to_owned());
+    }
+    if is_context_name(typed)
+        && let Some(context) = Config::read(&Git::at(dir))?.context(typed)
+    {
+        return Ok(context.url);
     }
     let path = dir.join(typed);
     // Its last part may not be there yet.
@@ -23,6 +31,12 @@ pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
 /// Makes the store, or opens it where it is there already.
 pub fn prepare(url: &str) -> Result<Catalog, CommandError> {
     Ok(open::create(&StoreUrl::parse(url)?)?)
+}
+
+/// Whether two spellings mean one place.
+pub fn is_same(one: &str, other: &str) -> bool {
+    let place = |url: &str| StoreUrl::parse(url).map(|url| url.canonical()).ok();
+    one == other || place(one).is_some_and(|it| place(other) == Some(it))
 }
 
 /// Opens the store.
@@ -40,7 +54,17 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
     if let Some(typed) = store {
         return find(&spelled(typed, dir)?);
     }
-    let named = Repo::discover(dir)?.store_url("", Operation::Download)?;
+    let repo = match Repo::discover(dir) {
+        Ok(repo) => repo,
+        // Outside of repositories there may be a store that is always meant.
+        Err(error @ RepoError::NotFound { .. }) => {
+            let config = Config::read(&Git::at(dir))?;
+            let used = config.used_context().and_then(|name| config.context(&name));
+            return find(&used.ok_or(error)?.url);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let named = repo.store_url("", Operation::Download)?;
     let named = named.ok_or_else(|| {
         CommandError::new(Kind::NotFound, "this repository names no datamon:: store")
             .hint("git datamon init --store <directory or URL>")

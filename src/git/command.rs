@@ -4,7 +4,7 @@
 //! keeps the directory and the environment in which a repository was found, so that every later call finds the same one.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -12,6 +12,9 @@ use crate::store::without_password;
 
 /// How much of what git said on stderr goes into an error: enough for its `fatal:` line, bounded for a chatty remote.
 const STDERR_SHOWN: usize = 4096;
+
+/// How much of a line is kept, bytes.
+const LONGEST_LINE: u64 = 64 << 10;
 
 /// A git command that did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +126,21 @@ impl Git {
         run_in_foreground(self.command(args), stdin)
     }
 
+    /// The same, and `hear` gets each line of stderr after the user has.
+    pub fn foreground_heard(
+        &self,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        hear: &mut dyn FnMut(&str),
+    ) -> Result<ExitStatus, GitFailed> {
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = start(&mut command)?;
+        let heard = child.stderr.take().map_or(Ok(()), |pipe| pass_on(pipe, hear));
+        let status = child.wait().map_err(|source| GitFailed::Pipe { command: shown(&command), source })?;
+        heard.map_err(|source| GitFailed::Pipe { command: shown(&command), source })?;
+        Ok(status)
+    }
+
     /// Runs a hook script for the user, as git would have: in this directory and environment.
     pub fn script(
         &self,
@@ -160,6 +178,19 @@ fn run_in_foreground(mut command: Command, stdin: &[u8]) -> Result<ExitStatus, G
     let status = child.wait().map_err(|source| GitFailed::Pipe { command: shown(&command), source })?;
     fed.map_err(|source| GitFailed::Pipe { command: shown(&command), source })?;
     Ok(status)
+}
+
+/// Lines to our own stderr and to `hear`. A line without an end comes in parts.
+fn pass_on(pipe: impl Read, hear: &mut dyn FnMut(&str)) -> io::Result<()> {
+    let mut pipe = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while (&mut pipe).take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
+        // Nobody may be there to read it.
+        let _ = io::stderr().write_all(&line);
+        hear(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    Ok(())
 }
 
 fn captured(command: &mut Command, stdin: &[u8]) -> Result<Output, GitFailed> {

@@ -145,7 +145,7 @@ impl Config {
         self.entries.iter().rev().find(|entry| entry.key == key)
     }
 
-    fn scoped(&self, key: &str) -> Option<(Scope, &[u8])> {
+    pub(super) fn scoped(&self, key: &str) -> Option<(Scope, &[u8])> {
         self.entry(key)
             .map(|entry| (entry.scope, entry.value.as_deref().map_or(&b""[..], |value| value.as_slice())))
     }
@@ -299,7 +299,12 @@ impl Repo {
     /// The store for a transfer with `remote` (a name, or the URL the user typed); `None` if git-lfs would use a server.
     pub fn store_url(&self, remote: &str, operation: Operation) -> Result<Option<StoreUrl>, ConfigError> {
         let Some(found) = self.lfs_url(remote, operation)? else { return Ok(None) };
-        StoreUrl::read(&found.url, &found.key, found.from)
+        let named = StoreUrl::read(&found.url, &found.key, found.from)?;
+        // The name of a context is the user's own.
+        Ok(named.map(|store| match self.config().context(&store.url) {
+            Some(context) => StoreUrl { url: context.url, ..store },
+            None => store,
+        }))
     }
 
     /// The URL, of whatever kind, that configuration names for a transfer with `remote`; `None` if git-lfs would talk to the
@@ -348,7 +353,7 @@ impl Repo {
     }
 
     /// The value that counts for a key of git-lfs: git's own configuration beats `.lfsconfig`.
-    pub(super) fn lfs_value(&self, key: &str) -> Result<Option<BString>, ConfigError> {
+    pub fn lfs_value(&self, key: &str) -> Result<Option<BString>, ConfigError> {
         if let Some(value) = self.config().get(key) {
             return Ok(Some(value.into()));
         }

@@ -6,13 +6,17 @@
 //! | `repo` | where a repository is, and where git-lfs keeps its objects |
 //! | `config` | git configuration, and which store it names |
 //! | `pin` | the store a clone stays with, and when it must get nothing |
+//! | `contexts` | stores that the user has named |
 //! | `top_file` | a file at the top of the repository: work tree, then index, then HEAD |
 //! | `manifest` | `datamon.toml` |
 //! | `pointer` | LFS pointers |
 //! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
 //! | `delta` | what differs between two trees |
 //! | `holding` | from blobs to the commit that holds them |
+//! | `promised` | what a partial clone lacks, fetched in one go |
 //! | `push` | what a push brings |
+//! | `checkouts` | what other work trees and the stash hold |
+//! | `remotes` | the remote that git-lfs takes |
 //! | `selection` | which paths a checkout or a fetch is about |
 //! | `wholeness` | what a shallow or partial clone lacks |
 //! | `server` | the ordinary LFS server of a remote |
@@ -21,8 +25,10 @@
 //!
 //! A repository is data written by strangers: nothing read here names a command to run or a file to write.
 
+mod checkouts;
 mod command;
 mod config;
+mod contexts;
 mod delta;
 mod holding;
 mod hooks;
@@ -31,7 +37,9 @@ mod objects;
 mod outgoing;
 mod pin;
 mod pointer;
+mod promised;
 mod push;
+mod remotes;
 mod repo;
 mod selection;
 mod server;
@@ -47,6 +55,7 @@ pub use command::{Git, GitFailed};
 pub use config::{
     Config, ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
 };
+pub use contexts::{StoreContext, is_context_name};
 pub use delta::{Delta, TreeItem};
 pub use hooks::{HookError, Hooks, Install};
 pub use manifest::{MANIFEST_FILE, Manifest, ManifestError};

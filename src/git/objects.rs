@@ -11,9 +11,11 @@ use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::objs::Kind;
 use gix::odb::pack::cache::lru::MemoryCappedHashmap;
+use gix::odb::store::init::Slots;
 
-use crate::git::command::Git;
+use crate::git::command::{Git, GitFailed};
 use crate::git::pointer::{MAX_POINTER_BYTES, Pointer};
+use crate::git::promised::promisors;
 use crate::git::repo::Repo;
 
 /// Memory for objects read more than once (trees, above all), bytes.
@@ -22,6 +24,9 @@ const OBJECT_CACHE: usize = 16 << 20;
 /// Memory for the bases of deltas, bytes. Pointers are small and alike, so git packs them as long chains of deltas: with
 /// this cache 80,000 of them are read in 0.25 s, without it in 2.2 s.
 const DELTA_BASE_CACHE: usize = 16 << 20;
+
+/// Packs that may come while the objects are open, at least: in a partial clone, each look at what is missing may bring one.
+const ROOM_FOR_PACKS: usize = 1024;
 
 /// Objects that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +54,17 @@ pub enum ObjectsError {
     Missing {
         /// The object.
         id: ObjectId,
+    },
+    /// Git does not answer.
+    #[error(transparent)]
+    Git(GitFailed),
+    /// A partial clone lacks objects, and its remote does not give them.
+    #[error("this partial clone lacks {count} objects, and git could not fetch them: {why}")]
+    Promised {
+        /// How many.
+        count: usize,
+        /// What git said.
+        why: String,
     },
     /// An object, the index or the refs cannot be read.
     #[error("cannot read {what}: {source}")]
@@ -92,8 +108,10 @@ pub struct Tip {
 /// The objects of one repository.
 pub struct Objects {
     pub(super) gix: gix::Repository,
-    git: Git,
+    pub(super) git: Git,
     only_local: bool,
+    /// Remotes that have what a partial clone lacks.
+    pub(super) promisors: Vec<String>,
     pointers: RefCell<HashMap<ObjectId, Option<Pointer>>>,
 }
 
@@ -101,19 +119,33 @@ impl Objects {
     pub(super) fn open(repo: &Repo) -> Result<Objects, ObjectsError> {
         // Git has judged whose repository this is before it told where it lies.
         let options = gix::open::Options::isolated().open_path_as_is(true).with(gix::sec::Trust::Full);
+        let slots = Slots::AsNeededByDiskState { multiplier: 1.1, minimum: ROOM_FOR_PACKS };
+        let options = options.object_store_slots(slots);
         let opened = gix::open_opts(repo.git_dir(), options);
         let failed =
             |source| ObjectsError::Open { path: repo.git_dir().to_owned(), source: Box::new(source) };
         let mut gix = opened.map_err(failed)?;
         gix.object_cache_size_if_unset(OBJECT_CACHE);
         gix.objects.set_pack_cache(|| Box::new(MemoryCappedHashmap::new(DELTA_BASE_CACHE)));
-        Ok(Objects { gix, git: repo.git().clone(), only_local: false, pointers: RefCell::default() })
+        let promisors = promisors(repo.config());
+        Ok(Objects {
+            gix,
+            git: repo.git().clone(),
+            only_local: false,
+            promisors,
+            pointers: RefCell::default(),
+        })
     }
 
     /// The same, for guesses: what a partial clone lacks is left out of walks, where otherwise git would fetch each object
     /// when it is looked at.
     pub fn only_local(self) -> Objects {
         Objects { only_local: true, ..self }
+    }
+
+    /// Whether an object is not here but can be fetched together with others.
+    pub(super) fn is_promised(&self, id: ObjectId) -> bool {
+        !self.only_local && !self.promisors.is_empty() && !self.gix.has_object(id)
     }
 
     /// Whether a walk may look at an object; `false` if it is to be left out.
@@ -182,7 +214,8 @@ impl Objects {
         Ok(tips)
     }
 
-    /// Everything that HEAD and refs of every kind name: where the whole history begins.
+    /// Everything that HEAD and refs of every kind name, and what other work trees and the stash hold: where the whole history
+    /// begins.
     pub fn all_tips(&self) -> Result<Vec<ObjectId>, ObjectsError> {
         let failed = |source| ObjectsError::read("the refs", source);
         let mut tips: Vec<ObjectId> = self.head()?.into_iter().collect();
@@ -190,6 +223,7 @@ impl Objects {
         for found in refs.all().and_then(|refs| refs.peeled()).map_err(failed)?.flatten() {
             tips.extend(found.try_id().map(gix::Id::detach).filter(|id| self.gix.has_object(id)));
         }
+        tips.extend(self.checkouts()?);
         tips.sort_unstable();
         tips.dedup();
         Ok(tips)

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use gix::ObjectId;
-use gix::bstr::BStr;
+use gix::bstr::{BStr, BString};
 use gix::objs::Kind;
 use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
@@ -44,12 +44,26 @@ impl Objects {
                 self.mark(self.tree_of(*commit)?, &mut seen)?;
             }
         }
-        let mut found = Vec::new();
+        let mut brought = Brought::default();
         for (commit, _) in commits {
-            self.introduced(self.tree_of(commit)?, &mut seen, &mut found)?;
+            self.introduced(self.tree_of(commit)?, &mut seen, &mut brought)?;
         }
         for other in others {
-            self.introduced(other, &mut seen, &mut found)?;
+            self.introduced(other, &mut seen, &mut brought)?;
+        }
+        self.complete(brought)
+    }
+
+    /// The pointers among what was not here too, fetched in one go.
+    fn complete(&self, brought: Brought) -> Result<Vec<TreePointer>, ObjectsError> {
+        let Brought { mut found, absent } = brought;
+        if !absent.is_empty() {
+            self.fetch_promised(&absent.iter().map(|(_, blob)| *blob).collect::<Vec<_>>())?;
+        }
+        for (path, blob) in absent {
+            if let Some(pointer) = self.pointer(blob)? {
+                found.push(TreePointer { path, pointer, blob });
+            }
         }
         Ok(found)
     }
@@ -117,14 +131,16 @@ impl Objects {
         &self,
         id: ObjectId,
         seen: &mut HashSet<ObjectId>,
-        found: &mut Vec<TreePointer>,
+        brought: &mut Brought,
     ) -> Result<(), ObjectsError> {
         if !seen.insert(id) || !self.is_here(id)? {
             return Ok(());
         }
         let mut collect = |path: &BStr, blob| -> Result<(), ObjectsError> {
-            if let Some(pointer) = self.pointer(blob)? {
-                found.push(TreePointer { path: path.to_owned(), pointer, blob });
+            if self.is_promised(blob) {
+                brought.absent.push((path.to_owned(), blob));
+            } else if let Some(pointer) = self.pointer(blob)? {
+                brought.found.push(TreePointer { path: path.to_owned(), pointer, blob });
             }
             Ok(())
         };
@@ -141,6 +157,14 @@ impl Objects {
             Ok(Step::Into)
         })
     }
+}
+
+/// What a range brings.
+#[derive(Default)]
+struct Brought {
+    found: Vec<TreePointer>,
+    /// Blobs that are to be fetched before they can be looked at.
+    absent: Vec<(BString, ObjectId)>,
 }
 
 fn in_history(source: gix::Error) -> ObjectsError {

@@ -1,7 +1,10 @@
 //! The ordinary LFS server of a remote, as git-lfs finds it where `lfs.url` names none.
 //!
-//! The rules are those of <https://github.com/git-lfs/git-lfs/blob/main/docs/api/server-discovery.md>. They are needed where
-//! `lfs.url` names a store of ours, and git-lfs has to be told the server that it would find without.
+//! The rules are those of <https://github.com/git-lfs/git-lfs/blob/main/docs/api/server-discovery.md>, and git-lfs is asked to
+//! apply them. They are needed where `lfs.url` names a store of ours, and git-lfs has to be told the server that it would find
+//! without.
+
+use std::path::Path;
 
 use crate::git::repo::{Repo, path_of};
 
@@ -13,22 +16,34 @@ impl Repo {
         }
         // Git applies `url.<base>.insteadOf`, as git-lfs does.
         let url = self.git().run(["remote", "get-url", "--", remote]).ok()?;
-        Some(self.server_at(&String::from_utf8_lossy(&url)))
+        self.server_at(&String::from_utf8_lossy(&url))
     }
 
-    /// The LFS server that belongs to the URL of a git repository.
-    fn server_at(&self, url: &str) -> String {
+    /// The LFS server that belongs to the URL of a git repository, by git-lfs's own word.
+    fn server_at(&self, url: &str) -> Option<String> {
         let url = url.trim_end_matches('\n');
-        let Some((scheme, _)) = url.split_once("://") else {
-            // `host:path` is a way to write ssh, which git-lfs reads by itself.
-            let is_path = url.starts_with(['/', '.']) || !url.contains(':');
-            return if is_path { self.in_directory(url) } else { url.to_owned() };
-        };
-        if !["http", "https"].contains(&scheme) {
-            return url.to_owned();
+        // A path is meant from here; `host:path` is a way to write ssh.
+        if url.starts_with(['/', '.']) || !url.contains(':') {
+            return Some(self.in_directory(url));
         }
-        let url = url.trim_end_matches('/');
-        format!("{url}{}/info/lfs", if url.ends_with(".git") { "" } else { ".git" })
+        // Asked outside of all repositories and without what else is configured: that may name a store of ours.
+        let protocol = self.config().get("lfs.gitprotocol").map(String::from_utf8_lossy);
+        let protocol = format!("lfs.gitprotocol={}", protocol.as_deref().unwrap_or("https"));
+        let nowhere = Path::new("/");
+        let git = self.git().clone().moved_to(nowhere).with_env("GIT_DIR", Some(nowhere));
+        let git = ["GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_WORK_TREE", "GIT_COMMON_DIR"]
+            .into_iter()
+            .fold(git, |git, key| git.with_env(key, None::<&str>));
+        let git =
+            git.with_env("GIT_CONFIG_NOSYSTEM", Some("1")).with_env("GIT_CONFIG_GLOBAL", Some("/dev/null"));
+        let said =
+            git.run(["-c", &format!("remote.origin.url={url}"), "-c", &protocol, "lfs", "env"]).ok()?;
+        let said = String::from_utf8_lossy(&said);
+        let mut lines = said.lines().skip_while(|line| !line.starts_with("Endpoint="));
+        let endpoint = lines.next()?.strip_prefix("Endpoint=")?.split(" (auth=").next()?;
+        // By ssh it asks where the URL says, and gets to know the endpoint there.
+        let by_ssh = lines.next().is_some_and(|line| line.trim_start().starts_with("SSH="));
+        Some(if by_ssh { url } else { endpoint }.to_owned())
     }
 
     fn in_directory(&self, path: &str) -> String {
@@ -56,6 +71,8 @@ mod tests {
             "https://example.org/a/b/",
             "http://user@example.org:8080/b.git",
             "short:b",
+            "git://example.org/a/b",
+            "git://example.org/a/b.git",
             "../r.git",
             &file,
             path.to_str().unwrap(),
@@ -68,7 +85,15 @@ mod tests {
             // git-lfs shows a path as it is written.
             let theirs = theirs.replace("/repo/../", "/");
             assert_eq!(scratch.repo().server_of("origin").as_deref(), Some(theirs.as_str()), "{url}");
+            // Whatever else is configured.
+            scratch.git.run(["config", "lfs.url", "datamon::local"]).unwrap();
+            assert_eq!(scratch.repo().server_of("origin").as_deref(), Some(theirs.as_str()), "{url}");
+            scratch.git.run(["config", "--unset", "lfs.url"]).unwrap();
         }
+        scratch.git.run(["config", "remote.origin.url", "git://example.org/a/b"]).unwrap();
+        scratch.git.run(["config", "lfs.gitprotocol", "http"]).unwrap();
+        let plain = scratch.repo().server_of("origin");
+        assert_eq!(plain.as_deref(), Some("http://example.org/a/b.git/info/lfs"));
         for ssh in ["git@example.org:a/b.git", "ssh://git@example.org/a/b.git"] {
             scratch.git.run(["config", "remote.origin.url", ssh]).unwrap();
             assert_eq!(scratch.repo().server_of("origin").as_deref(), Some(ssh), "git-lfs asks there by ssh");

@@ -5,6 +5,7 @@
 use crate::git::command::GitFailed;
 use crate::git::config::Config;
 use crate::git::pointer::MAX_POINTER_BYTES;
+use crate::git::promised::promisors;
 use crate::git::repo::Repo;
 
 /// What a clone lacks.
@@ -45,11 +46,9 @@ impl Repo {
 
 /// Whether objects may be absent that are as small as a pointer.
 fn filters_may_hide_pointers(config: &Config) -> bool {
-    let promised = config.keys().filter(|key| key.starts_with(b"remote.") && key.ends_with(b".promisor"));
-    promised.map(|key| &key[..key.len() - b".promisor".len()]).any(|remote| {
-        let key = format!("{}.partialclonefilter", String::from_utf8_lossy(remote));
-        !config.get(&key).is_some_and(keeps_pointers)
-    })
+    promisors(config)
+        .iter()
+        .any(|remote| !config.get(&format!("remote.{remote}.partialclonefilter")).is_some_and(keeps_pointers))
 }
 
 /// `blob:limit=<n>` leaves out blobs of `n` bytes and more.

@@ -6,6 +6,7 @@ pub mod fetch;
 pub mod ingest;
 mod known;
 pub mod open;
+pub mod promote;
 pub mod publish;
 pub mod receipt;
 pub mod survey;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::receipt::UploadStats;
 use crate::catalog::{Catalog, CatalogError};
-use crate::id::PackKind;
+use crate::id::{PackId, PackKind};
 use crate::store::{Counts, key};
 
 /// Objects of one kind.
@@ -37,6 +37,8 @@ pub struct Survey {
     pub stored_bytes: u64,
     /// Objects by kind: `data`, `meta`, `log`, `other`.
     pub objects: BTreeMap<&'static str, Objects>,
+    /// Packs that nothing in the log names: of uploads that were interrupted, or are under way.
+    pub unused: Objects,
     /// The newest log entry.
     pub log_head: u64,
     /// The last transfer of this machine with the store.
@@ -67,9 +69,16 @@ impl LastTransfer {
     }
 }
 
+/// Whether the log knows the pack, or has given it up.
+pub(super) fn is_named(catalog: &Catalog, pack: PackId) -> bool {
+    let state = catalog.state();
+    state.packs().contains_key(&pack) || state.condemned().contains_key(&pack)
+}
+
 /// Count what the store holds: one LIST, its tables, and the footer of every data pack.
 pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
     let mut objects: BTreeMap<&'static str, Objects> = BTreeMap::new();
+    let mut unused = Objects::default();
     for listed in catalog.store().list("", "")? {
         let kind = match &listed.key {
             name if name.starts_with(key::DATA) => "data",
@@ -77,9 +86,12 @@ pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
             name if name.starts_with(key::LOG) => "log",
             _ => "other",
         };
-        let kind = objects.entry(kind).or_default();
-        kind.count += 1;
-        kind.bytes += listed.size;
+        let unknown = key::pack_id(&listed.key).is_some_and(|(_, pack)| !is_named(catalog, pack));
+        for counted in [Some(objects.entry(kind).or_default()), unknown.then_some(&mut unused)] {
+            let Some(counted) = counted else { continue };
+            counted.count += 1;
+            counted.bytes += listed.size;
+        }
     }
     let (mut last, mut files, mut logical) = (None, 0, 0u64);
     for rows in catalog.live_rows()? {
@@ -112,6 +124,7 @@ pub fn survey(catalog: &Catalog) -> Result<Survey, CatalogError> {
         unique_raw_bytes: unique,
         stored_bytes: objects.values().map(|it| it.bytes).sum(),
         objects,
+        unused,
         log_head: catalog.head().seq(),
         last_transfer: LastTransfer::of(catalog),
     })

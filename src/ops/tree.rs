@@ -153,6 +153,12 @@ impl Tree {
         })
     }
 
+    /// The tree as if it had been looked at long after every change.
+    #[cfg(test)]
+    pub(super) fn settled(self) -> Tree {
+        Tree { looked: i64::MAX, ..self }
+    }
+
     /// The tree in parts of so many entries; [`Tree::join`] puts them together.
     pub(super) fn split(&self, entries: usize) -> Vec<Tree> {
         let parts = self.entries.chunks(entries);

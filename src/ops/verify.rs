@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::survey::is_named;
 use crate::catalog::{Catalog, CatalogError, Entry, Rules, State};
 use crate::id::{EntryHash, Oid, PackId, PackKind};
 use crate::pack::{Footer, PackInfo, Term, verify_pack};
@@ -44,6 +45,10 @@ pub struct Findings {
     pub rows: u64,
     /// Packs checked.
     pub packs: u64,
+    /// Packs that nothing in the log names: of uploads that were interrupted, or are under way.
+    pub unused_packs: u64,
+    /// Their bytes.
+    pub unused_bytes: u64,
     /// Bytes of packs read and hashed; 0 without `data`.
     pub data_bytes: u64,
     /// Packs that are damaged or missing.
@@ -143,10 +148,14 @@ fn check_packs(
     let table = catalog.state().packs();
     for listed in listed {
         match key::pack_id(&listed.key) {
-            Some((_, pack))
-                if table.contains_key(&pack) || catalog.state().condemned().contains_key(&pack) => {}
+            Some((_, pack)) if is_named(catalog, pack) => {}
             Some(_) => {
-                findings.notes.push(format!("{} belongs to no push: an interrupted upload", listed.key))
+                findings.unused_packs += 1;
+                findings.unused_bytes = findings.unused_bytes.saturating_add(listed.size);
+                findings.notes.push(format!(
+                    "{} is named by nothing: of a push that was interrupted, or is under way",
+                    listed.key
+                ));
             }
             None if key::log_seq(&listed.key).is_some() => {}
             None if [key::STORE, key::HEAD].contains(&listed.key.as_str()) => {}

@@ -6,8 +6,9 @@
 //!
 //! A forecast may be wrong, so what is read ahead is bounded by what was really asked for: with one request, only what lies
 //! beside the file in its pack; from the second on, bytes that nobody asked for are at most those that somebody did and
-//! [`START`], and never more than [`MOST`]. So `git archive`, which starts an agent for every file, and the checkout of one
-//! directory of many fetch little more than they need, and a clone is read at full speed from its second file on.
+//! [`BESIDE`], doubled with each request up to [`START`], and never more than [`MOST`]. So `git archive`, which starts an agent
+//! for every file, and the checkout of a few small files fetch little more than they need, and a clone is read at full speed
+//! after seven files.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +23,7 @@ use crate::store::Store;
 
 /// Bytes of files that may lie there, or be on their way, unasked.
 const MOST: u64 = 512 << 20;
-/// Bytes that are read ahead beyond those asked for.
+/// Bytes that are read ahead beyond those asked for, at most.
 const START: u64 = 32 << 20;
 /// What lies in a pack this near to a file asked for is read with it, bytes: that costs less than another request.
 const BESIDE: u64 = 512 << 10;
@@ -98,8 +99,7 @@ impl Shared {
 
     /// How much more may be fetched that nobody asked for.
     fn room(&self) -> u64 {
-        let most = if self.asks < 2 { BESIDE } else { MOST.min(self.asked.saturating_add(START)) };
-        most.saturating_sub(self.ahead)
+        most(self.asks, self.asked).saturating_sub(self.ahead)
     }
 
     /// What a worker fetches from now on: with what is waited for, or else what there is room for.
@@ -128,15 +128,18 @@ impl Shared {
         self.batches.remove(&self.order.remove(place)?)
     }
 
-    /// The batch of a file, or where there is no room for all of it the file and what lies beside it.
+    /// The batch of a file, or where there is no room for all of it the file, what lies beside it and what follows it.
     fn batch_with(&mut self, oid: &Oid) -> Option<Vec<Wanted>> {
         let number = *self.queued.get(oid)?;
         let batch = self.batches.remove(&number)?;
         let asked = batch.iter().find(|file| file.oid == *oid)?.clone();
         let mut room = self.room();
         let all = self.asks > 1 && bytes(&batch) - asked.size <= room;
+        let mut follows = false;
         let (taken, rest): (Vec<Wanted>, Vec<Wanted>) = batch.into_iter().partition(|file| {
-            let wanted = all || file.oid == *oid || (file.size <= room && lies_beside(&asked, file));
+            follows |= self.asks > 1 && file.oid == *oid;
+            let near = follows || lies_beside(&asked, file);
+            let wanted = all || file.oid == *oid || (file.size <= room && near);
             room -= if wanted && file.oid != *oid { file.size } else { 0 };
             wanted
         });
@@ -156,6 +159,12 @@ impl Shared {
         }
         self.ready.insert(oid, result.map(|()| (path, size)));
     }
+}
+
+/// Bytes that may be there unasked after so many requests for so many bytes.
+fn most(asks: u64, asked: u64) -> u64 {
+    let doubled = BESIDE << asks.clamp(1, 7).saturating_sub(1);
+    if asks < 2 { BESIDE } else { MOST.min(asked.saturating_add(doubled.min(START))) }
 }
 
 fn bytes(batch: &[Wanted]) -> u64 {
@@ -312,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_request_brings_what_lies_beside_and_the_second_the_rest() {
+    fn the_first_request_brings_what_lies_beside_and_some_more_the_rest() {
         let mut shared = queue(files(100, 100 << 10, 20));
         assert_eq!(numbers(shared.begin()), [] as [u64; 0], "nothing is fetched for nobody");
         shared.ask(&oid(27));
@@ -325,13 +334,31 @@ mod tests {
         assert!(shared.ahead <= BESIDE);
         shared.ask(&oid(23));
         assert_eq!(shared.ahead, 400 << 10);
+        for n in [22, 24, 25] {
+            assert_eq!(numbers(shared.begin()), [] as [u64; 0], "not so much for so few");
+            shared.ask(&oid(n));
+        }
+        assert_eq!(shared.ahead, 100 << 10);
+        shared.ask(&oid(26));
         assert_eq!(numbers(shared.begin()).len(), 94, "all the rest is less than a batch");
+    }
+
+    #[test]
+    fn two_small_files_bring_a_mebibyte_with_them_and_each_more_doubles_it() {
+        let mut shared = queue(files(600, 100 << 10, 20));
+        for (n, most) in [(0, 512), (200, 1024), (400, 2048), (500, 4096)] {
+            shared.ask(&oid(n));
+            let brought = numbers(shared.begin());
+            assert!(brought.contains(&n) && brought.iter().all(|it| *it >= n), "{n}: {brought:?}");
+            let room = if n == 0 { 512 << 10 } else { (most << 10) + shared.asked };
+            assert!(shared.ahead <= room && shared.ahead + (100 << 10) > room, "{} after {n}", shared.ahead);
+        }
     }
 
     #[test]
     fn what_follows_the_file_asked_for_is_next() {
         let mut shared = queue(files(6, 10 << 20, 1));
-        for n in [3, 5] {
+        for n in [3, 4, 5] {
             shared.ask(&oid(n));
             assert_eq!(numbers(shared.begin()), [n]);
         }
@@ -386,9 +413,8 @@ mod tests {
                     let result = if oid.as_bytes()[7] % 8 == 0 { Err("no".to_owned()) } else { Ok(()) };
                     shared.end(oid, result);
                 }
-                let most = if asked < 2 { BESIDE } else { START + shared.asked };
                 assert!(
-                    shared.ahead <= most.min(MOST),
+                    shared.ahead <= most(asked, shared.asked),
                     "{} ahead of {}, round {round}",
                     shared.ahead,
                     shared.asked

@@ -35,7 +35,8 @@ fn previous_versions(
     remote: &str,
     pointers: &[TreePointer],
 ) -> Result<HashMap<Oid, Oid>, ObjectsError> {
-    let objects = &session.objects;
+    // A hint is worth no request to git's remote.
+    let objects = session.repo.objects()?.only_local();
     let mut trees: Vec<ObjectId> = Vec::new();
     if let Some(head) = objects.head()? {
         trees.extend(objects.first_parent(head)?);

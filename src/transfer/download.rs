@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::ahead::ReadAhead;
 use super::asker::CommandLine;
+use super::folder::Folder;
 use super::forecast::Forecast;
-use super::hydrate::Folder;
 use super::session::{NoSession, Session};
 use crate::git::{Objects, Operation, Pointer};
 use crate::id::{Oid, PackId};
@@ -77,7 +77,7 @@ impl Puller {
         let rows = found.map_err(|e| e.to_string())?;
         let mut files = Vec::with_capacity(all.len());
         for pointer in &all {
-            let path = self.folder.0.path().join(pointer.oid.to_string());
+            let path = self.folder.path().join(pointer.oid.to_string());
             match wanted(catalog, rows.get(&pointer.oid), pointer.oid, pointer.size, path) {
                 Ok(file) => files.push(file),
                 Err(error) if pointer.oid == asked.oid => return Err(error.to_string()),

@@ -5,8 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
-use tempfile::TempDir;
-
+use super::folder::Folder;
 use super::session::{NoSession, Session};
 use crate::git::{Operation, Pointer, Repo};
 use crate::id::Oid;
@@ -38,7 +37,8 @@ impl Hydration {
         let session = Session::open(cwd, remote, Operation::Download)?;
         let commit = session.objects.resolve(revision)?;
         let selection = session.repo.fetch_selection(None, None)?;
-        let mut found = session.objects.pointers_in_tree(commit)?;
+        session.objects.bring(&[commit], &|path| selection.holds(path))?;
+        let mut found = session.repo.objects()?.only_local().pointers_in_tree(commit)?;
         found.retain(|found| selection.holds(found.path.as_ref()));
         Ok(Hydration::of(session, found.into_iter().map(|found| found.pointer)))
     }
@@ -71,7 +71,7 @@ impl Hydration {
         let mut hydrated = Hydrated::default();
         let mut files = Vec::new();
         for pointer in &self.missing {
-            let path = folder.0.path().join(pointer.oid.to_string());
+            let path = folder.path().join(pointer.oid.to_string());
             match wanted(&self.session.catalog, rows.get(&pointer.oid), pointer.oid, pointer.size, path) {
                 Ok(file) => files.push(file),
                 Err(error) => hydrated.failed.push((pointer.oid, error.to_string())),
@@ -104,30 +104,4 @@ fn keep(repo: &Repo, oid: &Oid, file: &Path) -> Result<(), String> {
         fs::create_dir_all(folder).map_err(failed)?;
     }
     fs::rename(file, &path).map_err(failed)
-}
-
-/// A private directory on the file system of git-lfs's objects, gone with this value. git-lfs sweeps what a dead process
-/// leaves.
-pub struct Folder(pub TempDir);
-
-impl Folder {
-    /// The directory of this process.
-    pub fn make(repo: &Repo) -> Result<Folder, NoSession> {
-        let path = repo.lfs_dir().join("tmp");
-        // A process number is used again, in containers soon: the rest of the name is random.
-        let prefix = format!("datamon-{}-", std::process::id());
-        let made = fs::create_dir_all(&path)
-            .and_then(|()| tempfile::Builder::new().prefix(&prefix).tempdir_in(&path));
-        made.map(Folder).map_err(|source| NoSession::Folder { path, source })
-    }
-}
-
-impl Drop for Folder {
-    /// Under another name first: who still fetches into it then finds no directory to make another file in.
-    fn drop(&mut self) {
-        let gone = self.0.path().with_extension("gone");
-        if fs::rename(self.0.path(), &gone).is_ok() {
-            let _ = fs::remove_dir_all(gone);
-        }
-    }
 }

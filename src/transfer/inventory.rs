@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::session::NoSession;
 use crate::catalog::Catalog;
-use crate::git::{Objects, ObjectsError, Repo, TreePointer};
+use crate::git::{ObjectId, Objects, ObjectsError, Repo, TreePointer};
 use crate::id::{Oid, RepoId};
 use crate::progress::Progress;
 
@@ -32,11 +32,14 @@ impl Inventory {
         Ok(Inventory::of(objects.pointers_in_history(&objects.all_tips()?)?))
     }
 
-    /// Of what HEAD, branches and tags hold now, without what they held before.
+    /// Of what HEADs, branches, tags and the stash hold now, without what they held before.
     pub fn of_tips(objects: &Objects) -> Result<Inventory, ObjectsError> {
+        let mut tips: Vec<ObjectId> = objects.tips()?.into_iter().map(|tip| tip.commit).collect();
+        tips.extend(objects.checkouts()?);
+        objects.bring(&tips, &|_| true)?;
         let mut pointers = Vec::new();
-        for tip in objects.tips()? {
-            pointers.extend(objects.pointers_in_tree(tip.commit)?);
+        for tip in tips {
+            pointers.extend(objects.pointers_in_tree(tip)?);
         }
         Ok(Inventory::of(pointers))
     }

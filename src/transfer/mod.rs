@@ -4,6 +4,7 @@ mod ahead;
 mod asker;
 mod batch;
 mod download;
+mod folder;
 mod forecast;
 mod hydrate;
 mod inventory;
@@ -62,7 +63,8 @@ impl Agent {
 
     fn puller(&mut self) -> Result<&mut Puller, String> {
         if !matches!(self.side, Side::Pull(_)) {
-            let puller = Puller::open(&self.cwd, &self.remote, self.concurrent).map_err(|e| e.to_string())?;
+            let puller = Puller::open(&self.cwd, &self.remote, self.concurrent);
+            let puller = puller.map_err(|error| format!("{error}{}", self.remedy()))?;
             self.side = Side::Pull(Box::new(puller));
         }
         match &mut self.side {
@@ -76,6 +78,20 @@ impl Agent {
         let repo = Repo::discover(&self.cwd).ok()?;
         let astray = repo.astray(&repo.store_url(&self.remote, Operation::Download).ok()??).ok()??;
         Some(format!(". {astray}: {}", astray.remedy()))
+    }
+}
+
+impl Agent {
+    /// What to type when data can be had again: where a first checkout fails now, git's own advice leaves the index
+    /// empty.
+    fn remedy(&self) -> &'static str {
+        let first = Repo::discover(&self.cwd)
+            .is_ok_and(|repo| repo.work_tree().is_some() && !repo.git_dir().join("index").exists());
+        if first {
+            "; when that is mended, complete the checkout with `git datamon pull --data-only`"
+        } else {
+            ""
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! the ordinary case that is HEAD's range, and it goes up in one ingest and one log entry. `git lfs push --all` is recognised by its command line. Any other object goes alone, and
 //! what the store has already is touched together with it. Nothing is uploaded that nobody asked for.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,7 +15,7 @@ use super::asker::CommandLine;
 use super::session::{NoSession, Session};
 use super::{TICK, batch};
 use crate::catalog::CatalogError;
-use crate::git::{ObjectsError, Operation, Pointer, TreePointer};
+use crate::git::{Objects, ObjectsError, Operation, Pointer, TreePointer};
 use crate::id::Oid;
 use crate::ops::receipt::{RECEIPT_ENV, Receipt};
 use crate::ops::survey::LastTransfer;
@@ -27,6 +28,8 @@ pub struct Pusher {
     remote: String,
     results: HashMap<Oid, Result<(), String>>,
     touched_all: bool,
+    /// Git's objects as far as they are here: what a partial clone lacks is planned when it is asked for.
+    local: OnceCell<Objects>,
     /// Other agents of the same push run beside this one, and each uploads what it is asked for.
     one_of_many: bool,
 }
@@ -48,7 +51,8 @@ impl Pusher {
                 results.extend(receipt.oids.into_iter().map(|oid| (oid, Ok(()))));
             }
         }
-        Pusher { session, remote: remote.to_owned(), results, touched_all: false, one_of_many }
+        let local = OnceCell::new();
+        Pusher { session, remote: remote.to_owned(), results, touched_all: false, local, one_of_many }
     }
 
     /// The repository and the store.
@@ -151,7 +155,7 @@ impl Pusher {
 
     /// The pointers that are certain to be asked for, given that this one was; `None` if no outgoing range holds it.
     fn certain(&self, asked: Oid) -> Result<Option<Vec<TreePointer>>, ObjectsError> {
-        let objects = &self.session.objects;
+        let objects = self.local()?;
         let holds = |range: &[TreePointer]| range.iter().any(|found| found.pointer.oid == asked);
         if CommandLine::of_asker().is_some_and(|line| line.pushes_all()) {
             return Ok(
@@ -176,12 +180,19 @@ impl Pusher {
         Ok(common)
     }
 
+    fn local(&self) -> Result<&Objects, ObjectsError> {
+        if self.local.get().is_none() {
+            let _ = self.local.set(self.session.repo.objects()?.only_local());
+        }
+        Ok(self.local.get().expect("set just now"))
+    }
+
     /// Every object of the history, once: what a push by URL goes through. To touch is not to upload.
     fn everything(&mut self) -> Result<Vec<Oid>, ObjectsError> {
         if std::mem::replace(&mut self.touched_all, true) {
             return Ok(vec![]);
         }
-        let objects = &self.session.objects;
+        let objects = self.local()?;
         let tips: Vec<_> = objects.tips()?.iter().map(|tip| tip.commit).collect();
         let mut oids: Vec<Oid> =
             objects.pointers_in_history(&tips)?.iter().map(|found| found.pointer.oid).collect();

@@ -49,4 +49,18 @@ fn an_uploaded_version_becomes_that_of_a_commit_with_the_same_content() {
         env.command("git").args(["-C", "repo", "datamon", "adopt", &other, "HEAD"]).current_dir(env.work()),
     );
     assert_eq!(differs.text(), "only in the bundle: untracked.txt");
+    super::make_executable(&repo.dir().join("large.bin"));
+    std::fs::remove_file(repo.dir().join("untracked.txt")).expect("there");
+    let other = in_repo(&env, &["upload", "."]).text().to_owned();
+    let differs = run_failing(
+        env.command("git").args(["-C", "repo", "datamon", "adopt", &other, "HEAD"]).current_dir(env.work()),
+    );
+    assert_eq!(differs.text(), "of another mode: large.bin");
+
+    // A store that only the repository names gets nothing from who does not trust it.
+    run(env.command("git").args(["config", "--global", "--unset-all", "datamon.trust"]));
+    let refused = run_failing(
+        env.command("git").args(["-C", "repo", "datamon", "upload", "."]).current_dir(env.work()),
+    );
+    assert!(refused.code == Some(3) && refused.stderr.contains("git datamon trust"), "{}", refused.stderr);
 }

@@ -96,4 +96,6 @@ fn a_clone_killed_on_its_way_is_completed_by_a_pull() {
     clone.git(["restore", "--source=HEAD", "--staged", "--worktree", ":/"]);
     assert_files(&clone, &large());
     clone.git(["lfs", "fsck"]);
+    // What the dead agent left went when the next one began.
+    super::assert_clean(&clone);
 }

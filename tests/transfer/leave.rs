@@ -288,12 +288,15 @@ fn a_key_of_the_user_that_leads_elsewhere_undoes_it(machine: Machine) {
 
     repo.git(["config", "--global", "--unset-all", "lfs.pushurl"]);
     repo.push("origin", "main");
-    // The same for where downloads come from.
+    // The same for where downloads come from, whatever the remote is called.
     repo.git(["config", "--global", "lfs.url", "http://127.0.0.1:9/x"]);
-    let before = configuration(&repo);
-    let (_, said) = refused(&legacy.env, &repo, &["leave", "--to", "origin"]);
-    line_with(&said, "would go elsewhere: lfs.url in the git configuration");
-    assert_eq!(configuration(&repo), before);
+    for (remote, other) in [("origin", "up"), ("up", "origin")] {
+        let before = configuration(&repo);
+        let (_, said) = refused(&legacy.env, &repo, &["leave", "--to", remote]);
+        line_with(&said, "would go elsewhere: lfs.url in the git configuration");
+        assert_eq!(configuration(&repo), before);
+        repo.git(["remote", "rename", remote, other]);
+    }
     repo.git(["config", "--global", "--unset-all", "lfs.url"]);
     leave(&repo, &[]);
     assert_eq!(legacy.server.oids().len(), 21);
@@ -332,7 +335,6 @@ fn a_password_is_used_and_neither_written_nor_shown() {
     let said = clone.git(["datamon", "leave", "--dry-run", "--to", "token"]);
     assert!(line_with(said.text(), "to push to").contains("127.0.0.1") && !said.text().contains("secret"));
     clone.git(["reset", "-q", "--hard", "main~1"]);
-    clone.git(UNPIN);
     let store = legacy.env.root().join("another");
     let from = ["datamon", "adopt-lfs", "--dry-run", "--from", "token", "--store", store.to_str().unwrap()];
     let said = clone.git(from);
@@ -372,7 +374,9 @@ fn a_clone_that_was_never_pinned_is_not_pinned_afterwards() {
     adopted(&legacy);
     let clone = legacy.fresh_clone("fresh", &[]);
     assert_eq!(pin(&clone), "");
-    let server = legacy.server.url();
+    let (server, before) = (legacy.server.url(), configuration(&clone));
+    clone.git(["datamon", "leave", "--dry-run"]);
+    assert_eq!(configuration(&clone), before);
     leave(&clone, &["--to", &server]);
     assert_eq!(pin(&clone), "");
     assert_configured(&clone, &server);

@@ -5,6 +5,7 @@
 //! store, then the store has to prove that it has every object, and only then the configuration names it. Each step done
 //! again finds its work done.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Args;
@@ -14,6 +15,7 @@ use crate::cli::commands::init::{self, Chosen};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::relocation::{self, Edited};
 use crate::cli::server::{SERVER_KEYS, Server, before};
+use crate::cli::verdict::Verdict;
 use crate::cli::{Context, stores};
 use crate::git::{LFSCONFIG_FILE, MANIFEST_FILE, Operation, Repo, STORE_SCHEME, Scope, TreePointer};
 use crate::id::Oid;
@@ -47,7 +49,7 @@ pub struct AdoptLfsArgs {
     #[arg(long)]
     recent: bool,
 
-    /// Go on where nobody has some of the objects any more.
+    /// Go on where nobody has some of the objects any more. A server that does not answer is another matter.
     #[arg(long)]
     allow_missing: bool,
 
@@ -75,9 +77,9 @@ pub fn run(args: &AdoptLfsArgs, context: &Context) -> Result<(), CommandError> {
     let mut staged = vec![init::name_repo(&repo, top)?];
     let session = Session::of(repo.clone(), catalog)?;
     inventory.look_in(&session.catalog, session.repo_id)?;
-    fetch(&repo, &inventory, &server, args.recent, context)?;
+    let verdict = fetch(&repo, &inventory, &server, args.recent, context)?;
     let lost = take_in(session, &inventory, context)?;
-    report_lost(&lost, args.allow_missing, context)?;
+    report_lost(&lost, &verdict, args.allow_missing, context)?;
 
     remember(&repo)?;
     staged.push(chosen.write(&repo, top)?);
@@ -146,7 +148,7 @@ fn preview(
     Ok(())
 }
 
-/// Lets git-lfs get what is neither here nor in the store, with the configuration of before. What it cannot get is told when
+/// Lets git-lfs get what is neither here nor in the store, with the configuration of before. What it could not get is told when
 /// all is counted.
 fn fetch(
     repo: &Repo,
@@ -154,10 +156,13 @@ fn fetch(
     server: &Server,
     recent: bool,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<Verdict, CommandError> {
     let (count, size) = counted(inventory.lacking());
     if count == 0 {
-        return Ok(());
+        return Ok(Verdict::default());
+    }
+    if server.is_nowhere(repo) {
+        return Ok(Verdict::of_nobody());
     }
     let into = repo.lfs_dir();
     context.ui.done(&format!(
@@ -165,22 +170,39 @@ fn fetch(
         server.shown(repo),
         into.display()
     ));
-    let remote = server.remote(repo);
-    let commits: Vec<String> = match recent {
-        true => repo.objects()?.tips()?.into_iter().map(|tip| tip.commit.to_string()).collect(),
-        false => Vec::new(),
+    let (remote, mut verdict) = (server.remote(repo), Verdict::default());
+    let mut ask = |what: &[&str]| {
+        // What the user leaves out of a checkout is not left behind.
+        let filters = ["-c", "lfs.fetchinclude=", "-c", "lfs.fetchexclude="].map(OsString::from);
+        let words = filters.into_iter().chain(server.git_lfs(what));
+        repo.git().foreground_heard(words, &mut |line| verdict.hear(line))
     };
-    let what: Vec<&str> = match recent {
-        true => ["fetch", &remote].into_iter().chain(commits.iter().map(String::as_str)).collect(),
-        false => vec!["fetch", "--all", &remote],
-    };
-    if !repo.git().foreground(server.git_lfs(&what), &[])?.success() {
-        context.ui.warning("git-lfs did not get everything; what it said stands above");
+    if !recent {
+        ask(&["fetch", "--all", &remote])?;
     }
-    Ok(())
+    let commits = named_commits(repo, recent)?;
+    if !commits.is_empty() {
+        ask(&[&["fetch", &remote][..], &commits.iter().map(String::as_str).collect::<Vec<_>>()].concat())?;
+    }
+    Ok(verdict)
 }
 
-/// An object that did not go into the store, and why, where somebody has it.
+/// Commits that git-lfs has to be given by name: those that no ref leads to, or those at the tips.
+fn named_commits(repo: &Repo, recent: bool) -> Result<Vec<String>, CommandError> {
+    let objects = repo.objects()?;
+    let mut commits: Vec<String> = objects.checkouts()?.iter().map(ToString::to_string).collect();
+    if recent {
+        commits.extend(objects.tips()?.iter().map(|tip| tip.commit.to_string()));
+    } else if !commits.is_empty() {
+        let apart =
+            ["rev-list"].into_iter().chain(commits.iter().map(String::as_str)).chain(["--not", "--all"]);
+        let listed = repo.git().run(apart)?;
+        commits = String::from_utf8_lossy(&listed).lines().map(str::to_owned).collect();
+    }
+    Ok(commits)
+}
+
+/// An object that did not go into the store, and why, where it is here.
 type Lost<'i> = (&'i TreePointer, Option<String>);
 
 /// Puts everything that is here into the store, in one upload. What its receipt does not list is nowhere.
@@ -209,46 +231,70 @@ fn take_in<'i>(
     Ok(lost.map(|found| (found, why(&found.pointer.oid))).collect())
 }
 
-fn report_lost(lost: &[Lost<'_>], allowed: bool, context: &Context) -> Result<(), CommandError> {
+/// Lists what is lost. Only what nobody has can be done without: what a server might give tomorrow, and what is damaged here,
+/// stops it.
+fn report_lost(
+    lost: &[Lost<'_>],
+    verdict: &Verdict,
+    allowed: bool,
+    context: &Context,
+) -> Result<(), CommandError> {
     if lost.is_empty() {
         return Ok(());
     }
+    let absent = |found: &TreePointer| verdict.is_absent(&found.pointer.oid);
     for (found, why) in lost.iter().take(SHOWN) {
-        let why = why.as_deref().unwrap_or("neither on this machine nor on the server");
+        let nowhere = if absent(found) {
+            "neither on this machine nor on the server"
+        } else {
+            "git-lfs could not fetch it"
+        };
         context.ui.fact(&format!(
-            "missing {} {} ({}): {why}",
+            "missing {} {} ({}): {}",
             found.pointer.oid,
             found.path,
-            bytes(found.pointer.size)
+            bytes(found.pointer.size),
+            why.as_deref().unwrap_or(nowhere)
         ));
     }
     if lost.len() > SHOWN {
         context.ui.fact(&format!("        and {} more", lost.len() - SHOWN));
     }
-    if allowed {
+    let damaged = lost.iter().filter(|(_, why)| why.is_some()).count();
+    let unfetched = lost.iter().filter(|(found, why)| why.is_none() && !absent(found)).count();
+    if allowed && damaged + unfetched == 0 {
         context.ui.warning(&format!(
             "{} objects are missing; commits that need them cannot be checked out",
             lost.len()
         ));
         return Ok(());
     }
-    let damaged = lost.iter().any(|(_, why)| why.is_some());
-    let kind = if damaged { Kind::Integrity } else { Kind::NotFound };
-    let mut error = CommandError::new(
-        kind,
-        format!(
-            "{} objects are missing: the repository stays as it was, but for {MANIFEST_FILE}, by which the next try \
-             finds what is in the store by now",
-            lost.len()
-        ),
+    Err(refusal(lost.len(), damaged, unfetched, verdict))
+}
+
+fn refusal(lost: usize, damaged: usize, unfetched: usize, verdict: &Verdict) -> CommandError {
+    let kind = match (damaged, unfetched) {
+        (0, 0) => Kind::NotFound,
+        (0, _) => Kind::Unreachable,
+        _ => Kind::Integrity,
+    };
+    let message = format!(
+        "{lost} objects are missing: the repository stays as it was, but for {MANIFEST_FILE}, by which the next try finds what \
+         is in the store by now"
     );
-    if damaged {
+    let mut error = CommandError::new(kind, message);
+    if damaged > 0 {
         error = error
             .hint("`git lfs fsck` puts damaged objects aside; then repeat the command to fetch them anew");
     }
-    Err(error
-        .hint("get them here from a clone or server that has them (--from), and repeat the command")
-        .hint("or go on without them: --allow-missing"))
+    if unfetched > 0 {
+        let said = verdict.complaint().unwrap_or("nothing");
+        error = error.hint(format!(
+            "git-lfs could not fetch {unfetched} of them, and said: {said}; when it can, repeat the command"
+        ));
+    }
+    error = error.hint("get them here from a clone or server that has them (--from), and repeat the command");
+    if damaged + unfetched == 0 { error.hint("or go on without them: --allow-missing") } else { error }
 }
 
 /// What named the old server is kept in this clone, for `git datamon leave`.

@@ -82,6 +82,13 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
     } else {
         String::new()
     };
+    if findings.unused_packs > 0 {
+        context.ui.done(&format!(
+            "note  {} packs, {}, are unused: interrupted pushes left them, or pushes are under way; nothing needs them",
+            findings.unused_packs,
+            bytes(findings.unused_bytes)
+        ));
+    }
     let what = format!(
         "{store}: {} log entries, {} rows, {} packs{read}",
         findings.entries, findings.rows, findings.packs
@@ -112,6 +119,7 @@ fn paths_of(context: &Context, findings: &Findings) -> HashMap<Oid, BTreeSet<Str
     else {
         return paths;
     };
+    let objects = objects.only_local();
     let tips: Vec<_> = objects.tips().unwrap_or_default().into_iter().map(|tip| tip.commit).collect();
     for found in objects.pointers_in_history(&tips).unwrap_or_default() {
         if hit.contains(&found.pointer.oid) {

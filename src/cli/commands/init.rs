@@ -150,7 +150,7 @@ fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Re
         wanted.or(committed.map(|store| store.url.as_str())).or(pinned.as_ref().map(|pin| pin.url.as_str()));
     let url = url.unwrap_or(LOCAL).to_owned();
     let shown = without_password(&url);
-    if let Some(other) = committed.filter(|store| store.url != url) {
+    if let Some(other) = committed.filter(|store| !stores::is_same(&store.url, &url)) {
         let other = without_password(&other.url);
         return Err(CommandError::new(
             Kind::Conflict,
@@ -162,7 +162,7 @@ fn agreed(wanted: Option<&str>, committed: Option<&StoreUrl>, repo: &Repo) -> Re
              git config lfs.url {STORE_SCHEME}{shown}, then git datamon init and git lfs push --all <remote>"
         )));
     }
-    if let Some(pin) = pinned.filter(|pin| pin.url != url) {
+    if let Some(pin) = pinned.filter(|pin| !stores::is_same(&pin.url, &url)) {
         return Err(CommandError::new(
             Kind::Conflict,
             format!("this clone is pinned to {}, the store would be {shown}", without_password(&pin.url)),

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::init;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::relocation::{self, Edited};
 use crate::cli::server::{self, SERVER_KEYS, Server, before};
+use crate::cli::{Context, stores};
 use crate::git::{Git, Hooks, LFSCONFIG_FILE, MANIFEST_FILE, Operation, Place, Repo, STORE_SCHEME, Scope};
 use crate::store::without_password;
 use crate::transfer::{Hydration, Inventory, NoSession, Session};
@@ -54,7 +54,8 @@ pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     if !args.dry_run {
         put_bad_aside(&repo, &mut inventory, context)?;
     }
-    let session = Session::open(&context.dir, "", Operation::Download)?;
+    // Without the pin that the first download makes.
+    let session = Session::of(repo.clone(), stores::find(&store.url)?)?;
     let hydration = Hydration::of(session, inventory.pointers.iter().map(|found| found.pointer));
     if args.dry_run {
         let (files, size) = (hydration.files(), bytes(hydration.bytes()));
@@ -64,7 +65,7 @@ pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     }
     fetch(hydration, args.allow_missing, context)?;
     push(&repo, inventory, &server, context)?;
-    restore(&store.url, &server, args.to.is_some(), context)
+    restore(&repo, top, &store.url, &server, args.to.is_some(), context)
 }
 
 /// What is staged the user means to commit; other edits would go along with ours. A file that is not there cannot be put back.
@@ -134,14 +135,18 @@ fn push(
 }
 
 /// Leads this clone and, by `.lfsconfig`, those that follow to the server, if git-lfs then really goes there.
-fn restore(store: &str, server: &Server, typed: bool, context: &Context) -> Result<(), CommandError> {
-    // Anew: fetching from the store may have pinned it.
-    let repo = Repo::discover(&context.dir)?;
-    let top = init::writable_top(&repo)?;
-    let former = Former::of(&repo, top);
+fn restore(
+    repo: &Repo,
+    top: &Path,
+    store: &str,
+    server: &Server,
+    typed: bool,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let former = Former::of(repo, top);
     repo.set_left(Some(store))?;
-    if let Err(error) = switch(&repo, top, server, typed, context).and_then(|()| check(server, context)) {
-        former.put_back(&repo)?;
+    if let Err(error) = switch(repo, top, server, typed, context).and_then(|()| check(server, context)) {
+        former.put_back(repo)?;
         return Err(error.hint("the configuration is as it was; the server has the data"));
     }
     tidy(&repo.git().clone().moved_to(top), &top.join(LFSCONFIG_FILE))?;
@@ -153,7 +158,7 @@ fn restore(store: &str, server: &Server, typed: bool, context: &Context) -> Resu
     context
         .ui
         .done(&format!("staged  {LFSCONFIG_FILE}; {MANIFEST_FILE} stays, for coming back to the same repo"));
-    if Hooks::of(&repo)?.uninstall()? {
+    if Hooks::of(repo)?.uninstall()? {
         context.ui.done("hook    that of git-lfs, or yours");
     }
     context.ui.hint("git commit -m 'Keep big files on the LFS server'");

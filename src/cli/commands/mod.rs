@@ -3,6 +3,7 @@
 mod adopt;
 mod adopt_lfs;
 mod cat;
+mod context;
 mod diff;
 mod doctor;
 mod download;
@@ -13,6 +14,7 @@ mod install;
 mod leave;
 mod lfs_agent;
 mod ls;
+mod promote;
 mod pull;
 mod push;
 mod show;
@@ -36,6 +38,8 @@ pub enum Command {
     Leave(leave::LeaveArgs),
     Trust(trust::TrustArgs),
     Doctor(doctor::DoctorArgs),
+    Context(context::ContextArgs),
+    Promote(promote::PromoteArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Show(show::ShowArgs),
@@ -65,6 +69,8 @@ impl Command {
             Command::Leave(args) => leave::run(args, context).map(done),
             Command::Trust(args) => trust::run(args, context).map(done),
             Command::Doctor(args) => doctor::run(args, context),
+            Command::Context(args) => context::run(args, context).map(done),
+            Command::Promote(args) => promote::run(args, context).map(done),
             Command::Push(args) => push::run(args, context),
             Command::Pull(args) => pull::run(args, context),
             Command::Show(args) => show::run(args, context).map(done),

@@ -8,7 +8,7 @@ use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::hook;
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::Git;
+use crate::git::{Git, Repo};
 use crate::transfer::Hydration;
 
 /// Fetch commits and their data, then merge
@@ -20,7 +20,7 @@ use crate::transfer::Hydration;
     after_help = "Examples:\n  git datamon pull\n  git datamon pull origin main\n  git datamon pull --data-only     the data of HEAD, no commits"
 )]
 pub struct PullArgs {
-    /// Get the data of HEAD, no commits; files in the work tree are filled in.
+    /// Get the data of HEAD, no commits; files in the work tree are filled in. Completes a clone whose checkout failed.
     #[arg(long)]
     data_only: bool,
 
@@ -64,7 +64,65 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
             return Err(CommandError::new(Kind::Integrity, message));
         }
     }
-    let rest: Vec<&str> =
-        if args.data_only { vec!["lfs", "checkout"] } else { [vec!["pull"], words].concat() };
+    let rest: Vec<&str> = if args.data_only {
+        match Checkout::of(&Repo::found_by(git.clone())?) {
+            Checkout::Done => vec!["lfs", "checkout"],
+            Checkout::Begun => {
+                refuse_edited(&git)?;
+                RESTORE.to_vec()
+            }
+            Checkout::None => {
+                context.ui.hint(&format!("nothing is checked out here; to do so: git {}", RESTORE.join(" ")));
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    } else {
+        [vec!["pull"], words].concat()
+    };
     Ok(hook::exit_code(git.foreground(rest, &[])?))
+}
+
+/// What git's own advice after a failed checkout of a clone should be: without `--staged` the index stays empty (ADR 6).
+const RESTORE: [&str; 5] = ["restore", "--source=HEAD", "--staged", "--worktree", ":/"];
+
+/// How far the checkout of a work tree has come. Git writes the index last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checkout {
+    Done,
+    /// That of a clone, which failed half way.
+    Begun,
+    /// A bare repository, or a clone made with `--no-checkout`.
+    None,
+}
+
+impl Checkout {
+    fn of(repo: &Repo) -> Checkout {
+        let Some(top) = repo.work_tree() else { return Checkout::None };
+        let index = std::env::var_os("GIT_INDEX_FILE").map_or(repo.git_dir().join("index"), Into::into);
+        if index.exists() {
+            return Checkout::Done;
+        }
+        let mut entries = top.read_dir().into_iter().flatten().flatten();
+        if entries.any(|entry| entry.file_name() != ".git") { Checkout::Begun } else { Checkout::None }
+    }
+}
+
+/// Git has no index that would say what in the work tree is its own, and what somebody wrote there since.
+fn refuse_edited(git: &Git) -> Result<(), CommandError> {
+    let folder = tempfile::tempdir().map_err(|e| CommandError::new(Kind::Failed, e.to_string()))?;
+    let git = git.clone().with_env("GIT_INDEX_FILE", Some(folder.path().join("index")));
+    git.run(["read-tree", "HEAD"])?;
+    let edited = git.run(["diff", "--name-only", "--diff-filter=d"])?;
+    if edited.is_empty() {
+        return Ok(());
+    }
+    let names = String::from_utf8_lossy(&edited);
+    let message = format!(
+        "{} files here differ from HEAD, {} for one",
+        names.lines().count(),
+        names.lines().next().unwrap_or_default()
+    );
+    Err(CommandError::new(Kind::Difference, message)
+        .hint("the data is here; if nothing of yours is among the files of the work tree, overwrite them:")
+        .hint(format!("git {}", RESTORE.join(" "))))
 }

@@ -48,6 +48,10 @@ fn lines(found: &Survey) -> Vec<String> {
     for (kind, objects) in &found.objects {
         lines.push(format!("  {kind:<12} {} objects, {}", objects.count, bytes(objects.bytes)));
     }
+    if found.unused.count > 0 {
+        let unused = format!("{} packs, {}", found.unused.count, bytes(found.unused.bytes));
+        lines.push(format!("unused         {unused}: of pushes that were interrupted, or are under way"));
+    }
     lines.push(format!("log head       {}", found.log_head));
     if let Some(last) = &found.last_transfer {
         let way = if last.upload { "up" } else { "down" };

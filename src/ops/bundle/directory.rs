@@ -196,3 +196,54 @@ impl Kept {
         old.iter().filter(|part| !head.1.contains(part)).for_each(|part| cache.remove(part));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::catalog::Journal;
+    use crate::progress::Silent;
+    use crate::store::{Store, StoreUrl};
+
+    #[test]
+    fn what_looks_untouched_is_neither_read_nor_promised_anew() {
+        let (folder, repo) = (tempfile::tempdir().expect("a directory"), RepoId::from_bytes([3; 16]));
+        let (data, cache) = (folder.path().join("data"), folder.path().join("cache"));
+        let url = StoreUrl::parse("memory:directory-kept").expect("a URL");
+        let store = Store::open(&url).expect("memory");
+        let mut catalog =
+            Catalog::create(store, Cache::at(cache.clone()), Journal::none()).expect("a new store");
+        fs::create_dir(&data).expect("made");
+        (0..20).for_each(|n| fs::write(data.join(n.to_string()), n.to_string()).expect("written"));
+        let upload = |catalog: &mut Catalog, parent| {
+            upload_directory(catalog, repo, &data, parent, Facts::default(), &Silent).expect("uploads")
+        };
+        let first = upload(&mut catalog, None);
+        let settle = |catalog: &Catalog| {
+            let kept = Kept::load(catalog, repo, &data).expect("kept");
+            Kept { tree: kept.tree.settled(), ..kept }.save(catalog, repo, &data);
+            kept.bundle
+        };
+        assert_eq!(settle(&catalog), Some(first.bundle));
+        fs::write(data.join("7"), "changed").expect("written");
+        let before = catalog.store().requests();
+        let second = upload(&mut catalog, Some(first.bundle));
+        let cost = catalog.store().requests().since(before);
+        assert_eq!((second.stats.files, second.changed, second.entries), (1, 1, 20));
+        assert!(cost.put <= 3, "{cost:?}");
+        // Another parent than the one that is kept: its pages say what it has, and still nothing is read.
+        settle(&catalog);
+        let third = upload(&mut catalog, Some(first.bundle));
+        assert_eq!((third.stats.files, third.stats.known, third.changed), (1, 1, 1));
+        // What was kept and is damaged is as if it were not there.
+        settle(&catalog);
+        for part in fs::read_dir(cache.join("trees")).expect("kept") {
+            let part = part.expect("an entry").path();
+            fs::write(part, "damaged").expect("written");
+        }
+        let fourth = upload(&mut catalog, Some(third.bundle));
+        assert_eq!((fourth.stats.files, fourth.stats.known, fourth.changed), (20, 0, 0));
+        assert_eq!(fourth.stats.new_raw, 0);
+    }
+}

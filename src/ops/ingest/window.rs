@@ -61,8 +61,10 @@ pub struct Piece {
 
 /// Bytes of consecutive sources. Sources that could not be read stand in `failed` and give no further piece.
 pub struct Window {
-    /// The bytes, after [`HEADROOM`].
+    /// The bytes, after [`HEADROOM`]; what lies behind the last piece is of an earlier use.
     pub bytes: Vec<u8>,
+    /// Where the bytes of pieces end.
+    filled: usize,
     /// What they belong to, in order.
     pub pieces: Vec<Piece>,
     /// Sources that could not be read, and why.
@@ -74,21 +76,43 @@ pub struct Window {
 impl Window {
     /// An empty window, in the memory of one that was used if there is one.
     fn new(empty: &Receiver<Window>) -> Self {
-        let mut bytes = match empty.try_recv() {
+        let bytes = match empty.try_recv() {
             Ok(used) => used.bytes,
-            Err(_) => Vec::with_capacity(HEADROOM + WINDOW),
+            Err(_) => vec![0; HEADROOM + WINDOW],
         };
-        bytes.truncate(HEADROOM);
-        bytes.resize(HEADROOM, 0);
-        Window { bytes, pieces: vec![], failed: vec![], left: None }
+        Window { bytes, filled: HEADROOM, pieces: vec![], failed: vec![], left: None }
     }
 
-    fn room(&self) -> usize {
-        HEADROOM + WINDOW - self.bytes.len()
+    fn is_full(&self) -> bool {
+        self.filled == self.bytes.len()
+    }
+
+    /// The next bytes of a file of `size` bytes, as many as fit, `before` of which were read already: how many, and whether the
+    /// file ends there.
+    fn read(&mut self, file: &mut File, size: u64, before: u64) -> io::Result<(usize, bool)> {
+        let start = self.filled;
+        while !self.is_full() {
+            let asked = self.bytes.len() - self.filled;
+            let got = match file.read(&mut self.bytes[self.filled..]) {
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.filled = start;
+                    return Err(error);
+                }
+            };
+            self.filled += got;
+            // Less than asked for and all that there should be: no need to ask whether there is more.
+            let all = got < asked && before + (self.filled - start) as u64 == size;
+            if got == 0 || all {
+                return Ok((self.filled - start, true));
+            }
+        }
+        Ok((self.filled - start, false))
     }
 }
 
-/// A regular file at the moment it is opened. To open a pipe that took its place must not wait for a writer; and what nobody
+/// A regular file at the moment it is opened, and its looks. To open a pipe that took its place must not wait for a writer; and what nobody
 /// has hashed yet is taken in only if it lies at that path itself, since a link that took its place may lead anywhere.
 fn open(source: &Source) -> io::Result<(File, Metadata)> {
     let flags = match source.expected {
@@ -104,8 +128,8 @@ fn open(source: &Source) -> io::Result<(File, Metadata)> {
             _ => error,
         }
     })?;
-    let found = file.metadata()?;
-    if found.is_file() { Ok((file, found)) } else { Err(no_file()) }
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(no_file()) }
 }
 
 /// What nobody has hashed yet must not be a mixture of two contents: a change since it was opened shows in its size and times.
@@ -142,18 +166,16 @@ pub fn read_all(
                 continue;
             }
         };
-        let mut first = true;
-        loop {
-            if window.room() == 0 {
+        let (mut before, mut ended) = (0, false);
+        while !ended {
+            if window.is_full() {
                 if windows.send(std::mem::replace(&mut window, Window::new(empty))).is_err() {
                     return;
                 }
                 continue;
             }
-            let (start, room) = (window.bytes.len(), window.room());
-            let read = file.by_ref().take(room as u64).read_to_end(&mut window.bytes);
-            let read = read.and_then(|got| {
-                let last = got < room;
+            let start = window.filled;
+            let read = window.read(&mut file, found.len(), before).and_then(|(got, last)| {
                 if last {
                     is_unchanged(source, &file, &found)?;
                 }
@@ -161,14 +183,13 @@ pub fn read_all(
             });
             match read {
                 Ok((got, last)) => {
-                    window.pieces.push(Piece { source: at, start, end: start + got, first, last });
-                    first = false;
-                    if last {
-                        break;
-                    }
+                    let (first, end) = (before == 0, start + got);
+                    window.pieces.push(Piece { source: at, start, end, first, last });
+                    before += got as u64;
+                    ended = last;
                 }
                 Err(error) => {
-                    window.bytes.truncate(start);
+                    window.filled = start;
                     window.failed.push((at, error));
                     break;
                 }
@@ -176,4 +197,29 @@ pub fn read_all(
         }
     }
     let _ = windows.send(window);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_change_since_the_file_was_opened_shows() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("a");
+        std::fs::write(&path, b"before").expect("written");
+        let source = |expected| Source { expected, path: path.clone(), near: vec![] };
+        let (file, found) = open(&source(None)).expect("opens");
+        is_unchanged(&source(None), &file, &found).expect("nothing happened");
+        // As long as before, and a moment later.
+        let later = found.modified().expect("a time") + Duration::from_secs(1);
+        File::options().write(true).open(&path).and_then(|it| it.set_modified(later)).expect("set");
+        let error = is_unchanged(&source(None), &file, &found).expect_err("changed").to_string();
+        assert!(error.contains("changed while it was read"), "{error}");
+        // What was hashed before is known by its bytes.
+        let expected = (crate::id::Oid::from_bytes([0; 32]), 6);
+        is_unchanged(&source(Some(expected)), &file, &found).expect("decided by its hash");
+    }
 }
