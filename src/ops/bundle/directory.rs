@@ -4,6 +4,7 @@
 //! What the parent has already, as the same content at the same path, is neither read nor promised anew: its pages are shared.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -67,11 +68,17 @@ pub fn upload_directory(
 ) -> Result<Made, DirectoryError> {
     let kept = Kept::load(catalog, repo, folder).unwrap_or_default();
     let scan = Scan::of(folder, &kept.tree)?;
-    for (path, _) in scan.tree(&Read::new()).contents() {
+    let looked = scan.tree(&Read::new());
+    for (path, _) in looked.contents() {
         check_path(path)?;
     }
     let base = Base::of(catalog, parent, kept)?;
-    let files: Vec<Upload> = scan.files.iter().filter(|file| !base.has(folder, file)).cloned().collect();
+    let maybe_changed = base.changes(&looked);
+    let is_needed = |file: &&Upload| {
+        let name = file.path.strip_prefix(folder).expect("it was found below").as_os_str();
+        maybe_changed.contains_key(name.as_bytes())
+    };
+    let files: Vec<Upload> = scan.files.iter().filter(is_needed).cloned().collect();
     let facts = Facts { parents: parent.into_iter().collect(), ..facts };
     let drafting = |read: &Read| Draft::new(base.root.clone(), facts.clone(), base.changes(&scan.tree(read)));
     let uploaded = upload_bundle(catalog, repo, &files, &drafting, progress)?;
@@ -113,14 +120,7 @@ impl Base {
         Ok(Base { root: Some(bundle.root().clone()), contents })
     }
 
-    /// Whether a file is known to be there as it is, so that it needs no upload.
-    fn has(&self, folder: &Path, file: &Upload) -> bool {
-        let name = file.path.strip_prefix(folder).expect("it was found below").as_os_str();
-        let there = self.contents.get(std::os::unix::ffi::OsStrExt::as_bytes(name));
-        matches!(there, Some(Planned::File { oid, size, .. }) if Some(*oid) == file.oid && *size == file.size)
-    }
-
-    /// How `tree` differs.
+    /// How `tree` differs; what was not read yet always does.
     fn changes(&self, tree: &Tree) -> BTreeMap<Vec<u8>, Option<Planned>> {
         let mut changes: BTreeMap<Vec<u8>, Option<Planned>> =
             self.contents.keys().map(|path| (path.clone(), None)).collect();
@@ -163,7 +163,7 @@ struct Head(BundleId, Vec<String>);
 impl Kept {
     fn place(catalog: &Catalog, repo: RepoId, folder: &Path) -> (Cache, String) {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let folder = std::os::unix::ffi::OsStrExt::as_bytes(folder.as_os_str());
+        let folder = folder.as_os_str().as_bytes();
         let name = blake3::hash(&[repo.as_bytes(), folder].concat()).to_hex()[..32].to_owned();
         (catalog.cache().part("trees"), name)
     }
