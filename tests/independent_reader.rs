@@ -1,16 +1,18 @@
 //! The format is what `docs/format.md` says: a reader in another language that shares no code with the program gets every file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use datamon::bundle::{Entry, Facts, Root};
 use datamon::cache::Cache;
-use datamon::catalog::change::{Change, ChangeRecord, Compact, Drop, Forward, TableKind};
+use datamon::catalog::change::{Change, ChangeRecord, Compact, Drop, Forward, Label, TableKind};
 use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, Journal};
-use datamon::id::{Oid, PackId, PackKind, Prefix, RepoId};
-use datamon::ops::upload::{Upload, upload};
+use datamon::id::{BundleId, GitId, Oid, PackId, PackKind, Prefix, RepoId};
+use datamon::ops::bundle::{Draft, Planned, open};
+use datamon::ops::upload::{Upload, upload, upload_bundle};
 use datamon::pack::{Frame, PackWriter, read_footer};
 use datamon::progress::Silent;
 use datamon::store::{Store, StoreUrl, key};
@@ -191,6 +193,80 @@ fn every_shape_of_the_format_is_read_from_its_document() {
     let listed = run(&mut scene.command());
     assert_eq!(listed.lines().len(), small.len() + shapes.len() + 5, "every live file is listed once");
     scene.assert_hooks();
+}
+
+/// What the program itself reads of a bundle, as the reader prints it.
+fn printed(catalog: &Catalog, id: BundleId) -> Vec<String> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let line = |Entry { path, content }: Entry| {
+        let (mode, size) = (content.mode(), content.size());
+        format!("{mode:06o} {size} {} {}", hex(content.name()), hex(&path))
+    };
+    let entries = open(catalog, id).expect("opens").below(b"").expect("reads");
+    entries.into_iter().map(line).collect()
+}
+
+#[test]
+fn bundles_are_read_page_by_page_from_their_document() {
+    let mut scene = Scene::new();
+    let large = seeded_bytes(7, 9 << 20);
+    let oids = scene.push(&[vec![], b"x".to_vec(), large.clone(), seeded_bytes(8, 70_000)], None);
+    let git = |n: u8| GitId::from_slice(&[n; 20]).expect("a git id");
+    let sizes = [0, 1, 9 << 20, 70_000];
+    let file = |n: usize| {
+        let (oid, size) = (oids[n % 4], sizes[n % 4]);
+        Some(Planned::File { executable: n.is_multiple_of(3), oid, size })
+    };
+    let mut changes: BTreeMap<Vec<u8>, _> =
+        (0..3000).map(|n| (format!("d{}/{n}", n % 7).into_bytes(), file(n))).collect();
+    changes.insert(b"link \xff".to_vec(), Some(Planned::Link(b"d0/0".to_vec())));
+    changes.insert(b"module".to_vec(), Some(Planned::Module(git(3))));
+    let facts = Facts { commit: Some(git(1)), tree: Some(git(2)), ..Facts::default() };
+    let make = |scene: &mut Scene, base: Option<Root>, facts: Facts, changes: BTreeMap<Vec<u8>, _>| {
+        let drafting = |_: &_| Draft::new(base.clone(), facts.clone(), changes.clone());
+        let made = upload_bundle(&mut scene.catalog, scene.repo, &[], &drafting, &Silent).expect("made");
+        made.bundle.expect("a bundle")
+    };
+    let first = make(&mut scene, None, facts, changes);
+    let base = open(&scene.catalog, first).expect("opens").root().clone();
+    let change = BTreeMap::from([(b"d1/1".to_vec(), file(2)), (b"d2/2".to_vec(), None)]);
+    let second = make(&mut scene, Some(base), Facts::default(), change);
+    for (name, bundle) in [("moved", first), ("kept", first), ("gone", second)] {
+        label(&mut scene, name, Some(bundle));
+    }
+    for checkpoint in [false, true] {
+        if checkpoint {
+            assert!(scene.catalog.write_checkpoint().expect("written"), "nobody else writes");
+        } else {
+            label(&mut scene, "moved", Some(second));
+            label(&mut scene, "gone", None);
+        }
+        let listed = run(scene.command().arg("--bundles"));
+        let (repo, bundles) = (scene.repo, scene.catalog.state().bundles());
+        let (one, two) = ("01".repeat(20), "02".repeat(20));
+        let line = |id, git: &str, label| format!("{id} {repo} {} {git} {label}", bundles[&id].seq);
+        assert_eq!(
+            listed.lines(),
+            [line(first, &format!("{one} {two}"), "kept"), line(second, "- -", "moved")]
+        );
+        for id in [first, second] {
+            let read = run(scene.command().arg("--bundle").arg(id.to_string()));
+            assert!(read.lines() == printed(&scene.catalog, id), "{id}");
+        }
+    }
+    let out = scene.folder.path().join("out");
+    // d1/1
+    run(scene.command().args(["--bundle", &second.to_string(), "64312f31"]).arg(&out));
+    assert!(fs::read(&out).expect("written") == large);
+    let none = run_failing(scene.command().args(["--bundle", &second.to_string(), "64322f32"]).arg(&out));
+    assert!(none.stderr.contains("no file"), "{}", none.stderr);
+}
+
+fn label(scene: &mut Scene, name: &str, bundle: Option<BundleId>) {
+    let previous = scene.catalog.state().label(scene.repo, name).map(|at| at.seq);
+    let record =
+        scene.commit(Change::Label(Label { repo: scene.repo, name: name.to_owned(), bundle, previous }));
+    scene.land(&record);
 }
 
 #[test]

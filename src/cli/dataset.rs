@@ -11,6 +11,8 @@ use crate::cli::{Context, stores};
 use crate::git::{self, Git, Objects, Repo, RepoError};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, Name, NotFound};
+use crate::ops::{trust, upload};
+use crate::transfer::NoSession;
 
 /// Which dataset.
 #[derive(Debug, Clone, Default, Args)]
@@ -128,6 +130,39 @@ impl DatasetArgs {
                     .hint("say which with --repo, or go to its directory"))
             }
         }
+    }
+
+    /// The same to upload to: a store that the user names is made, and so is the repo; one that only the git repository names
+    /// must be trusted.
+    pub fn open_to_upload(&self, context: &Context) -> Result<Dataset, CommandError> {
+        let Some(typed) = &self.store else {
+            let mut dataset = self.open(context)?;
+            if !trust::is_trusted(Repo::discover(&context.dir)?.config(), &dataset.catalog) {
+                let url = dataset.catalog.store().url().to_string();
+                return Err(NoSession::Untrusted { url }.into());
+            }
+            if let Some(git) = &dataset.git {
+                let manifest = git.repo.manifest()?;
+                let name = manifest.name.as_deref().unwrap_or("data");
+                upload::name_repo(&mut dataset.catalog, dataset.repo, name)?;
+            }
+            return Ok(dataset);
+        };
+        let mut catalog = stores::prepare(&stores::spelled(typed, &context.dir)?)?;
+        catalog.set_contributor(Git::at(&context.dir).author());
+        let unknown = |name: &&String| {
+            let known = catalog.state().repo_named(name).is_some();
+            !known && name.parse::<RepoId>().is_err()
+        };
+        if let Some(name) = self.repo.as_ref().filter(unknown) {
+            upload::name_repo(&mut catalog, RepoId::new(), name)?;
+        }
+        let repo = self.repo_in(&catalog)?;
+        if repo == RepoId::NIL {
+            let message = format!("{} has no repo yet", stores::shown(&catalog));
+            return Err(CommandError::new(Kind::Usage, message).hint("name the one to make with --repo"));
+        }
+        Ok(Dataset { catalog, repo, git: None })
     }
 
     fn repo_in(&self, catalog: &Catalog) -> Result<RepoId, CommandError> {

@@ -95,9 +95,10 @@ always! {
     BadUrl => Kind::Usage,
 }
 
-impl From<StoreError> for CommandError {
-    fn from(error: StoreError) -> CommandError {
-        let kind = match &error {
+impl Kind {
+    /// What kind of failure one of a store is.
+    pub fn of_store(error: &StoreError) -> Kind {
+        match error {
             StoreError::Url(_) => Kind::Usage,
             StoreError::Absent { .. } => Kind::NotFound,
             StoreError::Missing { .. } | StoreError::Short { .. } | StoreError::Foreign { .. } => {
@@ -105,8 +106,13 @@ impl From<StoreError> for CommandError {
             }
             StoreError::Request { .. } => Kind::Unreachable,
             StoreError::NotADirectory { .. } | StoreError::Unsafe { .. } => Kind::Failed,
-        };
-        CommandError::new(kind, error.to_string())
+        }
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> CommandError {
+        CommandError::new(Kind::of_store(&error), error.to_string())
     }
 }
 

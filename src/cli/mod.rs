@@ -10,6 +10,7 @@ mod commands;
 mod dataset;
 mod errors;
 mod man;
+mod paths;
 mod relocation;
 mod server;
 mod stores;

@@ -3,9 +3,9 @@
 //! Text that comes from a repository or a store may hold escape sequences; what is not printable is shown escaped.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
-use crate::cli::errors::CommandError;
+use crate::cli::errors::{CommandError, Kind};
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,18 @@ impl Ui {
     pub fn heard(&self, line: &str) -> bool {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{}", printable(line)).and_then(|()| stdout.flush()).is_ok()
+    }
+
+    /// Bytes the user asked for, on stdout, as they are.
+    pub fn raw(&self, bytes: &[u8]) -> Result<(), CommandError> {
+        self.copy(&mut &bytes[..])
+    }
+
+    /// The same of everything that can be read.
+    pub fn copy(&self, from: &mut impl Read) -> Result<(), CommandError> {
+        let mut stdout = io::stdout().lock();
+        let copied = io::copy(from, &mut stdout).and_then(|_| stdout.flush());
+        copied.map_err(|error| CommandError::new(Kind::Failed, format!("cannot write to stdout: {error}")))
     }
 
     /// What was done; silent with `-q`.

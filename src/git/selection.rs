@@ -30,10 +30,10 @@ impl Selection {
         Selection { include: listed(include), exclude: listed(exclude), sparse: None }
     }
 
-    /// The paths that these patterns select, one pattern each.
-    pub fn of_patterns(patterns: &[String]) -> Selection {
-        let patterns = patterns.iter().filter_map(|pattern| one(pattern.as_bytes()));
-        Selection { include: patterns.collect(), ..Selection::default() }
+    /// The paths that any of these patterns selects; every path where there is none.
+    pub fn of_patterns<'a>(patterns: impl IntoIterator<Item = &'a [u8]>) -> Selection {
+        let include = patterns.into_iter().filter_map(one).collect();
+        Selection { include, ..Selection::default() }
     }
 
     /// No path.

@@ -15,11 +15,12 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::bundle::Planned;
 use super::download::{NotHere, rows, wanted};
 use super::fetch::{FetchError, fetch};
 use super::ingest::Failed;
 use super::receipt::UploadStats;
-use super::upload::{Upload, upload};
+use super::upload::{Read, Upload, upload};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, RepoId};
 use crate::progress::Progress;
@@ -115,6 +116,11 @@ impl Tree {
         rmp_serde::to_vec(self).expect("plain values always encode")
     }
 
+    /// A part of a list as this machine kept it, to compare with only: nothing is written where it says.
+    pub(super) fn decode_part(bytes: &[u8]) -> Result<Tree, TreeError> {
+        rmp_serde::from_slice(bytes).map_err(|e| TreeError::Damaged(e.to_string()))
+    }
+
     /// The list in these bytes; no path in it leads out of the directory.
     pub fn decode(bytes: &[u8]) -> Result<Tree, TreeError> {
         let tree: Tree = rmp_serde::from_slice(bytes).map_err(|e| TreeError::Damaged(e.to_string()))?;
@@ -134,6 +140,37 @@ impl Tree {
         }
     }
 
+    /// What lies at each path, in the order of a walk.
+    pub(super) fn contents(&self) -> impl Iterator<Item = (&[u8], Planned)> {
+        self.entries.iter().map(|(name, entry)| {
+            let planned = match entry {
+                Entry::Symlink { target } => Planned::Link(target.clone()),
+                Entry::File { executable, oid, size, .. } => {
+                    Planned::File { executable: *executable, oid: *oid, size: *size }
+                }
+            };
+            (&name[..], planned)
+        })
+    }
+
+    /// The tree as if it had been looked at long after every change.
+    #[cfg(test)]
+    pub(super) fn settled(self) -> Tree {
+        Tree { looked: i64::MAX, ..self }
+    }
+
+    /// The tree in parts of so many entries; [`Tree::join`] puts them together.
+    pub(super) fn split(&self, entries: usize) -> Vec<Tree> {
+        let parts = self.entries.chunks(entries);
+        parts.map(|part| Tree { looked: self.looked, entries: part.to_vec() }).collect()
+    }
+
+    /// The tree whose parts these are.
+    pub(super) fn join(parts: Vec<Tree>) -> Tree {
+        let looked = parts.iter().map(|part| part.looked).min().unwrap_or(0);
+        Tree { looked, entries: parts.into_iter().flat_map(|part| part.entries).collect() }
+    }
+
     /// Files and links in it.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -145,22 +182,91 @@ impl Tree {
     }
 }
 
-/// Files and links below `folder`, in path order.
-fn walk(folder: &Path, found: &mut Vec<(PathBuf, fs::Metadata)>) -> Result<(), TreeError> {
-    let entries = fs::read_dir(folder).map_err(|e| failed(folder, e))?;
-    let mut entries: Vec<fs::DirEntry> = entries.collect::<Result<_, _>>().map_err(|e| failed(folder, e))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let meta = entry.metadata().map_err(|e| failed(&path, e))?;
-        match meta.file_type() {
-            kind if kind.is_dir() => walk(&path, found)?,
-            kind if kind.is_file() || kind.is_symlink() => found.push((path, meta)),
-            // Sockets, pipes and devices hold no data.
-            _ => {}
+/// What a walk finds below a directory.
+#[derive(Debug, Default)]
+struct Found {
+    /// Files and links, in path order.
+    entries: Vec<(PathBuf, fs::Metadata)>,
+    /// What holds no data of its own: sockets, pipes, devices, and the administration of git.
+    skipped: Vec<PathBuf>,
+}
+
+impl Found {
+    fn walk(&mut self, folder: &Path) -> Result<(), TreeError> {
+        let entries = fs::read_dir(folder).map_err(|e| failed(folder, e))?;
+        let mut entries: Vec<fs::DirEntry> =
+            entries.collect::<Result<_, _>>().map_err(|e| failed(folder, e))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let meta = entry.metadata().map_err(|e| failed(&path, e))?;
+            match meta.file_type() {
+                _ if entry.file_name() == ".git" => self.skipped.push(path),
+                kind if kind.is_dir() => self.walk(&path)?,
+                kind if kind.is_file() || kind.is_symlink() => self.entries.push((path, meta)),
+                _ => self.skipped.push(path),
+            }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// A directory as it was looked at: files that must be read have no oid yet.
+#[derive(Debug)]
+pub(super) struct Scan {
+    tree: Tree,
+    /// Every file, whether it must be read or not.
+    pub files: Vec<Upload>,
+    /// Which entry of the tree each file is.
+    places: HashMap<PathBuf, usize>,
+    /// Paths that were left out.
+    pub skipped: Vec<PathBuf>,
+}
+
+impl Scan {
+    /// Look at `folder`; what looks as it did in `previous` is not to be read.
+    pub fn of(folder: &Path, previous: &Tree) -> Result<Scan, TreeError> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let looked = i64::try_from(since.as_nanos()).unwrap_or(0);
+        let before: HashMap<&[u8], &Entry> =
+            previous.entries.iter().map(|(path, it)| (&path[..], it)).collect();
+        let mut found = Found::default();
+        found.walk(folder)?;
+        let tree = Tree { looked, entries: Vec::with_capacity(found.entries.len()) };
+        let mut scan = Scan { tree, files: vec![], places: HashMap::new(), skipped: found.skipped };
+        for (path, meta) in found.entries {
+            let name = path.strip_prefix(folder).expect("it was found below").as_os_str().as_bytes().to_vec();
+            if meta.is_symlink() {
+                let target = fs::read_link(&path).map_err(|e| failed(&path, e))?.into_os_string().into_vec();
+                scan.tree.entries.push((name, Entry::Symlink { target }));
+                continue;
+            }
+            let (look, executable) = (Look::of(&meta), meta.mode() & 0o111 != 0);
+            let (mut oid, mut earlier) = (None, None);
+            if let Some(Entry::File { look: then, oid: was, .. }) = before.get(&name[..]) {
+                earlier = Some(*was);
+                oid = earlier.filter(|_| *then == look && look.is_settled(previous.looked));
+            }
+            let unread = Oid::from_bytes([0; 32]);
+            let entry = Entry::File { look, executable, oid: oid.unwrap_or(unread), size: look.size };
+            scan.places.insert(path.clone(), scan.tree.entries.len());
+            scan.tree.entries.push((name, entry));
+            scan.files.push(Upload { oid, size: look.size, path, previous: earlier });
+        }
+        Ok(scan)
+    }
+
+    /// The directory, once the files without an oid were read.
+    pub fn tree(&self, read: &Read) -> Tree {
+        let mut tree = self.tree.clone();
+        for (path, (got, length)) in read {
+            let entry = self.places.get(path).and_then(|at| tree.entries.get_mut(*at));
+            if let Some((_, Entry::File { oid, size, .. })) = entry {
+                (*oid, *size) = (*got, *length);
+            }
+        }
+        tree
+    }
 }
 
 /// Put the tree at `folder` into the store. `previous` is what an earlier call returned for the same folder.
@@ -171,44 +277,12 @@ pub fn upload_tree(
     previous: &Tree,
     progress: &dyn Progress,
 ) -> Result<(Tree, UploadStats), TreeError> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let looked = i64::try_from(since.as_nanos()).unwrap_or(0);
-    let before: HashMap<&[u8], &Entry> = previous.entries.iter().map(|(path, it)| (&path[..], it)).collect();
-    let mut found = Vec::new();
-    walk(folder, &mut found)?;
-    let mut tree = Tree { looked, entries: Vec::with_capacity(found.len()) };
-    let (mut files, mut places) = (Vec::new(), HashMap::new());
-    for (path, meta) in found {
-        let name = path.strip_prefix(folder).expect("it was found below").as_os_str().as_bytes().to_vec();
-        if meta.is_symlink() {
-            let target = fs::read_link(&path).map_err(|e| failed(&path, e))?.into_os_string().into_vec();
-            tree.entries.push((name, Entry::Symlink { target }));
-            continue;
-        }
-        let (look, executable) = (Look::of(&meta), meta.mode() & 0o111 != 0);
-        let (mut oid, mut earlier) = (None, None);
-        if let Some(Entry::File { look: then, oid: was, .. }) = before.get(&name[..]) {
-            earlier = Some(*was);
-            oid = earlier.filter(|_| *then == look && look.is_settled(previous.looked));
-        }
-        let unread = Oid::from_bytes([0; 32]);
-        let entry = Entry::File { look, executable, oid: oid.unwrap_or(unread), size: look.size };
-        places.insert(path.clone(), tree.entries.len());
-        tree.entries.push((name, entry));
-        files.push(Upload { oid, size: look.size, path, previous: earlier });
-    }
-    let uploaded = upload(catalog, repo, &files, &[], progress)?;
+    let scan = Scan::of(folder, previous)?;
+    let uploaded = upload(catalog, repo, &scan.files, &[], progress)?;
     if !uploaded.failed.is_empty() {
         return Err(TreeError::Unread(uploaded.failed));
     }
-    for (path, (got, length)) in uploaded.read {
-        if let Some((_, Entry::File { oid, size, .. })) =
-            tree.entries.get_mut(places[&path]).map(|it| &mut *it)
-        {
-            (*oid, *size) = (got, length);
-        }
-    }
-    Ok((tree, uploaded.stats))
+    Ok((scan.tree(&uploaded.read), uploaded.stats))
 }
 
 /// Write the tree into `folder`, where none of its files may be yet. Stops at the first file that fails.
@@ -279,8 +353,8 @@ mod tests {
     }
 
     fn listing(folder: &Path) -> Vec<(PathBuf, Vec<u8>, bool)> {
-        let mut found = Vec::new();
-        walk(folder, &mut found).expect("walks");
+        let mut found = Found::default();
+        found.walk(folder).expect("walks");
         let read = |(path, meta): (PathBuf, fs::Metadata)| {
             let bytes = if meta.is_symlink() {
                 fs::read_link(&path).expect("a link").into_os_string().into_vec()
@@ -290,7 +364,7 @@ mod tests {
             let name = path.strip_prefix(folder).expect("below").to_owned();
             (name, bytes, meta.is_file() && meta.mode() & 0o111 != 0)
         };
-        found.into_iter().map(read).collect()
+        found.entries.into_iter().map(read).collect()
     }
 
     #[test]

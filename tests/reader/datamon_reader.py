@@ -4,6 +4,9 @@
     datamon_reader.py STORE OID FILE      write the file of OID, or "-" for standard output
     datamon_reader.py STORE               list oid and size of every live file
     datamon_reader.py STORE --hooks       list prefix and pack of every hook
+    datamon_reader.py STORE --bundles     list id, repo, seq, commit, tree and labels of every bundle
+    datamon_reader.py STORE --bundle ID   list mode, size, oid (or target, or commit) and path of its entries, both in hexadecimal
+    datamon_reader.py STORE --bundle ID PATH FILE   write the file at PATH (in hexadecimal) of a bundle
 
 It shares no code with the program and follows docs/format.md, in the standard library and libzstd, so that data outlives the program that wrote it and
 the document is known to be complete. It verifies what the standard library can: the SHA-256 of the whole file.
@@ -222,6 +225,8 @@ class State:
         self.inline = {}  # seq → frame with a block of rows
         self.drops = {}  # (oid, repo) → upto
         self.forwards = {}  # pack → forwards
+        self.bundles = {}  # id → repo, root, seq, commit, tree
+        self.labels = {}  # (repo, name) → (bundle or None, seq)
         entry = store.entry(store.head())
         changes = [(seq, unpack(change)) for seq, change in entry.get("tail", [])]
         changes.append((entry["seq"], unpack(entry["change"])))
@@ -254,6 +259,14 @@ class State:
                 self.packs.update(pack for pack, _, _ in blob["data"] + blob["meta"])
             if kind.split(".")[0] == "drops":
                 self.drops.update({(oid, repo): upto for oid, repo, upto, _ in blob["drops"]})
+        for bundle, repo, root, seq in blobs.get("bundles", {}).get("bundles", []):
+            self.bundles[bundle] = {"repo": repo, "root": root, "seq": seq}
+        for key, of in (("commit", "commits"), ("tree", "trees")):
+            for bundle, name in blobs.get("commits", {}).get(of, []):
+                self.bundles[bundle][key] = name
+        labels = blobs.get("labels", {"set": [], "gone": []})
+        for repo, name, bundle, seq in labels["set"] + [(repo, name, None, seq) for repo, name, seq in labels["gone"]]:
+            self.labels[repo, name] = (bundle, seq)
         for segment, born, _, _ in blobs.get("segments", {}).get("segments", []):
             self.add(segment, born)
         for forward in blobs.get("forwards", {}).get("forwards", []):
@@ -267,6 +280,11 @@ class State:
                 self.inline[seq] = push["rows"]["bytes"]
             for segment in push.get("segments", []):
                 self.add(segment, seq)
+            for bundle in push.get("bundles", []):
+                self.bundles[bundle["id"]] = {**bundle, "seq": seq}
+        if "label" in change:
+            label = change["label"]
+            self.labels[label["repo"], label["name"]] = (label.get("bundle"), seq)
         if "compact" in change:
             compact = change["compact"]
             for out in compact.get("outs", []):
@@ -280,6 +298,8 @@ class State:
         if "drop" in change:
             for oid, repo in change["drop"].get("keys", []):
                 self.drops[oid, repo] = max(self.drops.get((oid, repo), -1), change["drop"]["planned_on"])
+            for bundle in change["drop"].get("bundles", []):
+                self.bundles.pop(bundle, None)
         if "condemn" in change:
             self.packs.difference_update(change["condemn"]["packs"])
         if "forget" in change:
@@ -388,11 +408,89 @@ class State:
                     yield own
 
 
+# --- bundles ---------------------------------------------------------------------------------------------------------
+
+
+def check_path(path, last):
+    parts = path.split(b"/")
+    if last is not None and path <= last:
+        raise Damaged("paths of a bundle are not in order")
+    if len(path) > 4096 or b"\0" in path or any(part.lower() in (b"", b".", b"..", b".git", b"git~1") for part in parts):
+        raise Damaged("a path of a bundle leads elsewhere")
+
+
+class Bundle:
+    """One version of a dataset."""
+
+    def __init__(self, state, bundle):
+        if bundle not in state.bundles:
+            raise Damaged(f"the store has no bundle {uuid.UUID(bytes=bundle)}")
+        self.store, known = state.store, state.bundles[bundle]
+        self.root = unpack(self.store.named_blob(known["root"]))
+        if (self.root["bundle"], self.root["repo"]) != (bundle, known["repo"]):
+            raise Damaged("a root is that of another bundle")
+
+    def entries(self, wanted=None):
+        """Path, mode, size, oid or target or commit, and the row of a file: of every entry, or of the page of one path."""
+        pages, last = self.root["pages"], None
+        for at, (first, count, total, pack, offset, stored, _) in enumerate(pages):
+            following = pages[at + 1][0] if at + 1 < len(pages) else None
+            if wanted is not None and not (first <= wanted and (following is None or wanted < following)):
+                continue
+            entries, block = unpack(self.store.blob(self.root["packs"][pack], offset, stored))
+            rows, sizes = list(State.block_rows(block, 0)), 0
+            if len(entries) != count or entries[0][0] != first:
+                raise Damaged("a page is not the one that its bundle names")
+            for path, mode, row, name in entries:
+                check_path(path, last)
+                last = path
+                if mode in (0o100644, 0o100755):
+                    oid, size, row = rows[row][0], rows[row][3], rows[row]
+                    yield path, mode, size, oid, row
+                elif mode in (0o120000, 0o160000):
+                    size = len(name) if mode == 0o120000 else 0
+                    yield path, mode, size, name, None
+                else:
+                    raise Damaged("an entry has a mode that nothing has")
+                sizes += size
+            if sizes != total:
+                raise Damaged("the sizes of a page are not what its bundle says")
+
+
+def print_bundles(state):
+    name = lambda it: it.hex() if it else "-"
+    for bundle, known in sorted(state.bundles.items()):
+        labels = sorted(label for (repo, label), (at, _) in state.labels.items() if at == bundle)
+        ids = [str(uuid.UUID(bytes=it)) for it in (bundle, known["repo"])]
+        print(*ids, known["seq"], name(known.get("commit")), name(known.get("tree")), ",".join(labels) or "-")
+
+
+def use_bundle(state, bundle, arguments):
+    bundle = Bundle(state, uuid.UUID(bundle).bytes)
+    if not arguments:
+        for path, mode, size, name, _ in bundle.entries():
+            print(f"{mode:06o}", size, name.hex(), path.hex())
+        return
+    wanted = bytes.fromhex(arguments[0])
+    rows = [row for path, _, _, _, row in bundle.entries(wanted) if path == wanted and row]
+    if not rows:
+        raise Damaged(f"the bundle has no file {wanted}")
+    with open(arguments[1], "wb") as out:
+        write_row(state, rows[0], out)
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
 def write_file(state, oid, out):
     rows = state.live_rows(oid)
     if not rows:
         raise Damaged(f"the store has no file {oid.hex()}")
-    row = max(rows, key=lambda row: all(term[0] in state.packs for term in state.terms(row)))
+    write_row(state, max(rows, key=lambda row: all(term[0] in state.packs for term in state.terms(row))), out)
+
+
+def write_row(state, row, out):
+    oid = row[0]
     sha, length = hashlib.sha256(), 0
     for piece in state.pieces(row):
         sha.update(piece)
@@ -403,7 +501,8 @@ def write_file(state, oid, out):
 
 
 def main(arguments):
-    if len(arguments) not in (1, 3) and arguments[1:] != ["--hooks"]:
+    bundle = len(arguments) in (3, 5) and arguments[1] == "--bundle"
+    if len(arguments) not in (1, 3) and arguments[1:] not in (["--hooks"], ["--bundles"]) and not bundle:
         sys.exit(__doc__)
     try:
         state = State(Store(arguments[0]))
@@ -411,6 +510,10 @@ def main(arguments):
             for oid, size in sorted({(row[0], row[3]) for row in state.live_rows()}):
                 print(oid.hex(), size)
             return
+        if bundle:
+            return use_bundle(state, arguments[2], arguments[3:])
+        if arguments[1:] == ["--bundles"]:
+            return print_bundles(state)
         if len(arguments) == 2:
             for prefix, pack in state.all_hooks():
                 print(f"{prefix:016x}", uuid.UUID(bytes=pack))

@@ -218,7 +218,7 @@ fn write_to(
     session.repo = Repo::found_by(git.clone())?;
     let selection = match args.paths.as_slice() {
         [] => session.repo.fetch_selection(None, None)?,
-        paths => Selection::of_patterns(paths),
+        paths => Selection::of_patterns(paths.iter().map(String::as_bytes)),
     };
     let filling = Filling::plan(&session.repo, &session.objects, &selection, LocalObjects::Drop)?;
     clone::run_filling(filling, &mut session, context)?;

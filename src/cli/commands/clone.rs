@@ -116,7 +116,7 @@ fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandErro
 pub fn selection(repo: &Repo, paths: &[String]) -> Result<Selection, ConfigError> {
     match paths {
         [] => repo.checkout_selection(),
-        paths => Ok(Selection::of_patterns(paths)),
+        paths => Ok(Selection::of_patterns(paths.iter().map(String::as_bytes))),
     }
 }
 

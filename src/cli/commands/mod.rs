@@ -1,12 +1,16 @@
 //! The commands, one file each.
 
+mod adopt;
 mod adopt_lfs;
+mod cat;
 mod context;
 mod bundle;
 mod checkout;
 mod clone;
 mod commit;
+mod diff;
 mod doctor;
+mod download;
 mod fsck;
 mod hook;
 mod init;
@@ -15,6 +19,7 @@ mod label;
 mod leave;
 mod lfs_agent;
 mod log;
+mod ls;
 mod promote;
 mod lineage;
 mod notes;
@@ -26,6 +31,7 @@ mod stats;
 mod status;
 mod trust;
 mod wal;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -59,6 +65,12 @@ pub enum Command {
     Wal(wal::WalArgs),
     Lineage(lineage::LineageArgs),
     Notes(notes::NotesArgs),
+    Ls(ls::LsArgs),
+    Cat(cat::CatArgs),
+    Diff(diff::DiffArgs),
+    Upload(upload::UploadArgs),
+    Download(download::DownloadArgs),
+    Adopt(adopt::AdoptArgs),
     Stats(stats::StatsArgs),
     Fsck(fsck::FsckArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -95,6 +107,12 @@ impl Command {
             Command::Wal(args) => wal::run(args, context).map(done),
             Command::Lineage(args) => lineage::run(args, context).map(done),
             Command::Notes(args) => notes::run(args, context).map(done),
+            Command::Ls(args) => ls::run(args, context).map(done),
+            Command::Cat(args) => cat::run(args, context).map(done),
+            Command::Diff(args) => diff::run(args, context),
+            Command::Upload(args) => upload::run(args, context).map(done),
+            Command::Download(args) => download::run(args, context).map(done),
+            Command::Adopt(args) => adopt::run(args, context),
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),

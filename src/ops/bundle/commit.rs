@@ -125,7 +125,7 @@ pub fn git_id(id: ObjectId) -> GitId {
 }
 
 /// The newest bundles among the ancestors of `commit`, one on each line of descent, the first parent's first.
-fn parents(
+pub(super) fn parents(
     catalog: &Catalog,
     objects: &Objects,
     repo: RepoId,

@@ -1,16 +1,27 @@
 //! Bundles in use: made in the entry that promises their data, found by any of their names, read without git.
 
+mod adopt;
 mod commit;
+mod comparison;
+mod directory;
 mod draft;
 mod make;
+mod export;
+mod listing;
 mod resolve;
+mod target;
 
 #[cfg(test)]
 mod making;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::{Adopted, Unlike, adopt};
 pub use commit::{Dataset, NoBundle, Planning, bundle_of, git_id, latest};
+pub use comparison::{Changed, Comparison, Fate, compare};
+pub use directory::{DirectoryError, Made, upload_directory};
 pub use draft::{Draft, Planned};
 pub use make::{Place, Prepared, make};
-pub use resolve::{Found, Name, NotFound, find, labels_of, open};
+pub use export::{Export, ExportError, Exported, export, wanted_at};
+pub use listing::{Listed, children, tidy};
+pub use resolve::{Found, Name, NotFound, find, labels_of, newest, open};

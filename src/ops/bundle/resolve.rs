@@ -129,7 +129,8 @@ fn by_label(catalog: &Catalog, repo: RepoId, word: &str) -> Result<Option<Bundle
     Ok(led.filter(|bundle| catalog.state().bundles().contains_key(bundle)))
 }
 
-fn newest(catalog: &Catalog, repo: RepoId) -> Option<BundleId> {
+/// The newest bundle of a repo.
+pub fn newest(catalog: &Catalog, repo: RepoId) -> Option<BundleId> {
     let own = catalog.state().bundles().iter().filter(|(_, it)| it.repo == repo);
     own.max_by_key(|(id, it)| (it.seq, **id)).map(|(id, _)| *id)
 }

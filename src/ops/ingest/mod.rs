@@ -84,6 +84,14 @@ pub enum SourceError {
         /// Why.
         source: std::io::Error,
     },
+    /// It cannot be read, and nobody knows what it was.
+    #[error("cannot read {path}: {source}")]
+    Unhashed {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Its bytes are not those of its name.
     #[error(
         "{path} is damaged: it should be {wanted} ({wanted_size} bytes) and is {got} ({got_size} bytes); remove it and add the file again"
@@ -275,8 +283,12 @@ impl<'a> Work<'a> {
     fn drop_unreadable(&mut self, window: &mut Window) {
         for (at, source) in window.failed.drain(..) {
             let path = self.sources[at].path.display().to_string();
-            let error = SourceError::Read { path, source };
-            self.failed.push(Failed { oid: self.sources[at].expected.map(|(oid, _)| oid), error });
+            let oid = self.sources[at].expected.map(|(oid, _)| oid);
+            let error = match oid {
+                Some(_) => SourceError::Read { path, source },
+                None => SourceError::Unhashed { path, source },
+            };
+            self.failed.push(Failed { oid, error });
             window.pieces.retain(|piece| piece.source != at);
             if self.open.remove(&at).is_some() {
                 self.carry.clear();

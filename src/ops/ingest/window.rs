@@ -3,9 +3,9 @@
 //! One thread reads while the others hash: the channel holds one window, so at most three are in memory, and they are used
 //! again: fresh memory costs as much as a hash.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Instant;
@@ -112,9 +112,9 @@ impl Window {
     }
 }
 
-/// A regular file at the moment it is opened, and its length. To open a pipe that took its place must not wait for a writer; and what nobody
+/// A regular file at the moment it is opened, and its looks. To open a pipe that took its place must not wait for a writer; and what nobody
 /// has hashed yet is taken in only if it lies at that path itself, since a link that took its place may lead anywhere.
-fn open(source: &Source) -> io::Result<(File, u64)> {
+fn open(source: &Source) -> io::Result<(File, Metadata)> {
     let flags = match source.expected {
         Some(_) => OFlags::NONBLOCK,
         None => OFlags::NONBLOCK | OFlags::NOFOLLOW,
@@ -129,7 +129,16 @@ fn open(source: &Source) -> io::Result<(File, u64)> {
         }
     })?;
     let metadata = file.metadata()?;
-    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(no_file()) }
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(no_file()) }
+}
+
+/// What nobody has hashed yet must not be a mixture of two contents: a change since it was opened shows in its size and times.
+fn is_unchanged(source: &Source, file: &File, found: &Metadata) -> io::Result<()> {
+    let look = |it: &Metadata| (it.len(), it.mtime(), it.mtime_nsec());
+    if source.expected.is_some() || look(&file.metadata()?) == look(found) {
+        return Ok(());
+    }
+    Err(io::Error::other("it changed while it was read; run the command again when nothing writes to it"))
 }
 
 fn no_file() -> io::Error {
@@ -150,7 +159,7 @@ pub fn read_all(
             window.left = Some(at);
             break;
         }
-        let (mut file, size) = match open(source) {
+        let (mut file, found) = match open(source) {
             Ok(opened) => opened,
             Err(error) => {
                 window.failed.push((at, error));
@@ -166,7 +175,13 @@ pub fn read_all(
                 continue;
             }
             let start = window.filled;
-            match window.read(&mut file, size, before) {
+            let read = window.read(&mut file, found.len(), before).and_then(|(got, last)| {
+                if last {
+                    is_unchanged(source, &file, &found)?;
+                }
+                Ok((got, last))
+            });
+            match read {
                 Ok((got, last)) => {
                     let (first, end) = (before == 0, start + got);
                     window.pieces.push(Piece { source: at, start, end, first, last });
@@ -174,6 +189,7 @@ pub fn read_all(
                     ended = last;
                 }
                 Err(error) => {
+                    window.filled = start;
                     window.failed.push((at, error));
                     break;
                 }
@@ -181,4 +197,29 @@ pub fn read_all(
         }
     }
     let _ = windows.send(window);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_change_since_the_file_was_opened_shows() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("a");
+        std::fs::write(&path, b"before").expect("written");
+        let source = |expected| Source { expected, path: path.clone(), near: vec![] };
+        let (file, found) = open(&source(None)).expect("opens");
+        is_unchanged(&source(None), &file, &found).expect("nothing happened");
+        // As long as before, and a moment later.
+        let later = found.modified().expect("a time") + Duration::from_secs(1);
+        File::options().write(true).open(&path).and_then(|it| it.set_modified(later)).expect("set");
+        let error = is_unchanged(&source(None), &file, &found).expect_err("changed").to_string();
+        assert!(error.contains("changed while it was read"), "{error}");
+        // What was hashed before is known by its bytes.
+        let expected = (crate::id::Oid::from_bytes([0; 32]), 6);
+        is_unchanged(&source(Some(expected)), &file, &found).expect("decided by its hash");
+    }
 }
