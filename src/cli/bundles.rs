@@ -11,7 +11,7 @@ use crate::cli::errors::CommandError;
 use crate::git::{Manifest, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, bundle_of, make, open};
-use crate::ops::lineage::Record;
+use crate::ops::lineage::{Record, label_edit};
 use crate::transfer::Session;
 
 /// The commits that branches and tags of a push lead to, each once; none in a repository that is no dataset.
@@ -105,6 +105,19 @@ pub fn note(catalog: &Catalog, repo: &Repo, made: &[(ObjectId, BundleId)]) -> Re
         edits.entry(*commit).or_insert_with(NoteEdit::default).add.push(line);
     }
     Ok(repo.edit_notes(&edits)?)
+}
+
+/// Writes the newest move of a label down at the commit of its bundle; what fails is a warning, the store has the move.
+pub fn note_label(catalog: &Catalog, git: &Repo, id: RepoId, name: &str, context: &Context) {
+    let written = || -> Result<(), CommandError> {
+        let edit = label_edit(catalog, &git.objects()?, id, name)?;
+        let _ = git.configure_notes();
+        git.edit_notes(&edit.into_iter().collect())?;
+        Ok(())
+    };
+    if let Err(error) = written() {
+        context.ui.warning(&format!("no note of label {name} was written: {}", error.message));
+    }
 }
 
 /// Exchanges notes with a remote if there are some it was not seen to have; what fails is a remark, as no data depends on it.

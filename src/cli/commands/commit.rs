@@ -242,6 +242,7 @@ fn version(
     }
     if let Some(label) = &args.label {
         set(&mut session.catalog, session.repo_id, label, bundle, Expected::Anything)?;
+        bundles::note_label(&session.catalog, &session.repo, session.repo_id, label, context);
     }
     session.keep_house();
     let label = args.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));

@@ -7,7 +7,7 @@ use crate::catalog::state::LabelAt;
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
-use crate::cli::{Context, when};
+use crate::cli::{Context, bundles, when};
 use crate::git::ObjectId;
 use crate::id::{BundleId, RepoId};
 use crate::ops::label::{self, Expected, LabelError};
@@ -159,6 +159,9 @@ fn set(args: &SetArgs, context: &Context) -> Result<(), CommandError> {
     }
     let repo = dataset.repo;
     let moved = label::set(&mut dataset.catalog, repo, &args.name, to, expected)?;
+    if let Some(git) = &dataset.git {
+        bundles::note_label(&dataset.catalog, &git.repo, repo, &args.name, context);
+    }
     if let (Some(tag), Some(git)) = (tag, &dataset.git) {
         tag.make(git, &args.name, to)?;
     }

@@ -6,17 +6,16 @@ use clap::Args;
 use serde_json::json;
 
 use crate::bundle::Facts;
-use crate::catalog::change::{Change, Label};
 use crate::catalog::log::now;
-use crate::catalog::{Catalog, CatalogError, Refusal};
+use crate::catalog::{Catalog};
 use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::shown;
 use crate::git::Git;
-use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, DirectoryError, Made, upload_directory};
+use crate::ops::label::{Expected, set};
 use crate::ops::tree::TreeError;
 
 /// Make a version of a directory, without git
