@@ -31,15 +31,15 @@
 //!
 //! A repository is data written by strangers: nothing read here names a command to run or a file to write.
 
-mod checkouts;
-mod authorship;
 mod attributes;
+mod authorship;
+mod checkouts;
 mod command;
 mod config;
 mod contexts;
 mod delta;
-mod history;
 mod filters;
+mod history;
 mod holding;
 mod hooks;
 mod index;
@@ -71,12 +71,12 @@ pub use config::{
 };
 pub use contexts::{StoreContext, is_context_name};
 pub use delta::{Delta, TreeItem};
+pub use filters::{Filters, FiltersError};
 pub use history::Listed;
 pub use hooks::{HookError, Hooks, Install};
+pub use index::{IndexError, Look, Staged, Tracked, date_back};
 pub use manifest::{Dataset, MANIFEST_FILE, Manifest, ManifestError};
 pub use notes::{NOTES_REF, NoteEdit, NotesError, Synced};
-pub use filters::{Filters, FiltersError};
-pub use index::{IndexError, Look, Staged, Tracked, date_back};
 pub use objects::{Objects, ObjectsError, Tip};
 pub use pin::Astray;
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};

@@ -140,7 +140,7 @@ fn add(
     }
     let url = stores::spelled(url, &context.dir)?;
     let catalog = if create { stores::prepare(&url)? } else { stores::find(&url)? };
-    if let Some(old) = config.context(name).filter(|old| !stores::is_same(&old.url, &url)) {
+    if let Some(old) = config.context(name).filter(|old| !crate::store::is_same(&old.url, &url)) {
         let message = format!("{name} is {} already", crate::store::without_password(&old.url));
         return Err(CommandError::new(Kind::Conflict, message)
             .hint(format!("git datamon context remove {name}, then add it again")));

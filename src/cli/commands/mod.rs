@@ -2,12 +2,12 @@
 
 mod adopt;
 mod adopt_lfs;
-mod cat;
-mod context;
 mod bundle;
+mod cat;
 mod checkout;
 mod clone;
 mod commit;
+mod context;
 mod diff;
 mod doctor;
 mod download;
@@ -18,11 +18,11 @@ mod install;
 mod label;
 mod leave;
 mod lfs_agent;
+mod lineage;
 mod log;
 mod ls;
-mod promote;
-mod lineage;
 mod notes;
+mod promote;
 mod pull;
 mod push;
 mod repo;
@@ -30,8 +30,8 @@ mod show;
 mod stats;
 mod status;
 mod trust;
-mod wal;
 mod upload;
+mod wal;
 
 use std::process::ExitCode;
 

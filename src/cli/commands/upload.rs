@@ -7,7 +7,6 @@ use serde_json::json;
 
 use crate::bundle::Facts;
 use crate::catalog::log::now;
-use crate::catalog::{Catalog};
 use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
