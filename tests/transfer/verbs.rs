@@ -108,9 +108,11 @@ fn a_store_is_spelled_as_the_user_likes() {
     let url = team.repo.git(["config", "-f", ".lfsconfig", "lfs.url"]).text().to_owned();
     let bare = format!("datamon::{store}");
     let (_, plain) = url.split_once("::").expect("a store");
+    let files = json(&team.repo, &["datamon", "stats", "--json"])["files"].clone();
+    assert!(files.as_u64() >= Some(10), "{files}");
     for spelling in [&url, &bare, plain, store, "../../store"] {
         let said = json(&team.repo, &["datamon", "stats", "--json", "--store", spelling]);
-        assert_eq!(said["files"], 10, "{spelling}");
+        assert_eq!(said["files"], files, "{spelling}");
         team.repo.git(["datamon", "fsck", "--store", spelling]);
         team.repo.git(["datamon", "trust", spelling]);
         team.repo.git(["datamon", "init", "--store", spelling]);

@@ -162,6 +162,8 @@ fn refuse_edits(args: &CheckoutArgs, repo: &Repo) -> Result<(), CommandError> {
 
 /// Whether the store or this machine has what the version needs; else nothing is touched.
 pub fn ask_for(commit: ObjectId, selection: &Selection, session: &mut Session) -> Result<(), CommandError> {
+    // What a partial clone lacks comes in one go, not one pointer after the other.
+    session.objects.bring(&[commit], &|path| selection.holds(path))?;
     let mut found = session.objects.pointers_in_tree(commit)?;
     if let Some(head) = session.objects.head()? {
         // What stays as it is was asked for when it came.

@@ -238,7 +238,8 @@ mod tests {
         assert_eq!((third.stats.files, third.stats.known, third.changed), (1, 1, 1));
         // What was kept and is damaged is as if it were not there.
         settle(&catalog);
-        for part in fs::read_dir(cache.join("trees")).expect("kept") {
+        let trees = cache.join(catalog.identity().store.to_string()).join("trees");
+        for part in fs::read_dir(trees).expect("kept") {
             let part = part.expect("an entry").path();
             fs::write(part, "damaged").expect("written");
         }
