@@ -134,6 +134,12 @@ fn a_version_that_cannot_be_made_does_not_stop_a_push() {
 fn status_names_what_is_not_safe_and_not_clean() {
     let team = Team::pushed(first);
     team.repo.git(["datamon", "status"]);
+    team.repo.git(["update-ref", "-d", "refs/remotes/origin/main"]);
+    let unpushed = unclean(&team.repo)["branches"][0]["unpushed"].as_u64();
+    assert!(unpushed > Some(0), "the remote was not seen to have anything");
+    team.repo.git(["datamon", "push", "-q", "-u", "origin", "main"]);
+    assert_eq!(team.repo.git(["rev-parse", "--abbrev-ref", "main@{upstream}"]).text(), "origin/main");
+    team.repo.git(["datamon", "status"]);
     team.repo.write("readme.txt", "other");
     assert_eq!(unclean(&team.repo)["modified"], serde_json::json!(["readme.txt"]));
     let commit = team.change("second", &file("lost.bin", 5, 8_000));

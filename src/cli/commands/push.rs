@@ -29,6 +29,10 @@ pub struct PushArgs {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
+    /// Let the branch follow what it is pushed to, as `git push -u`.
+    #[arg(short = 'u', long)]
+    set_upstream: bool,
+
     /// The remote; by default what `git push` would take.
     remote: Option<String>,
 
@@ -38,7 +42,8 @@ pub struct PushArgs {
 
 impl PushArgs {
     fn words(&self) -> Vec<&str> {
-        self.remote.iter().chain(&self.refspec).map(String::as_str).collect()
+        let flags = self.set_upstream.then_some("--set-upstream");
+        flags.into_iter().chain(self.remote.iter().chain(&self.refspec).map(String::as_str)).collect()
     }
 }
 

@@ -155,7 +155,7 @@ fn branches(
     dataset: &Dataset,
 ) -> Result<Vec<Branch>, CommandError> {
     let listed = repo.git().run(["for-each-ref", "--format=%(objectname) %(refname:short)", "refs/heads"])?;
-    let has_remotes = !repo.git().run(["for-each-ref", "--count=1", "refs/remotes"])?.is_empty();
+    let has_remotes = !repo.remotes().is_empty();
     let mut branches = Vec::new();
     for line in String::from_utf8_lossy(&listed).lines() {
         let Some((commit, name)) = line.split_once(' ') else { continue };
