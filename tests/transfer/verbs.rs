@@ -14,6 +14,9 @@ each_git_lfs!(
     a_clone_that_failed_half_way_is_completed_by_the_command_it_names,
 );
 
+/// Files that a store has after the first push: ten of git-lfs, and five of git itself in the version of the commit.
+const FILES: u64 = 15;
+
 fn json(repo: &TestRepo, args: &[&str]) -> serde_json::Value {
     serde_json::from_str(repo.git(args).text()).expect("JSON")
 }
@@ -108,11 +111,9 @@ fn a_store_is_spelled_as_the_user_likes() {
     let url = team.repo.git(["config", "-f", ".lfsconfig", "lfs.url"]).text().to_owned();
     let bare = format!("datamon::{store}");
     let (_, plain) = url.split_once("::").expect("a store");
-    let files = json(&team.repo, &["datamon", "stats", "--json"])["files"].clone();
-    assert!(files.as_u64() >= Some(10), "{files}");
     for spelling in [&url, &bare, plain, store, "../../store"] {
         let said = json(&team.repo, &["datamon", "stats", "--json", "--store", spelling]);
-        assert_eq!(said["files"], files, "{spelling}");
+        assert_eq!(said["files"], FILES, "{spelling}");
         team.repo.git(["datamon", "fsck", "--store", spelling]);
         team.repo.git(["datamon", "trust", spelling]);
         team.repo.git(["datamon", "init", "--store", spelling]);
@@ -166,7 +167,7 @@ fn stats_and_fsck_speak_json_with_stable_names() {
     let fsck = json(&team.repo, &["datamon", "fsck", "--data", "--json"]);
     assert_eq!(
         (fsck["problems"].as_array().map(Vec::len), fsck["rows"].as_u64()),
-        (Some(0), stats["files"].as_u64()),
+        (Some(0), Some(FILES)),
         "{fsck}"
     );
 }
