@@ -40,13 +40,13 @@ pub struct Hermetic {
 }
 
 impl Hermetic {
-    /// A new, empty one, with the search path of the test itself.
+    /// A new, empty one, with the search path of the test itself, but for a `git-datamon` that the user has installed.
     ///
     /// # Panics
     /// If the temporary directory cannot be made.
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("datamon-test-").tempdir().expect("a temporary directory");
-        let path = env::var_os("PATH").unwrap_or_default();
+        let path = without_ours(&env::var_os("PATH").unwrap_or_default(), &root.path().join("path"));
         let hermetic = Hermetic { root: Arc::new(root), commits: Arc::default(), path };
         for dir in ["home", "etc", "tmp", "work", "xdg/config", "xdg/cache", "xdg/data", "xdg/state"] {
             let dir = hermetic.root().join(dir);
@@ -165,6 +165,26 @@ impl Default for Hermetic {
     }
 }
 
+/// A search path without `git-datamon`: a directory that holds one, which may hold git too, is replaced by links in `links` to
+/// everything else in it.
+fn without_ours(path: &OsStr, links: &Path) -> OsString {
+    let replaced = env::split_paths(path).enumerate().map(|(at, dir)| {
+        if !dir.join("git-datamon").exists() {
+            return dir;
+        }
+        let replacement = links.join(at.to_string());
+        fs::create_dir_all(&replacement).expect("a directory in a new temporary directory");
+        for entry in fs::read_dir(&dir).expect("a directory of the search path").map_while(Result::ok) {
+            if entry.file_name() != "git-datamon" {
+                let link = replacement.join(entry.file_name());
+                std::os::unix::fs::symlink(entry.path(), link).expect("a link in a new directory");
+            }
+        }
+        replacement
+    });
+    env::join_paths(replaced).expect("directories of a search path hold no colon")
+}
+
 #[track_caller]
 fn existing(executable: &Path) -> &Path {
     assert!(executable.is_file(), "{} is not there, and this test needs it", executable.display());
@@ -217,6 +237,21 @@ mod tests {
             run(env.command("git").args(["datamon", "-c", "echo found by git"])).text(),
             "found by git"
         );
+    }
+
+    #[test]
+    fn what_the_user_has_installed_of_ours_is_not_found() {
+        let machine = tempfile::tempdir().expect("a directory");
+        let (local, other) = (machine.path().join("local"), machine.path().join("other"));
+        for (dir, name) in [(&local, "git-datamon"), (&local, "git"), (&other, "git")] {
+            fs::create_dir_all(dir).expect("a directory");
+            fs::write(dir.join(name), name).expect("a file");
+        }
+        let links = machine.path().join("links");
+        let path = without_ours(&env::join_paths([&local, &other]).expect("a path"), &links);
+        assert_eq!(env::split_paths(&path).collect::<Vec<_>>(), [links.join("0"), other]);
+        assert_eq!(fs::read_to_string(links.join("0/git")).expect("a link to a file"), "git");
+        assert!(!links.join("0/git-datamon").exists());
     }
 
     #[test]
