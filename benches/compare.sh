@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname -- "$0")/.."
 place=${COMPARE:-target/compare}
 
-cargo build --release --locked --example tree --example passes
+cargo build --release --locked --bins --example tree --example passes
 [ -s "$place/peers/versions" ] || benches/peers.sh "$place/peers"
 if [ ! -s "$place/data/datasets.tsv" ]; then
     "$place/peers/venv/bin/python" benches/datasets.py "$place/data" --scale "${SCALE:-0.286}" --scale "images=${SCALE:-0.3}"

@@ -5,7 +5,7 @@ Colours follow the reader's choice of light or dark; text is text.
 
 from xml.sax.saxutils import escape
 
-from .tools import COPIES, FLOOR, OURS
+from .tools import COPIES, FLOOR, OURS, VERB
 
 COLUMNS, WIDTH, GAP = 3, 300, 20
 NAME, NUMBER = 78, 40
@@ -45,7 +45,7 @@ def bars(results, tools, group, step, left, top):
     out = [f'<text class="step" x="{left}" y="{top + 12}">{escape(step)}</text>']
     at = top + TITLE
     for name in sorted(seconds, key=seconds.get):
-        kind = {OURS: "ours", COPIES: "copy"}.get(tools[name].kind, "peer")
+        kind = {OURS: "ours", VERB: "ours", COPIES: "copy"}.get(tools[name].kind, "peer")
         length = max(1, space * min(1, seconds[name] / longest))
         number = f"{seconds[name]:.2f}{' »' if seconds[name] > longest else ''}"
         out += [

@@ -1,6 +1,6 @@
 """The results as Markdown: a table a group and step, what winning means, how it was measured."""
 
-from .tools import COPIES, DEDUPLICATES, FLOOR, OURS
+from .tools import COPIES, DEDUPLICATES, FLOOR, OURS, VERB
 from .winning import MIB, Judge
 
 HEAD = "| tool | wall s | x best peer | x floor | CPU s | durable s | memory MiB | new MB | stored MB | right |"
@@ -40,7 +40,7 @@ class Report:
         """A tool's row of a step."""
         of = lambda field: self.results.median(group, step, name, field)
         kind = self.tools[name].kind
-        shown = f"**{name}**" if kind == OURS else name
+        shown = f"**{name}**" if kind in (OURS, VERB) else name
         peer, floor = (times(self.judge.ratio(group, step, name, other)) for other in (DEDUPLICATES, FLOOR))
         if kind == FLOOR:
             return f"| {shown} | {of('wall'):.2f} | {peer} | {floor} | | | | | | yes |"

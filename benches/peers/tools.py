@@ -7,9 +7,10 @@ Placeholders: `{bin}` where peers are installed, `{ours}` where our examples are
 """
 
 import dataclasses
+import os
 import subprocess
 
-DEDUPLICATES, OURS, COPIES, FLOOR = "peer", "ours", "copy", "floor"
+DEDUPLICATES, OURS, VERB, COPIES, FLOOR = "peer", "ours", "verb", "copy", "floor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,22 @@ def table():
             again=TREE + " --previous {home}/{before}",
             env={"DATAMON_CACHE_DIR": "{home}/cache", "DATAMON_STATE_DIR": "{home}/state"},
             remark="its library on a tree, by `examples/tree.rs`; every object it writes is fsynced before it ends",
+        ),
+        Tool(
+            "git datamon commit",
+            VERB,
+            "cd {dir}/.. && git datamon -q commit -m {version} data",
+            "git -C {dir}/.. datamon -q download {id} --dest {out}",
+            start="cd {dir}/.. && git init -q && git lfs install >/dev/null && git datamon -q install"
+            " && git datamon -q init --store {store} --track 'data/**' && git commit -qm 'set up'",
+            find="git -C {dir}/.. rev-parse HEAD",
+            env={
+                "PATH": f"{{ours}}/..:{os.environ['PATH']}",
+                "DATAMON_CACHE_DIR": "{home}/cache",
+                "DATAMON_STATE_DIR": "{home}/state",
+                **{f"GIT_{who}_{what}": "bench@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+            },
+            remark="the verb, with all that git and its hooks do for a commit, the version of the dataset and its note",
         ),
         Tool(
             "xet",

@@ -5,7 +5,7 @@ The best peer of a time is the fastest tool that deduplicates (not `cp -r`, not 
 
 import dataclasses
 
-from .tools import COPIES, DEDUPLICATES, FLOOR, OURS
+from .tools import COPIES, DEDUPLICATES, FLOOR, OURS, VERB
 
 MIB = 1 << 20
 
@@ -25,13 +25,14 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Time:
-    """A limit on our wall seconds of a step: at most `limit` times those of the reference."""
+    """A limit on our wall seconds of a step, by the library or a verb: at most `limit` times those of the reference."""
 
     what: str
     group: str
     step: str
     limit: float
     against: str = DEDUPLICATES
+    ours: str = OURS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,7 @@ TIMES = (
     Time("cold ingest, small files", "images", "ingest v1", 0.35),
     Time("cold ingest, small files", "images", "ingest v1", 1.0, COPIES),
     Time("next version, small files", "images", "ingest v2", 0.25),
+    Time("next version, small files, `git datamon commit`", "images", "ingest v2", 0.25, ours=VERB),
     Time("restore first, large", "large", "restore v1", 0.45),
     Time("restore last, large", "large", "restore v3", 0.40),
     Time("restore first, small files", "images", "restore v1", 0.5),
@@ -74,7 +76,7 @@ class Judge:
     def named(self, group, step, kind):
         """Tools of a kind that did a step; of others than ours those that did it rightly."""
         names = [name for name in self.results.tools(group, step) if self.kinds.get(name) == kind]
-        return [name for name in names if kind == OURS or self.results.right(group, step, name)]
+        return [name for name in names if kind in (OURS, VERB) or self.results.right(group, step, name)]
 
     def best(self, group, step, kind, field="wall"):
         """The one with the least, or None."""
@@ -105,7 +107,7 @@ class Judge:
 
     def time(self, row):
         """Wall seconds against a peer or a copy."""
-        ours, best = self.best(row.group, row.step, OURS), self.best(row.group, row.step, row.against)
+        ours, best = self.best(row.group, row.step, row.ours), self.best(row.group, row.step, row.against)
         target = f"≤ {row.limit:g} x wall"
         reference = self.shown(row.group, row.step, best, "wall")
         if not ours or not best:
@@ -149,7 +151,8 @@ class Judge:
         peaks = [
             (self.results.median(group, step, name, "memory"), f"{group} {step}")
             for group, step in self.results.steps()
-            for name in self.named(group, step, OURS)
+            for kind in (OURS, VERB)
+            for name in self.named(group, step, kind)
         ]
         if not peaks:
             return Verdict(what, target, "", "not measured", None)

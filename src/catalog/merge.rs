@@ -15,6 +15,7 @@ use super::change::{Change, Compact, SegmentRef, TableKind};
 use super::log::{Catalog, CatalogError};
 use super::plan::{self, MOST_RUNS, TableRun};
 use super::state::{Remedy, Segment};
+use crate::cache::Cache;
 use crate::id::PackId;
 use crate::pack::{Blob, MetaSeries};
 use crate::table::{HookMerge, Row, Slices, Written, is_damage, segment_len, write_segment};
@@ -94,10 +95,10 @@ impl Catalog {
             rows.extend(merged.rows);
             // The last one is full only when a row comes that does not fit.
             while segment_len(&rows) < rows.len() {
-                output.write_files(&mut rows)?;
+                output.write_files(&mut rows, &self.cache)?;
             }
         }
-        if rows.is_empty() { Ok(()) } else { output.write_files(&mut rows) }
+        if rows.is_empty() { Ok(()) } else { output.write_files(&mut rows, &self.cache) }
     }
 
     /// Hooks of packs that left the table go. Those of a damaged segment are lost, which costs deduplication.
@@ -123,9 +124,9 @@ impl Catalog {
 
 impl Output {
     /// Writes the first of these rows, as many as one segment takes, and leaves the others.
-    fn write_files(&mut self, rows: &mut Vec<Row>) -> Result<(), CatalogError> {
+    fn write_files(&mut self, rows: &mut Vec<Row>, cache: &Cache) -> Result<(), CatalogError> {
         let count = segment_len(rows);
-        let written = write_segment(self.metas.room()?, &mut rows[..count]);
+        let written = write_segment(self.metas.room()?, &mut rows[..count], cache);
         rows.drain(..count);
         self.segments.push(SegmentRef::new(TableKind::Files, &written));
         Ok(())

@@ -39,7 +39,8 @@ impl Catalog {
         let (mut rows, mut missing) = (self.inline_rows()?, self.missing_hooks());
         let (mut segment, mut hooks) = (None, None);
         if !rows.is_empty() {
-            segment = Some(SegmentRef::new(TableKind::Files, &write_segment(metas.room()?, &mut rows)));
+            let written = write_segment(metas.room()?, &mut rows, &self.cache);
+            segment = Some(SegmentRef::new(TableKind::Files, &written));
         }
         if !missing.is_empty() {
             hooks = Some(SegmentRef::new(TableKind::Hooks, &missing.write(metas.room()?)));

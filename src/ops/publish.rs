@@ -49,7 +49,7 @@ pub fn publish(
             let mut rest = &mut rows[..];
             while !rest.is_empty() {
                 let (segment, more) = rest.split_at_mut(segment_len(rest));
-                let written = write_segment(metas.room()?, segment);
+                let written = write_segment(metas.room()?, segment, catalog.cache());
                 push.segments.push(SegmentRef::new(TableKind::Files, &written));
                 rest = more;
             }

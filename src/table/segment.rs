@@ -118,23 +118,48 @@ fn fitting(rows: &[Row], most: usize, most_weight: usize) -> usize {
     rows.iter().take(most).take_while(light).count().max(1).min(rows.len())
 }
 
-/// Write `rows` (sorted here; at least one, no more than [`segment_len`] allows) as one segment into `pack`.
-pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row]) -> Written {
+/// Write `rows` (sorted here; at least one, no more than [`segment_len`] allows) as one segment into `pack`. A small one is kept in
+/// the cache too: the next lookup of this machine asks the newest segment first.
+pub fn write_segment(pack: &mut PackWriter, rows: &mut [Row], cache: &Cache) -> Written {
     rows.sort_by_key(|row| (row.key(), row.born));
     let [first, last] = [rows.first(), rows.last()].map(|row| Prefix::from(&row.expect("some rows").oid));
     let start = pack.len() as u64;
     let (mut blocks, mut rest) = (Vec::new(), &rows[..]);
+    let mut fresh = Fresh::default();
     while let Some(first) = rest.first() {
         let (block, more) = rest.split_at(fitting(rest, BLOCK_ROWS, BLOCK_WEIGHT));
-        let blob = pack.add(&Frame::encode(encode_rows(block)), vec![]);
+        let blob = fresh.add(pack, encode_rows(block));
         blocks.push(Block(first.oid, blob.offset, blob.stored));
         rest = more;
     }
     let filter = Filter::of(rows.iter().map(|row| row.oid.as_bytes()));
     let fence = WireFence(blocks, filter.as_bytes().to_vec());
     let fence = rmp_serde::to_vec(&fence).expect("plain values always encode");
-    let fence = pack.add(&Frame::encode(fence), vec![]);
-    Written { start, fence, rows: rows.len() as u64, first, last }
+    let fence = fresh.add(pack, fence);
+    let written = Written { start, fence, rows: rows.len() as u64, first, last };
+    if written.stored() <= SMALL {
+        fresh.frames.iter().for_each(|(blob, raw)| cache.put(&frame_name(blob), raw));
+    }
+    written
+}
+
+/// Frames just written, while they are few enough to be kept.
+#[derive(Default)]
+struct Fresh {
+    frames: Vec<(Blob, Vec<u8>)>,
+    stored: u64,
+}
+
+impl Fresh {
+    fn add(&mut self, pack: &mut PackWriter, raw: Vec<u8>) -> Blob {
+        let blob = pack.add(&Frame::encode(&raw), vec![]);
+        self.stored += u64::from(blob.stored);
+        match self.stored <= SMALL {
+            true => self.frames.push((blob, raw)),
+            false => self.frames = vec![],
+        }
+        blob
+    }
 }
 
 /// What a metadata frame is called in the cache.
@@ -329,8 +354,8 @@ mod tests {
         let store = Store::open(&StoreUrl::parse(&format!("memory:segment-{name}")).expect("a URL"));
         let store = store.expect("memory");
         let mut pack = PackWriter::new(PackKind::Meta);
-        let other = write_segment(&mut pack, &mut [row(1, 9)]);
-        let written = write_segment(&mut pack, &mut rows);
+        let other = write_segment(&mut pack, &mut [row(1, 9)], &Cache::none());
+        let written = write_segment(&mut pack, &mut rows, &Cache::none());
         assert_eq!(written.start, other.end());
         pack.finish().put(&store).expect("written");
         (store, written)

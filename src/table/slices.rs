@@ -213,7 +213,7 @@ mod tests {
         rows.sort_by_key(Row::key);
         let segment = |rows: &mut [Row]| {
             let mut pack = PackWriter::new(PackKind::Meta);
-            let written = write_segment(&mut pack, rows);
+            let written = write_segment(&mut pack, rows, &Cache::none());
             pack.finish().put(store).expect("written");
             written
         };
