@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{ConfigError, Filters, Git, Hooks, Operation, Repo, Scope, Selection};
+use crate::cli::{Context, bundles};
+use crate::git::{ConfigError, Filters, Git, Hooks, NotesError, Operation, Repo, Scope, Selection};
 use crate::transfer::{Filling, LocalObjects, NoSession, Session};
 
 /// Clone a repository with its data
@@ -87,6 +87,7 @@ fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<ExitCode, Com
         Err(error) => return Err(error.into()),
     };
     let local = settle_in(&session.repo, context)?;
+    bring_notes(&session.repo, context);
     let selection = match args.no_data {
         true => Selection::nothing(),
         false => selection(&session.repo, &args.paths)?,
@@ -110,6 +111,17 @@ fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandErro
     repo.git().set_config(Scope::Local, "datamon.localObjects", "drop")?;
     commit::let_git_lfs_push_without(repo)?;
     Ok(LocalObjects::Drop)
+}
+
+/// What others have written down of versions; the store knows it too, so nothing fails without.
+fn bring_notes(repo: &Repo, context: &Context) {
+    // A clone has one remote, called as the user wants.
+    let remote = bundles::default_remote(repo);
+    let brought = repo.configure_notes().map_err(NotesError::from).and_then(|()| repo.fetch_notes(&remote));
+    if let Err(error) = brought {
+        context.ui.warning(&format!("notes of dataset versions were not fetched: {error}"));
+        context.ui.hint("to fetch them: git datamon notes sync");
+    }
 }
 
 /// The paths that are asked for, or where none are, those that git-lfs would fetch.
