@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::cli::Context;
 use crate::cli::bar::Bar;
 use crate::cli::errors::CommandError;
+use crate::cli::ui::one_line;
 use crate::git::{self, Datasets, ManifestError, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, bundle_of, make, open};
@@ -49,6 +50,12 @@ impl Part {
         self.id
     }
 
+    /// What people call it.
+    pub fn called(&self, session: &Session) -> String {
+        let known = session.catalog.state().repos().get(&self.id).map(|it| it.name.clone());
+        one_line(&known.or(self.name.clone()).unwrap_or_else(|| self.id.to_string()))
+    }
+
     /// Its directory in the git repository; empty for all of it.
     pub fn path(&self) -> String {
         String::from_utf8_lossy(&self.dataset.path).into_owned()
@@ -59,8 +66,8 @@ impl Part {
     }
 }
 
-/// The datasets that a push makes versions of.
-fn parts_of_tip(session: &Session, tip: ObjectId) -> Result<Vec<Part>, ManifestError> {
+/// The datasets that are given versions without anybody asking for them.
+pub fn parts_of_tip(session: &Session, tip: ObjectId) -> Result<Vec<Part>, ManifestError> {
     let all = Datasets::of(&session.repo, &session.objects)?.of_tip(tip)?;
     Ok(all.iter().map(Part::from).collect())
 }

@@ -118,10 +118,14 @@ impl Manifest {
 
     /// Every dataset: the whole repository, if it is one, then its parts. Without a file the whole repository is the nil repo.
     pub fn datasets(&self) -> Vec<Dataset> {
-        let whole =
-            || Dataset { repo: self.repo, name: self.name.clone(), path: String::new(), lfs_only: false };
-        let whole = (self.repo != RepoId::NIL || self.parts.is_empty()).then(whole);
-        whole.into_iter().chain(self.parts.iter().cloned()).collect()
+        self.whole().into_iter().chain(self.parts.iter().cloned()).collect()
+    }
+
+    /// The whole repository, if it is a dataset.
+    fn whole(&self) -> Option<Dataset> {
+        let (repo, name) = (self.repo, self.name.clone());
+        let is_one = repo != RepoId::NIL || self.parts.is_empty();
+        is_one.then(|| Dataset { repo, name, path: String::new(), lfs_only: false })
     }
 
     /// Adds a part, if it fits to the others.
@@ -131,7 +135,9 @@ impl Manifest {
         if part.repo == RepoId::NIL {
             return Err(wrong("its id is nil"));
         }
-        for other in self.datasets() {
+        // By reference: a stranger's file may name thousands.
+        let whole = self.whole();
+        for other in whole.iter().chain(&self.parts) {
             if other.repo == part.repo {
                 return Err(wrong("another one has its id"));
             }

@@ -6,7 +6,7 @@ use std::fs;
 use datamon_test_support::{TestRepo, run, run_failing, seeded_bytes};
 use serde_json::Value;
 
-use super::{Team, file, first, git_fails, trust};
+use super::{Team, file, first, git_fails, line_with, trust};
 
 fn json(repo: &TestRepo, args: &[&str]) -> Value {
     serde_json::from_str(repo.git(args).text()).expect("JSON")
@@ -223,6 +223,14 @@ fn a_commit_says_itself_of_which_datasets_it_is() {
     assert!(by_name("broken")["error"].as_str().expect("why").contains("not TOML"));
     repo.git(["branch", "-q", "-D", "broken"]);
     repo.git(["datamon", "status"]);
+    // Nor does a commit there make one.
+    repo.git(["checkout", "-q", "pages"]);
+    repo.write("index.html", "<p>more");
+    let before = team.entries();
+    repo.git(["datamon", "-q", "commit", "-m", "more pages"]);
+    assert_eq!(team.entries(), before);
+    repo.git(["push", "-q", "origin", "pages"]);
+    repo.git(["checkout", "-q", "main"]);
     // Who asks for it gets a version of what is there: of the datasets of the work tree, neither is.
     assert!(git_fails(repo, &["datamon", "bundle", "pages"]).contains("no directory data/"));
     // Nobody made a version of the nameless repo, nor of the whole that is no dataset any more.
@@ -264,7 +272,8 @@ fn a_commit_makes_the_versions_and_labels_the_one_that_is_meant() {
     assert_eq!(repo.head(), head, "nothing was committed");
     let before = team.entries();
     let said = repo.git(["-C", "data/one", "datamon", "commit", "-m", "new", "--label", "v1"]);
-    assert_eq!(said.text().matches("bundle ").count(), 1, "{}", said.text());
+    let line = line_with(said.text(), "bundle ");
+    assert!(line.ends_with(" (v1) of one"), "{line}");
     assert_eq!(team.entries(), before + 3, "data, version, label");
     assert_eq!(version(repo, "one", "v1"), version(repo, "one", "HEAD"));
     assert_eq!(version(repo, "two", "HEAD"), two);

@@ -76,7 +76,8 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
 }
 
 fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<ExitCode, CommandError> {
-    if Repo::discover(dir)?.objects()?.head()?.is_none() {
+    let repo = Repo::discover(dir)?;
+    if repo.objects()?.head()?.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
     let mut session = match Session::open(dir, "origin", Operation::Download) {
@@ -84,7 +85,10 @@ fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<ExitCode, Com
         // Not one of ours: git-lfs finishes what it knows how to.
         Err(NoSession::NoStore) if args.no_data => return Ok(ExitCode::SUCCESS),
         Err(NoSession::NoStore) => return Ok(hook::exit_code(Git::at(dir).interactive(["lfs", "pull"])?)),
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            bring_notes(&repo, context);
+            return Err(error.into());
+        }
     };
     let local = settle_in(&session.repo, context)?;
     bring_notes(&session.repo, context);

@@ -253,18 +253,26 @@ fn version(
     session.catalog.set_contributor(session.repo.git().author());
     let id = ObjectId::from_hex(commit.as_bytes())
         .map_err(|error| CommandError::new(Kind::Failed, format!("{commit}: {error}")))?;
-    let parts = bundles::parts(&session, id)?;
+    // Who labels a version asks for one.
+    let parts = match &label {
+        Some(_) => bundles::parts(&session, id).map_err(|error| unlabelled(error.into()))?,
+        None => bundles::parts_of_tip(&session, id).unwrap_or_else(|error| {
+            context.ui.warning(&format!("no version of the dataset was made: {error}"));
+            vec![]
+        }),
+    };
     let (mut made, mut labelled) = (Vec::new(), None);
     for part in &parts {
         let is_labelled = label.as_ref().is_some_and(|label| label.repo == part.id());
         match bundles::make_of(&mut session, part, id, false, context) {
             Ok((bundle, is_new)) => {
                 made.push((id, bundle));
-                let place = if parts.len() == 1 { String::new() } else { format!(" in {}/", part.path()) };
+                let of =
+                    if parts.len() == 1 { String::new() } else { format!(" of {}", part.called(&session)) };
                 if is_labelled {
-                    labelled = Some(Ok((bundle, place)));
+                    labelled = Some(Ok((bundle, of)));
                 } else if is_new || parts.len() == 1 {
-                    context.ui.done(&format!("bundle {bundle}{place}"));
+                    context.ui.done(&format!("bundle {bundle}{of}"));
                 }
             }
             Err(error) if is_labelled => labelled = Some(Err(CommandError::from(error))),
@@ -276,16 +284,18 @@ fn version(
     }
     if let Some(Label { name, repo }) = label {
         let none = || Err(CommandError::new(Kind::NotFound, "the commit names no such dataset"));
-        let (bundle, place) = labelled.unwrap_or_else(none).map_err(|error| {
-            let message = format!("committed, but the label was not set: {}", error.message);
-            CommandError { message, ..error }
-        })?;
+        let (bundle, of) = labelled.unwrap_or_else(none).map_err(unlabelled)?;
         set(&mut session.catalog, repo, name, bundle, Expected::Anything)?;
         bundles::note_label(&session.catalog, &session.repo, repo, name, context);
-        context.ui.done(&format!("bundle {bundle} ({name}){place}"));
+        context.ui.done(&format!("bundle {bundle} ({name}){of}"));
     }
     session.keep_house();
     Ok(())
+}
+
+fn unlabelled(error: CommandError) -> CommandError {
+    let message = format!("committed, but the label was not set: {}", error.message);
+    CommandError { message, ..error }
 }
 
 impl From<IntakeError> for CommandError {
