@@ -1,4 +1,5 @@
-//! Bundles of commits and their notes, as every command that pushes or asks makes them. A commit says itself of which datasets it is.
+//! Bundles of commits and their notes, as every command that pushes or asks makes them. A commit says itself of which datasets it
+//! is.
 //!
 //! Nothing here stops a push: data that is not safe does, a bundle that was not made is made the next time.
 
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::catalog::Catalog;
 use crate::cli::Context;
 use crate::cli::bar::Bar;
+use crate::cli::dataset::shown;
 use crate::cli::errors::CommandError;
 use crate::cli::ui::one_line;
 use crate::git::{self, Datasets, ManifestError, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
@@ -33,36 +35,35 @@ pub fn tips(repo: &Repo, objects: &Objects, pushed: &[PushedRef]) -> Vec<ObjectI
 /// A dataset of a git repository, and the repo of the store that it is.
 #[derive(Debug, Clone)]
 pub struct Part {
-    id: RepoId,
-    name: Option<String>,
+    named: git::Dataset,
     dataset: Dataset,
 }
 
 impl From<&git::Dataset> for Part {
     fn from(named: &git::Dataset) -> Part {
-        Part { id: named.repo, name: named.name.clone(), dataset: named.into() }
+        Part { named: named.clone(), dataset: named.into() }
     }
 }
 
 impl Part {
     /// The repo.
     pub fn id(&self) -> RepoId {
-        self.id
+        self.named.repo
     }
 
     /// What people call it.
     pub fn called(&self, session: &Session) -> String {
-        let known = session.catalog.state().repos().get(&self.id).map(|it| it.name.clone());
-        one_line(&known.or(self.name.clone()).unwrap_or_else(|| self.id.to_string()))
+        one_line(&shown(&self.named, &session.catalog))
     }
 
     /// Its directory in the git repository; empty for all of it.
-    pub fn path(&self) -> String {
-        String::from_utf8_lossy(&self.dataset.path).into_owned()
+    pub fn path(&self) -> &str {
+        &self.named.path
     }
 
     fn place<'a>(&'a self, repo: &'a Repo, objects: &'a Objects) -> Place<'a> {
-        Place { repo, objects, dataset: &self.dataset, id: self.id, name: self.name.as_deref() }
+        let (id, name) = (self.id(), self.named.name.as_deref());
+        Place { repo, objects, dataset: &self.dataset, id, name }
     }
 }
 
@@ -83,8 +84,8 @@ pub fn first_missing(session: &Session, tips: &[ObjectId]) -> Option<Prepared> {
     let Session { repo, objects, catalog, repo_id, .. } = session;
     // The entry of the data promises it to this dataset alone.
     let first = |tip: &ObjectId| {
-        let part = parts_of_tip(session, *tip).ok()?.into_iter().find(|part| part.id == *repo_id)?;
-        let lacks = matches!(bundle_of(catalog, objects, part.id, &part.dataset, *tip), Ok(None));
+        let part = parts_of_tip(session, *tip).ok()?.into_iter().find(|part| part.id() == *repo_id)?;
+        let lacks = matches!(bundle_of(catalog, objects, part.id(), &part.dataset, *tip), Ok(None));
         lacks.then_some((*tip, part))
     };
     let (tip, part) = tips.iter().find_map(first)?;
@@ -113,7 +114,7 @@ pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) {
 
 /// Says why a commit has no bundle yet, where nothing else depends on it.
 pub fn warn(commit: ObjectId, part: &Part, error: NoBundle, context: &Context) {
-    let place = if part.dataset.path.is_empty() { String::new() } else { format!(" in {}", part.path()) };
+    let place = if part.path().is_empty() { String::new() } else { format!(" in {}", part.path()) };
     let again = !matches!(error, NoBundle::Deleted { .. });
     match error {
         // A branch from before the dataset.

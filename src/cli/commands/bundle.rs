@@ -105,7 +105,8 @@ fn make_all(
         for part in parts {
             match bundles::make_of(session, part, *commit, args.verified, context) {
                 Ok((bundle, made)) => {
-                    let (path, repo, commit, at) = (part.path(), part.id(), commit.to_string(), *commit);
+                    let (path, repo, commit, at) =
+                        (part.path().to_owned(), part.id(), commit.to_string(), *commit);
                     all.push(Made { commit, bundle, made, repo, path, at });
                 }
                 // Another one of the datasets may be there already.
