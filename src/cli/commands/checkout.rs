@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::Context;
-use crate::cli::commands::{clone, hook};
+use crate::cli::commands::{clone, commit, hook};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::git::{BString, Filters, FiltersError, Git, ObjectId, Operation, Repo, Selection};
@@ -56,7 +56,8 @@ pub struct CheckoutArgs {
 
 /// Switches, then fills.
 pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let mut session = Session::open(&context.dir, "origin", Operation::Download).map_err(|error| {
+    let repo = Repo::discover(&context.dir)?;
+    let mut session = Session::open(repo, "origin", Operation::Download).map_err(|error| {
         CommandError::from(error).hint("where the data is here already, plain `git checkout` needs no store")
     })?;
     let top = session.repo.work_tree().map(Path::to_owned);
@@ -91,7 +92,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     if !status.success() {
         return Ok(hook::exit_code(status));
     }
-    let local = LocalObjects::of(&session.repo);
+    let local = commit::local_objects(&session.repo)?;
     let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
     clone::run_filling(filling, &mut session, context)?;
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, bundles};
-use crate::git::{ConfigError, Filters, Git, Hooks, NotesError, Operation, Repo, Scope, Selection};
+use crate::git::{ConfigError, Filters, Git, Hooks, NotesError, Operation, Repo, Selection};
 use crate::transfer::{Filling, LocalObjects, NoSession, Session};
 
 /// Clone a repository with its data
@@ -80,7 +80,7 @@ fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<ExitCode, Com
     if repo.objects()?.head()?.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
-    let mut session = match Session::open(dir, "origin", Operation::Download) {
+    let mut session = match Session::open(repo.clone(), "origin", Operation::Download) {
         Ok(session) => session,
         // Not one of ours: git-lfs finishes what it knows how to.
         Err(NoSession::NoStore) if args.no_data => return Ok(ExitCode::SUCCESS),
@@ -101,7 +101,7 @@ fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<ExitCode, Com
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a clone of ours has and an ordinary one has not: the hook, and no second copy of each file.
+/// What a clone of ours has and an ordinary one has not: the hook, and leave to push what is not kept here.
 fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandError> {
     if let Err(error) = Hooks::of(repo).and_then(|hooks| hooks.install()) {
         context.ui.warning(&format!("no pre-push hook: {error}"));
@@ -109,12 +109,7 @@ fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandErro
     if !repo.has_lfs_filter() {
         context.ui.hint("git-lfs is not set up for you; before you commit here: git datamon install");
     }
-    if repo.config().get(LocalObjects::KEY).is_some() {
-        return Ok(LocalObjects::of(repo));
-    }
-    repo.git().set_config(Scope::Local, "datamon.localObjects", "drop")?;
-    commit::let_git_lfs_push_without(repo)?;
-    Ok(LocalObjects::Drop)
+    commit::local_objects(repo)
 }
 
 /// What others have written down of versions; the store knows it too, so nothing fails without.

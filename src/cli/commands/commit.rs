@@ -4,6 +4,7 @@
 //! its hooks, editor and signature. The data is safe before the index names it, and the index before the commit.
 
 use std::process::{ExitCode, ExitStatus};
+use std::thread;
 
 use clap::Args;
 
@@ -15,7 +16,7 @@ use crate::cli::{Context, bundles};
 use crate::git::{BString, Git, ObjectId, Operation, Repo, Scope};
 use crate::id::RepoId;
 use crate::ops::label::{Expected, set};
-use crate::transfer::{Intake, IntakeError, LocalObjects, Session, TakenIn};
+use crate::transfer::{Intake, IntakeError, LocalObjects, NoSession, Session, TakenIn};
 
 /// Commit what changed, and send its data to the store
 ///
@@ -59,9 +60,17 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     let git = Git::at(&context.dir);
     let repo = Repo::found_by(git.clone())?;
     check(args, &repo)?;
-    let mut session = session(args, &repo, context)?;
+    let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
+    // Git looks at every file, meanwhile the store is opened.
+    let (session, changed) = thread::scope(|scope| {
+        let asked = scope.spawn(|| rayon::join(|| check_paths(&specs, &repo), || repo.changed(&specs)));
+        let session = session(args, &repo);
+        (session, asked.join().expect("a panic there is one here"))
+    });
+    changed.0?;
+    let mut session = or_offline(args, session, context)?;
     let label = label(args, &repo, session.as_ref(), context)?;
-    stage(args, &repo, session.as_mut(), context)?;
+    stage(&changed.1?, &repo, session.as_mut(), context)?;
     if !args.paths.is_empty() {
         git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
     }
@@ -89,15 +98,20 @@ fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
         let message = "git-lfs is not set up for this user: its files would go into git itself";
         return Err(CommandError::new(Kind::NotFound, message).hint("git datamon install"));
     }
-    if args.paths.is_empty() {
-        return Ok(());
-    }
-    if repo.git().run(["rev-parse", "--verify", "--quiet", "MERGE_HEAD"]).is_ok() {
+    if !args.paths.is_empty() && repo.git_dir().join("MERGE_HEAD").exists() {
         let message = "a merge is in progress, and a part of it cannot be committed";
         return Err(CommandError::new(Kind::Conflict, message).hint("git add PATHS, then git datamon commit"));
     }
+    Ok(())
+}
+
+/// That git knows each of the paths, or may add it.
+fn check_paths(specs: &[&str], repo: &Repo) -> Result<(), CommandError> {
+    if specs.is_empty() {
+        return Ok(());
+    }
     let known = ["ls-files", "--error-unmatch", "--cached", "--others", "--exclude-standard", "--"];
-    let said = repo.git().output(known.into_iter().chain(args.paths.iter().map(String::as_str)))?;
+    let said = repo.git().output(known.iter().chain(specs))?;
     if said.status.success() {
         return Ok(());
     }
@@ -106,20 +120,28 @@ fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
     Err(CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`"))
 }
 
-/// The store, if data may go there now. A commit needs none.
-fn session(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<Option<Session>, CommandError> {
+/// The store, if data may go there now.
+fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, NoSession> {
     if args.no_upload {
         return Ok(None);
     }
-    match Session::open(&context.dir, &bundles::default_remote(repo), Operation::Upload) {
-        Ok(session) => Ok(Some(session)),
-        // A label is in the store and nowhere else.
+    Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload).map(Some)
+}
+
+/// A commit needs no store, but a label is there and nowhere else.
+fn or_offline(
+    args: &CommitArgs,
+    session: Result<Option<Session>, NoSession>,
+    context: &Context,
+) -> Result<Option<Session>, CommandError> {
+    match session {
         Err(error) if args.label.is_some() => Err(CommandError::from(error)
             .hint("nothing was committed; to commit all the same: leave out --label")),
         Err(error) => {
             offline(&error.to_string(), context);
             Ok(None)
         }
+        Ok(session) => Ok(session),
     }
 }
 
@@ -151,13 +173,12 @@ fn offline(why: &str, context: &Context) {
 
 /// Takes in what git-lfs tracks of what changed, and stages its pointers.
 fn stage(
-    args: &CommitArgs,
+    changed: &[BString],
     repo: &Repo,
     session: Option<&mut Session>,
     context: &Context,
 ) -> Result<(), CommandError> {
-    let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
-    let intake = Intake::plan(repo, &repo.objects()?, &repo.changed(&specs)?)?;
+    let intake = Intake::plan(repo, &repo.objects()?, changed)?;
     if intake.files() == 0 {
         return Ok(());
     }
@@ -176,27 +197,23 @@ fn take_in(
     context: &Context,
 ) -> Result<TakenIn, CommandError> {
     if let Some(session) = session {
-        let local = LocalObjects::of(repo);
-        match intake.upload(session, local, bar) {
+        match intake.upload(session, local_objects(repo)?, bar) {
             Err(IntakeError::Session(error)) => offline(&error.to_string(), context),
-            other => {
-                if local == LocalObjects::Drop {
-                    let_git_lfs_push_without(repo)?;
-                }
-                return Ok(other?);
-            }
+            other => return Ok(other?),
         }
     }
     Ok(intake.keep_here(bar)?)
 }
 
-/// What the store has need not be here for `git push`; our hook proves that the store has it.
-pub fn let_git_lfs_push_without(repo: &Repo) -> Result<(), CommandError> {
+/// Whether the verbs keep a second copy. What they do not keep need not be here for `git push`; our hook proves that the store
+/// has it.
+pub fn local_objects(repo: &Repo) -> Result<LocalObjects, CommandError> {
     const KEY: &str = "lfs.allowincompletepush";
-    if repo.config().get(KEY).is_none() {
+    let local = LocalObjects::of(repo);
+    if local == LocalObjects::Drop && repo.config().get(KEY).is_none() {
         repo.git().set_config(Scope::Local, KEY, "true")?;
     }
-    Ok(())
+    Ok(local)
 }
 
 fn words<'a>(args: &'a CommitArgs, command: &[&'a str], context: &Context) -> Vec<&'a str> {
@@ -216,8 +233,9 @@ fn commit_only(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<Exit
         Ok(said.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect())
     };
     let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
-    let own: std::collections::HashSet<BString> = staged(&specs)?.into_iter().collect();
-    let mut other = staged(&[])?;
+    let (own, all) = rayon::join(|| staged(&specs), || staged(&[]));
+    let own: std::collections::HashSet<BString> = own?.into_iter().collect();
+    let mut other = all?;
     other.retain(|path| !own.contains(path));
     if other.is_empty() {
         return Ok(repo.git().interactive(words(args, &["commit"], context))?);
@@ -250,7 +268,6 @@ fn version(
     context: &Context,
 ) -> Result<(), CommandError> {
     session.objects = session.repo.objects()?;
-    session.catalog.set_contributor(session.repo.git().author());
     let id = ObjectId::from_hex(commit.as_bytes())
         .map_err(|error| CommandError::new(Kind::Failed, format!("{commit}: {error}")))?;
     // Who labels a version asks for one.

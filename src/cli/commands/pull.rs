@@ -1,16 +1,15 @@
 //! `git datamon pull`: git's own pull beside the filters of git-lfs, then the data in one transfer, straight into the work tree.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
-use crate::cli::commands::{checkout, clone, hook};
+use crate::cli::commands::{checkout, clone, commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::git::{Filters, Git, Operation, Repo};
-use crate::transfer::{Filling, Hydration, LocalObjects, Session};
+use crate::transfer::{Filling, Hydration, Session};
 
 /// Fetch commits and their data, then merge
 ///
@@ -47,21 +46,22 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
         }
     }
     let remote = args.remote.as_deref().unwrap_or("origin");
+    let repo = Repo::found_by(git.clone())?;
     if args.dry_run {
         // What was fetched for the current branch stands first.
         let revision = if args.data_only { "HEAD" } else { "FETCH_HEAD" };
-        let plan = Hydration::plan(&context.dir, remote, revision)?;
+        let plan = Hydration::plan(repo, remote, revision)?;
         context.ui.fact(&format!("{} files, {} to fetch", plan.files(), bytes(plan.bytes())));
         return Ok(ExitCode::SUCCESS);
     }
     if args.data_only {
-        let state = Checkout::of(&Repo::found_by(git.clone())?);
+        let state = Checkout::of(&repo);
         if state != Checkout::Done {
-            fetch_alone(&context.dir, remote, context)?;
+            fetch_alone(repo, remote, context)?;
             return complete(&git, state, context);
         }
     }
-    let mut session = Session::open(&context.dir, remote, Operation::Download)?;
+    let mut session = Session::open(repo, remote, Operation::Download)?;
     let selection = clone::selection(&session.repo, &[])?;
     let mut pulled = ExitCode::SUCCESS;
     if !args.data_only {
@@ -72,15 +72,15 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
         // A merge that stops for the user has brought files too.
         pulled = hook::exit_code(git.interactive(off.iter().chain(&["pull"]).chain(&words))?);
     }
-    let local = LocalObjects::of(&session.repo);
+    let local = commit::local_objects(&session.repo)?;
     let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
     clone::run_filling(filling, &mut session, context)?;
     Ok(pulled)
 }
 
 /// The data of HEAD as git-lfs's own objects: where there is no work tree to fill yet.
-fn fetch_alone(dir: &Path, remote: &str, context: &Context) -> Result<(), CommandError> {
-    let plan = Hydration::plan(dir, remote, "HEAD")?;
+fn fetch_alone(repo: Repo, remote: &str, context: &Context) -> Result<(), CommandError> {
+    let plan = Hydration::plan(repo, remote, "HEAD")?;
     if plan.files() == 0 {
         return Ok(());
     }
