@@ -1,4 +1,5 @@
-//! Bundles of commits and their notes, as every command that pushes or asks makes them.
+//! Bundles of commits and their notes, as every command that pushes or asks makes them. A commit says itself of which datasets it
+//! is.
 //!
 //! Nothing here stops a push: data that is not safe does, a bundle that was not made is made the next time.
 
@@ -7,24 +8,26 @@ use std::collections::BTreeMap;
 use crate::catalog::Catalog;
 use crate::cli::Context;
 use crate::cli::bar::Bar;
+use crate::cli::dataset::shown;
 use crate::cli::errors::CommandError;
-use crate::git::{Manifest, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
+use crate::cli::ui::one_line;
+use crate::git::{self, Datasets, ManifestError, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, bundle_of, make, open};
 use crate::ops::lineage::{Record, label_edit};
 use crate::transfer::Session;
 
-/// The commits that branches and tags of a push lead to, each once; none in a repository that is no dataset.
+/// The commits that branches and tags of a push lead to, each once, as far as they are of a dataset.
 pub fn tips(repo: &Repo, objects: &Objects, pushed: &[PushedRef]) -> Vec<ObjectId> {
-    if !repo.manifest().is_ok_and(|it| it != Manifest::NONE) {
-        return vec![];
-    }
+    let Ok(datasets) = Datasets::of(repo, objects) else { return vec![] };
+    // What cannot be read is told of when the rest of the push is safe.
+    let is_wanted = |commit| datasets.of_tip(commit).map_or(true, |it| !it.is_empty());
     let mut tips = Vec::new();
     for it in pushed {
         let named =
             [&b"refs/heads/"[..], b"refs/tags/"].iter().any(|prefix| it.remote_ref.starts_with(prefix));
         let commit = it.local.filter(|_| named).and_then(|id| objects.commit(&id.to_string()).ok());
-        tips.extend(commit.filter(|commit| !tips.contains(commit)));
+        tips.extend(commit.filter(|commit| !tips.contains(commit) && is_wanted(*commit)));
     }
     tips
 }
@@ -32,51 +35,97 @@ pub fn tips(repo: &Repo, objects: &Objects, pushed: &[PushedRef]) -> Vec<ObjectI
 /// A dataset of a git repository, and the repo of the store that it is.
 #[derive(Debug, Clone)]
 pub struct Part {
-    id: RepoId,
-    name: Option<String>,
+    named: git::Dataset,
     dataset: Dataset,
 }
 
-impl Part {
-    fn place<'a>(&'a self, repo: &'a Repo, objects: &'a Objects) -> Place<'a> {
-        Place { repo, objects, dataset: &self.dataset, id: self.id, name: self.name.as_deref() }
+impl From<&git::Dataset> for Part {
+    fn from(named: &git::Dataset) -> Part {
+        Part { named: named.clone(), dataset: named.into() }
     }
 }
 
-/// The datasets of the repository of a session, the one that git-lfs transfers belong to first.
-pub fn parts(session: &Session) -> Vec<Part> {
-    vec![Part { id: session.repo_id, name: session.repo_name.clone(), dataset: Dataset::default() }]
+impl Part {
+    /// The repo.
+    pub fn id(&self) -> RepoId {
+        self.named.repo
+    }
+
+    /// What people call it.
+    pub fn called(&self, session: &Session) -> String {
+        one_line(&shown(&self.named, &session.catalog))
+    }
+
+    /// Its directory in the git repository; empty for all of it.
+    pub fn path(&self) -> &str {
+        &self.named.path
+    }
+
+    fn place<'a>(&'a self, repo: &'a Repo, objects: &'a Objects) -> Place<'a> {
+        let (id, name) = (self.id(), self.named.name.as_deref());
+        Place { repo, objects, dataset: &self.dataset, id, name }
+    }
+}
+
+/// The datasets that are given versions without anybody asking for them.
+pub fn parts_of_tip(session: &Session, tip: ObjectId) -> Result<Vec<Part>, ManifestError> {
+    let all = Datasets::of(&session.repo, &session.objects)?.of_tip(tip)?;
+    Ok(all.iter().map(Part::from).collect())
+}
+
+/// The datasets that somebody means who asks for versions of the commit.
+pub fn parts(session: &Session, commit: ObjectId) -> Result<Vec<Part>, ManifestError> {
+    let all = Datasets::of(&session.repo, &session.objects)?.at(commit)?;
+    Ok(all.iter().map(Part::from).collect())
 }
 
 /// The first of the tips that has no bundle yet, planned: it goes up with the data. What cannot be planned is warned of later.
 pub fn first_missing(session: &Session, tips: &[ObjectId]) -> Option<Prepared> {
-    let part = parts(session).into_iter().find(|part| part.id == session.repo_id)?;
-    let Session { repo, objects, catalog, .. } = session;
-    let lacks =
-        |tip: &&ObjectId| matches!(bundle_of(catalog, objects, part.id, &part.dataset, **tip), Ok(None));
-    let tip = tips.iter().find(lacks)?;
-    Prepared::of(catalog, part.place(repo, objects), *tip, false).ok()
+    let Session { repo, objects, catalog, repo_id, .. } = session;
+    // The entry of the data promises it to this dataset alone.
+    let first = |tip: &ObjectId| {
+        let part = parts_of_tip(session, *tip).ok()?.into_iter().find(|part| part.id() == *repo_id)?;
+        let lacks = matches!(bundle_of(catalog, objects, part.id(), &part.dataset, *tip), Ok(None));
+        lacks.then_some((*tip, part))
+    };
+    let (tip, part) = tips.iter().find_map(first)?;
+    Prepared::of(catalog, part.place(repo, objects), tip, false).ok()
 }
 
 /// Makes the bundles that the tips still lack and writes all of them down; what fails is a warning.
 pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) {
     let mut made = Vec::new();
-    for part in parts(session) {
-        for tip in tips {
+    for tip in tips {
+        let parts = parts_of_tip(session, *tip).unwrap_or_else(|error| {
+            context.ui.warning(&format!("no dataset version of {tip}: {error}"));
+            vec![]
+        });
+        for part in parts {
             match make_of(session, &part, *tip, false, context) {
                 Ok((bundle, _)) => made.push((*tip, bundle)),
-                // A branch from before the dataset.
-                Err(error @ NoBundle::NoDataset { .. }) => context.ui.detail(&error.to_string()),
-                Err(error) => {
-                    let message = CommandError::from(error).message;
-                    context.ui.warning(&format!("no dataset version of {tip} yet: {message}"));
-                    context.ui.hint(&format!("to try again: git datamon bundle {tip}"));
-                }
+                Err(error) => warn(*tip, &part, error, context),
             }
         }
     }
     if let Err(error) = note(&session.catalog, &session.repo, &made) {
         context.ui.warning(&format!("no note of the dataset version was written: {}", error.message));
+    }
+}
+
+/// Says why a commit has no bundle yet, where nothing else depends on it.
+pub fn warn(commit: ObjectId, part: &Part, error: NoBundle, context: &Context) {
+    let place = if part.path().is_empty() { String::new() } else { format!(" in {}", part.path()) };
+    let again = !matches!(error, NoBundle::Deleted { .. });
+    match error {
+        // A branch from before the dataset.
+        NoBundle::NoDataset { .. } => context.ui.detail(&error.to_string()),
+        error => {
+            let message = CommandError::from(error).message;
+            context.ui.warning(&format!("no dataset version of {commit}{place} yet: {message}"));
+            if again {
+                context.ui.hint(&format!("to try again: git datamon bundle {commit}"));
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::bundle::Bundle;
 use crate::catalog::Catalog;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{self, Git, Objects, Repo, RepoError};
+use crate::git::{self, Datasets, Git, Objects, Repo, RepoError};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, Name, NotFound};
 use crate::ops::{trust, upload};
@@ -71,6 +71,11 @@ impl DatasetArgs {
         stores::chosen(self.store.as_deref(), &context.dir)
     }
 
+    /// Whether the user says anything at all.
+    pub fn names_any(&self) -> bool {
+        self.store.is_some() || self.repo.is_some()
+    }
+
     /// Whether the user says which repo is meant.
     pub fn names_repo(&self) -> bool {
         self.repo.is_some()
@@ -95,27 +100,20 @@ impl DatasetArgs {
             return Ok(Dataset { catalog, repo, git: None });
         };
         let (objects, repo) = (git.objects()?, here.repo);
-        let dataset = bundle::Dataset { path: here.path.into(), lfs_only: here.lfs_only };
+        let dataset = bundle::Dataset::from(&here);
         Ok(Dataset { catalog, repo, git: Some(Checkout { repo: git, objects, dataset }) })
     }
 
     /// The dataset of the git repository that is meant; `None` if the user names a repo that lies elsewhere.
-    fn part_of(
+    pub fn part_of(
         &self,
         git: &Repo,
         catalog: &Catalog,
         context: &Context,
     ) -> Result<Option<git::Dataset>, CommandError> {
         let all = git.manifest()?.datasets();
-        let shown = |it: &git::Dataset| {
-            let known = catalog.state().repos().get(&it.repo).map(|repo| repo.name.clone());
-            known.or(it.name.clone()).unwrap_or_else(|| it.repo.to_string())
-        };
         if let Some(name) = &self.repo {
-            // The store knows the name of today, the file perhaps one of before.
-            let before = |it: &&git::Dataset| it.name.as_ref() == Some(name) || it.repo.to_string() == *name;
-            let found = all.iter().find(|it| shown(it) == *name).or_else(|| all.iter().find(before));
-            return Ok(found.cloned());
+            return Ok(named(&all, name, catalog).ok().cloned());
         }
         let within = git.work_tree().and_then(|top| top.canonicalize().ok());
         let within = within.and_then(|top| Some(context.dir.strip_prefix(top).ok()?.to_owned()));
@@ -124,8 +122,7 @@ impl DatasetArgs {
         match (inside, all.as_slice()) {
             (Some(it), _) | (None, [it]) => Ok(Some(it.clone())),
             _ => {
-                let names: Vec<String> = all.iter().map(shown).collect();
-                let message = format!("this repository has several datasets: {}", names.join(", "));
+                let message = format!("this repository has several datasets: {}", names(&all, catalog));
                 Err(CommandError::new(Kind::Usage, message)
                     .hint("say which with --repo, or go to its directory"))
             }
@@ -142,9 +139,9 @@ impl DatasetArgs {
                 return Err(NoSession::Untrusted { url }.into());
             }
             if let Some(git) = &dataset.git {
-                let manifest = git.repo.manifest()?;
-                let name = manifest.name.as_deref().unwrap_or("data");
-                upload::name_repo(&mut dataset.catalog, dataset.repo, name)?;
+                let all = git.repo.manifest()?.datasets();
+                let name = all.into_iter().find(|it| it.repo == dataset.repo).and_then(|it| it.name);
+                upload::name_repo(&mut dataset.catalog, dataset.repo, name.as_deref().unwrap_or("data"))?;
             }
             return Ok(dataset);
         };
@@ -188,6 +185,31 @@ impl DatasetArgs {
     }
 }
 
+/// The dataset of a git repository that is called so, or has this id. The store knows the name of today, the file perhaps one of
+/// before.
+pub fn named<'a>(
+    all: &'a [git::Dataset],
+    name: &str,
+    catalog: &Catalog,
+) -> Result<&'a git::Dataset, CommandError> {
+    let before = |it: &&git::Dataset| it.name.as_deref() == Some(name) || it.repo.to_string() == name;
+    let found = all.iter().find(|it| shown(it, catalog) == name).or_else(|| all.iter().find(before));
+    found.ok_or_else(|| {
+        let message = format!("this repository has no dataset {name:?} but {}", names(all, catalog));
+        CommandError::new(Kind::NotFound, message)
+    })
+}
+
+/// What people call a dataset of a git repository.
+pub fn shown(it: &git::Dataset, catalog: &Catalog) -> String {
+    let known = catalog.state().repos().get(&it.repo).map(|repo| repo.name.clone());
+    known.or(it.name.clone()).unwrap_or_else(|| it.repo.to_string())
+}
+
+fn names(all: &[git::Dataset], catalog: &Catalog) -> String {
+    all.iter().map(|it| shown(it, catalog)).collect::<Vec<_>>().join(", ")
+}
+
 impl Dataset {
     /// What people call the repo.
     pub fn name(&self) -> String {
@@ -203,13 +225,16 @@ impl Dataset {
     /// The bundle that a name means; what git knows is asked too.
     pub fn find(&self, name: &str) -> Result<BundleId, CommandError> {
         let mut git = Name::default();
-        if let Some(Checkout { objects, dataset, .. }) = &self.git {
+        if let Some(Checkout { repo, objects, dataset }) = &self.git {
             if name == "latest" {
                 git.latest = bundle::latest(&self.catalog, objects, self.repo, dataset)?;
             }
             if let Ok(commit) = objects.commit(name) {
                 git.commit = Some(bundle::git_id(commit));
-                git.tree = objects.tree_at(commit, &dataset.path)?.map(bundle::git_id);
+                // On another branch it may lie elsewhere.
+                let place = Datasets::of(repo, objects)?.place(self.repo, commit);
+                let path = place.map_or_else(|| dataset.path.clone(), |it| it.path.into());
+                git.tree = objects.tree_at(commit, &path)?.map(bundle::git_id);
             }
         }
         Ok(bundle::find(&self.catalog, self.repo, name, git)?.id)
@@ -239,6 +264,7 @@ impl From<bundle::NoBundle> for CommandError {
             bundle::NoBundle::Objects(error) => return error.into(),
             bundle::NoBundle::Base(error) => return error.into(),
             bundle::NoBundle::NoDataset { .. } | bundle::NoBundle::DataElsewhere { .. } => Kind::NotFound,
+            bundle::NoBundle::Deleted { .. } => Kind::Conflict,
             bundle::NoBundle::Path(_)
             | bundle::NoBundle::Scratch { .. }
             | bundle::NoBundle::Git(_)

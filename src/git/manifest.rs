@@ -17,10 +17,12 @@
 //! promises belongs to `[repo]`, or to the nil repo where there is none, and never to a `[[dataset]]`: the bundles of a dataset
 //! promise their files themselves.
 
+use gix::ObjectId;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike};
 
+use crate::git::objects::{Objects, ObjectsError};
 use crate::git::repo::Repo;
-use crate::git::top_file::TopFileError;
+use crate::git::top_file::{LONGEST, TopFileError};
 use crate::id::{NotAnId, RepoId};
 
 /// Name of the file, at the top of the repository.
@@ -32,12 +34,18 @@ const LONGEST_NAME: usize = 255;
 /// The longest path of a dataset, bytes.
 const LONGEST_PATH: usize = 1024;
 
+/// Why two datasets cannot be called the same.
+const NAME_TAKEN: &str = "another one has its name";
+
 /// A `datamon.toml` that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] TopFileError),
+    /// The commit it is in cannot be read.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// It is not TOML.
     #[error("{MANIFEST_FILE} is not TOML: {0}")]
     Syntax(String),
@@ -110,10 +118,14 @@ impl Manifest {
 
     /// Every dataset: the whole repository, if it is one, then its parts. Without a file the whole repository is the nil repo.
     pub fn datasets(&self) -> Vec<Dataset> {
-        let whole =
-            || Dataset { repo: self.repo, name: self.name.clone(), path: String::new(), lfs_only: false };
-        let whole = (self.repo != RepoId::NIL || self.parts.is_empty()).then(whole);
-        whole.into_iter().chain(self.parts.iter().cloned()).collect()
+        self.whole().into_iter().chain(self.parts.iter().cloned()).collect()
+    }
+
+    /// The whole repository, if it is a dataset.
+    fn whole(&self) -> Option<Dataset> {
+        let (repo, name) = (self.repo, self.name.clone());
+        let is_one = repo != RepoId::NIL || self.parts.is_empty();
+        is_one.then(|| Dataset { repo, name, path: String::new(), lfs_only: false })
     }
 
     /// Adds a part, if it fits to the others.
@@ -123,12 +135,14 @@ impl Manifest {
         if part.repo == RepoId::NIL {
             return Err(wrong("its id is nil"));
         }
-        for other in self.datasets() {
+        // By reference: a stranger's file may name thousands.
+        let whole = self.whole();
+        for other in whole.iter().chain(&self.parts) {
             if other.repo == part.repo {
                 return Err(wrong("another one has its id"));
             }
             if other.name == part.name {
-                return Err(wrong("another one has its name"));
+                return Err(wrong(NAME_TAKEN));
             }
             if !other.path.is_empty()
                 && (lies_in(&part.path, &other.path) || lies_in(&other.path, &part.path))
@@ -138,6 +152,18 @@ impl Manifest {
         }
         self.parts.push(part);
         Ok(())
+    }
+
+    /// Calls the dataset that is this repo by another name; whether there is one, and it was called otherwise.
+    pub fn rename(&mut self, repo: RepoId, name: &str) -> Result<bool, ManifestError> {
+        let other = |it: &Dataset| it.repo != repo && it.name.as_deref() == Some(name);
+        if self.datasets().iter().any(other) {
+            return Err(ManifestError::Dataset { name: name.to_owned(), why: NAME_TAKEN });
+        }
+        let whole = (self.repo == repo && repo != RepoId::NIL).then_some(&mut self.name);
+        let mut parts = self.parts.iter_mut().filter(|it| it.repo == repo).map(|it| &mut it.name);
+        let Some(there) = whole.or_else(|| parts.next()) else { return Ok(false) };
+        Ok(there.replace(name.to_owned()).as_deref() != Some(name))
     }
 
     /// The text with this repo and these parts in it; everything else of `before` stays as it is.
@@ -155,17 +181,23 @@ impl Manifest {
         if self.repo != RepoId::NIL {
             let repo = document.entry("repo").or_insert_with(toml_edit::table);
             let repo = repo.as_table_like_mut().ok_or(ManifestError::Says("`repo` is not a table"))?;
-            repo.insert("id", toml_edit::value(self.repo.to_string()));
+            put(repo, "id", &self.repo.to_string());
             if let Some(name) = &self.name {
-                repo.insert("name", toml_edit::value(name));
+                put(repo, "name", name);
             }
         }
-        let new: Vec<_> = self.parts.iter().filter(|part| !there.parts.contains(part)).collect();
-        if !new.is_empty() {
+        let other: Vec<_> = self.parts.iter().filter(|part| !there.parts.contains(part)).collect();
+        if !other.is_empty() {
             let list = document.entry("dataset").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
             let list = list.as_array_of_tables_mut();
             let list = list.ok_or(ManifestError::Says("`dataset` is no list of tables"))?;
-            new.into_iter().for_each(|part| list.push(part.table()));
+            for part in other {
+                // Only its name can be another: it is what its id says.
+                match there.parts.iter().position(|it| it.repo == part.repo).and_then(|at| list.get_mut(at)) {
+                    Some(table) => put(table, "name", part.name.as_deref().unwrap_or_default()),
+                    None => list.push(part.table()),
+                }
+            }
         }
         Ok(kept + &document.to_string())
     }
@@ -223,6 +255,19 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Sets a value; a comment behind it stays.
+fn put(table: &mut dyn TableLike, key: &str, text: &str) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(value) if value.as_str() == Some(text) => {}
+        Some(value) => {
+            let decor = value.decor().clone();
+            *value = text.into();
+            *value.decor_mut() = decor;
+        }
+        None => drop(table.insert(key, toml_edit::value(text))),
+    }
+}
+
 fn document(bytes: &[u8]) -> Result<DocumentMut, ManifestError> {
     let text = std::str::from_utf8(bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
     text.parse().map_err(|error: toml_edit::TomlError| ManifestError::Syntax(error.to_string()))
@@ -255,6 +300,14 @@ impl Repo {
             Some(file) => Manifest::parse(&file.bytes),
             None => Ok(Manifest::NONE),
         }
+    }
+}
+
+impl Objects {
+    /// What the `datamon.toml` in this blob says.
+    pub(super) fn manifest(&self, blob: ObjectId) -> Result<Manifest, ManifestError> {
+        let bytes = self.short_blob(blob, LONGEST)?.ok_or(TopFileError::Unusable { name: MANIFEST_FILE })?;
+        Manifest::parse(&bytes)
     }
 }
 
@@ -320,6 +373,25 @@ mod tests {
         assert_eq!(Manifest::parse(written.as_bytes()).unwrap(), whole);
         assert_eq!(whole.datasets().len(), 3);
         assert!(whole.parts[0].holds("data/stations/x") && !whole.parts[0].holds("data/stations-2"));
+    }
+
+    #[test]
+    fn a_new_name_is_written_where_the_old_one_stood() {
+        let (whole, part) = (RepoId::new(), RepoId::new());
+        let before = format!(
+            "# ours\n[repo]\nid = \"{whole}\" # never changes\nname = \"all\" # of it\n\n[[dataset]]\nid = \"{part}\"\n\
+             name = 'stations'\npath = \"x\"\n\n[other]\nkey = 1\n"
+        );
+        let mut manifest = Manifest::parse(before.as_bytes()).unwrap();
+        assert!(!manifest.rename(RepoId::new(), "new").unwrap() && !manifest.rename(whole, "all").unwrap());
+        assert!(manifest.rename(part, "all").is_err() && manifest.rename(whole, "stations").is_err());
+        assert_eq!(manifest.write_into(before.as_bytes()).unwrap(), before);
+        assert!(manifest.rename(part, "points").unwrap() && manifest.rename(whole, "world").unwrap());
+        let after = manifest.write_into(before.as_bytes()).unwrap();
+        assert_eq!(after, before.replace("\"all\"", "\"world\"").replace("'stations'", "\"points\""));
+        assert_eq!(Manifest::parse(after.as_bytes()).unwrap(), manifest);
+        let mut none = Manifest::NONE;
+        assert!(!none.rename(RepoId::NIL, "x").unwrap(), "the nil repo has no name");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | `pin` | the store a clone stays with, and when it must get nothing |
 //! | `contexts` | stores that the user has named |
 //! | `top_file` | a file at the top of the repository: work tree, then index, then HEAD |
-//! | `manifest` | `datamon.toml` |
+//! | `manifest`, `datasets` | `datamon.toml`, and what it says of a commit |
 //! | `pointer` | LFS pointers |
 //! | `objects`, `tree`, `outgoing` | commits, trees and the pointers in them |
 //! | `delta` | what differs between two trees |
@@ -37,6 +37,7 @@ mod checkouts;
 mod command;
 mod config;
 mod contexts;
+mod datasets;
 mod delta;
 mod filters;
 mod history;
@@ -70,6 +71,7 @@ pub use config::{
     Config, ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
 };
 pub use contexts::{StoreContext, is_context_name};
+pub use datasets::Datasets;
 pub use delta::{Delta, TreeItem};
 pub use filters::{Filters, FiltersError};
 pub use history::Listed;

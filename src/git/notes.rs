@@ -207,6 +207,18 @@ impl Repo {
         Err(NotesError::Busy)
     }
 
+    /// Fetches the notes of a remote and merges them into ours; whether something new came. Nothing is sent.
+    pub fn fetch_notes(&self, remote: &str) -> Result<bool, NotesError> {
+        let theirs = format!("{REMOTES}/{remote}");
+        fetch(self.git(), remote, &theirs)?;
+        self.merge_notes(&theirs)
+    }
+
+    /// Whether there are notes here.
+    pub fn has_notes(&self) -> bool {
+        tip(self.git(), NOTES_REF).is_some()
+    }
+
     /// Merges what a remote has into our notes; whether ours are others now. The ref moves only from where it was read.
     fn merge_notes(&self, theirs: &str) -> Result<bool, NotesError> {
         let git = self.git();

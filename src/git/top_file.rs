@@ -13,7 +13,7 @@ use crate::git::objects::ObjectsError;
 use crate::git::repo::Repo;
 
 /// No file read this way has a reason to be longer, bytes.
-const LONGEST: u64 = 1 << 20;
+pub(super) const LONGEST: u64 = 1 << 20;
 
 /// Where a file was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Root;
 use crate::catalog::{Catalog, CatalogError};
-use crate::git::{NoteEdit, ObjectId, Objects, ObjectsError};
+use crate::git::{Datasets, NoteEdit, ObjectId, Objects, ObjectsError};
 use crate::id::{BundleId, GitId, RepoId};
-use crate::ops::bundle::{Dataset, NotFound, git_id, labels_of, open};
+use crate::ops::bundle::{NotFound, git_id, labels_of, open};
 
 /// The longest name of a person in a record, characters.
 const LONGEST_NAME: usize = 120;
@@ -104,6 +104,19 @@ impl Record {
         let tree = tree.map(|tree| tree.to_string());
         matches!(self, Record::Bundle(it) if it.repo == repo && it.tree != tree)
     }
+
+    /// Whether it is of a bundle whose dataset has another tree in the commit. Of a dataset that neither the commit nor the work
+    /// tree names nothing can be said.
+    pub fn is_stale_at(
+        &self,
+        datasets: &Datasets<'_>,
+        objects: &Objects,
+        commit: ObjectId,
+    ) -> Result<bool, ObjectsError> {
+        let Record::Bundle(BundleRecord { repo, .. }) = self else { return Ok(false) };
+        let Some(place) = datasets.place(*repo, commit) else { return Ok(false) };
+        Ok(self.is_stale(*repo, objects.tree_at(commit, place.path.as_bytes())?))
+    }
 }
 
 /// The moves of a label, newest first, each with the bundle whose commit it is written down at.
@@ -153,12 +166,25 @@ pub struct Repair {
     pub elsewhere: usize,
 }
 
-/// What the notes of `commits` lack by the word of the store, and what in them holds no more.
+impl Repair {
+    /// With what another dataset needs.
+    pub fn and(mut self, other: Repair) -> Repair {
+        for (commit, edit) in other.edits {
+            let there = self.edits.entry(commit).or_default();
+            there.add.extend(edit.add);
+            there.remove.extend(edit.remove);
+        }
+        self.elsewhere += other.elsewhere;
+        self
+    }
+}
+
+/// What the notes of `commits` lack of this repo by the word of the store, and what of it in them holds no more.
 pub fn repair(
     catalog: &Catalog,
     objects: &Objects,
+    datasets: &Datasets<'_>,
     repo: RepoId,
-    dataset: &Dataset,
     commits: &[ObjectId],
 ) -> Result<Repair, NotFound> {
     let own: Vec<_> = catalog.state().bundles().iter().filter(|(_, it)| it.repo == repo).collect();
@@ -176,7 +202,10 @@ pub fn repair(
     }
     let (mut plan, mut placed) = (Repair::default(), HashSet::new());
     for commit in commits {
-        let tree_of = |commit| objects.tree_at(commit, &dataset.path).map_err(unreadable);
+        let tree_of = |commit| match datasets.place(repo, commit) {
+            Some(place) => objects.tree_at(commit, place.path.as_bytes()).map_err(unreadable),
+            None => Ok(None),
+        };
         let tree = tree_of(*commit)?;
         // A rewritten commit: one that left the dataset as it was has nothing to tell.
         let before = objects.first_parent(*commit).map_err(unreadable)?.map(tree_of).transpose()?.flatten();
@@ -187,8 +216,10 @@ pub fn repair(
             edit.add.push(Record::of_bundle(catalog, open(catalog, *id)?.root()).line());
             edit.add.extend(moves.get(id).into_iter().flatten().map(Record::line));
         }
-        let text = objects.note(*commit).map_err(unreadable)?;
-        edit.remove = stale_lines(&text, repo, tree);
+        if datasets.place(repo, *commit).is_some() {
+            let text = objects.note(*commit).map_err(unreadable)?;
+            edit.remove = stale_lines(&text, repo, tree);
+        }
         if edit != NoteEdit::default() {
             plan.edits.insert(*commit, edit);
         }
@@ -198,7 +229,7 @@ pub fn repair(
 }
 
 /// The lines of a note that tell of a bundle of this repo with another tree.
-pub fn stale_lines(note: &[u8], repo: RepoId, tree: Option<ObjectId>) -> Vec<String> {
+fn stale_lines(note: &[u8], repo: RepoId, tree: Option<ObjectId>) -> Vec<String> {
     let text = String::from_utf8_lossy(note);
     let stale = |line: &&str| Record::parse(line).is_some_and(|record| record.is_stale(repo, tree));
     text.lines().filter(stale).map(str::to_owned).collect()

@@ -362,6 +362,36 @@ fn a_directory_can_be_a_dataset_of_its_own() {
 }
 
 #[test]
+fn a_new_name_of_a_dataset_is_written_into_its_repository() {
+    let place = Place::new();
+    place.ok(&["repo", "create", "stations", "--path", "data/stations"]);
+    let before = String::from_utf8(place.repo.read("datamon.toml")).expect("text") + "# ours\n";
+    place.repo.write("datamon.toml", &before);
+    place.repo.add(".");
+    place.repo.commit("datasets");
+    let said = datamon(&place.env, "data", &["repo", "rename", "stations", "points"]);
+    let after = String::from_utf8(place.repo.read("datamon.toml")).expect("text");
+    assert_eq!(after, before.replace("\"stations\"", "\"points\""));
+    assert_eq!(place.repo.git(["diff", "--cached", "--name-only"]).text(), "datamon.toml");
+    assert!(said.stderr.contains("git commit"), "{}", said.stderr);
+    place.ok(&["repo", "rename", "data", "world"]);
+    assert!(String::from_utf8(place.repo.read("datamon.toml")).expect("text").contains("name = \"world\""));
+    place.repo.commit("names");
+    // A dataset of somebody else's, and one of a store that is named, are not written down here.
+    place.ok(&["repo", "create", "elsewhere"]);
+    place.ok(&["repo", "rename", "elsewhere", "far"]);
+    place.ok(&["repo", "rename", "points", "stations", "--store", place.url()]);
+    assert_eq!(place.repo.git(["status", "--porcelain"]).text(), "");
+    // A name that the file gives to another dataset is not written: it could not be read any more.
+    place.ok(&["repo", "rename", "stations", "spare"]);
+    place.repo.git(["checkout", "-q", "--force", "HEAD"]);
+    let said = datamon(&place.env, "data", &["repo", "rename", "world", "points"]);
+    assert!(said.stderr.contains("datamon.toml keeps the old name"), "{}", said.stderr);
+    assert_eq!(place.repo.git(["status", "--porcelain"]).text(), "");
+    assert_eq!(place.json(&["repo", "show", "points", "--json"])["name"], "points");
+}
+
+#[test]
 fn a_log_lists_versions_and_commits_that_have_none() {
     let place = Place::new();
     let first = place.repo.head();

@@ -16,6 +16,7 @@ mod lineage;
 mod partial;
 mod pushes;
 mod servers;
+mod several;
 mod similar;
 mod strangers;
 mod switches;

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use crate::bundle::Facts;
 use crate::catalog::log::now;
-use crate::cli::Context;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{self, shown};
+use crate::cli::{Context, bundles};
 use crate::git::Git;
 use crate::ops::bundle::{Adopted, Unlike, adopt};
 
@@ -59,6 +59,11 @@ pub fn run(args: &AdoptArgs, context: &Context) -> Result<ExitCode, CommandError
         Adopted::Already(bundle) => (Some(bundle), true, vec![]),
         Adopted::Unlike(unlike) => (None, false, unlike),
     };
+    if let Some(bundle) = bundle
+        && let Err(error) = bundles::note(&dataset.catalog, &git.repo, &[(commit, bundle)])
+    {
+        context.ui.warning(&format!("no note of the dataset version was written: {}", error.message));
+    }
     if args.json {
         let unlike: Vec<Value> = unlike.iter().map(object).collect();
         let said = json!({

@@ -85,7 +85,7 @@ pub fn run(args: &AdoptLfsArgs, context: &Context) -> Result<(), CommandError> {
     staged.push(chosen.write(&repo, top)?);
     chosen.pin(&repo)?;
     forget_pushurl(&repo, top)?;
-    init::stage(&repo, top, &staged, context)?;
+    init::stage(&repo, top, &staged, init::KEEP, context)?;
     init::finish(&repo, context)
 }
 

@@ -41,6 +41,10 @@ pub struct CheckoutArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["force", "files"])]
     dest: Option<PathBuf>,
 
+    /// A label or bundle is one of this dataset; by default of the one in whose directory you are, or of the only one.
+    #[arg(long, value_name = "NAME")]
+    repo: Option<String>,
+
     /// Overwrite local edits.
     #[arg(short, long)]
     force: bool,
@@ -58,7 +62,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     })?;
     let top = session.repo.work_tree().map(Path::to_owned);
     let target = match &args.version {
-        Some(version) => Some(Target::of(version, &session, context)?),
+        Some(version) => Some(Target::of(version, args, &session, context)?),
         None => None,
     };
     if let Some(dest) = &args.dest {
@@ -102,7 +106,12 @@ struct Target {
 }
 
 impl Target {
-    fn of(version: &str, session: &Session, context: &Context) -> Result<Target, CommandError> {
+    fn of(
+        version: &str,
+        args: &CheckoutArgs,
+        session: &Session,
+        context: &Context,
+    ) -> Result<Target, CommandError> {
         if version.starts_with('-') && version != "-" {
             return Err(CommandError::new(Kind::Usage, format!("{version} is no version")));
         }
@@ -114,7 +123,7 @@ impl Target {
         if let Ok(commit) = session.objects.commit(&format!("refs/remotes/origin/{version}")) {
             return Ok(Target { word: version.to_owned(), commit });
         }
-        let dataset = DatasetArgs::default().open(context)?;
+        let dataset = DatasetArgs::of(None, args.repo.clone()).open(context)?;
         let commit = commit_of(version, &dataset)?;
         Ok(Target { word: commit.to_string(), commit })
     }

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{ConfigError, Filters, Git, Hooks, Operation, Repo, Selection};
+use crate::cli::{Context, bundles};
+use crate::git::{ConfigError, Filters, Git, Hooks, NotesError, Operation, Repo, Selection};
 use crate::transfer::{Filling, LocalObjects, NoSession, Session};
 
 /// Clone a repository with its data
@@ -76,17 +76,22 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
 }
 
 fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<ExitCode, CommandError> {
-    if Repo::discover(dir)?.objects()?.head()?.is_none() {
+    let repo = Repo::discover(dir)?;
+    if repo.objects()?.head()?.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
-    let mut session = match Session::open(Repo::discover(dir)?, "origin", Operation::Download) {
+    let mut session = match Session::open(repo.clone(), "origin", Operation::Download) {
         Ok(session) => session,
         // Not one of ours: git-lfs finishes what it knows how to.
         Err(NoSession::NoStore) if args.no_data => return Ok(ExitCode::SUCCESS),
         Err(NoSession::NoStore) => return Ok(hook::exit_code(Git::at(dir).interactive(["lfs", "pull"])?)),
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            bring_notes(&repo, context);
+            return Err(error.into());
+        }
     };
     let local = settle_in(&session.repo, context)?;
+    bring_notes(&session.repo, context);
     let selection = match args.no_data {
         true => Selection::nothing(),
         false => selection(&session.repo, &args.paths)?,
@@ -105,6 +110,17 @@ fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandErro
         context.ui.hint("git-lfs is not set up for you; before you commit here: git datamon install");
     }
     commit::local_objects(repo)
+}
+
+/// What others have written down of versions; the store knows it too, so nothing fails without.
+fn bring_notes(repo: &Repo, context: &Context) {
+    // A clone has one remote, called as the user wants.
+    let remote = bundles::default_remote(repo);
+    let brought = repo.configure_notes().map_err(NotesError::from).and_then(|()| repo.fetch_notes(&remote));
+    if let Err(error) = brought {
+        context.ui.warning(&format!("notes of dataset versions were not fetched: {error}"));
+        context.ui.hint("to fetch them: git datamon notes sync");
+    }
 }
 
 /// The paths that are asked for, or where none are, those that git-lfs would fetch.

@@ -8,14 +8,15 @@ use std::thread;
 
 use clap::Args;
 
-use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
-use crate::cli::bundles;
 use crate::cli::commands::hook;
+use crate::cli::dataset::{DatasetArgs, named};
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::{Context, bundles};
 use crate::git::{BString, Git, ObjectId, Operation, Repo, Scope};
+use crate::id::RepoId;
 use crate::ops::label::{Expected, set};
-use crate::transfer::{Intake, IntakeError, LocalObjects, Session, TakenIn};
+use crate::transfer::{Intake, IntakeError, LocalObjects, NoSession, Session, TakenIn};
 
 /// Commit what changed, and send its data to the store
 ///
@@ -34,9 +35,13 @@ pub struct CommitArgs {
     #[arg(short, long, value_name = "MSG")]
     message: Vec<String>,
 
-    /// Lead this label to the new version.
-    #[arg(long, value_name = "NAME", conflicts_with = "no_upload")]
+    /// Lead this label to the new version: that of the dataset in whose directory you are, or of the only one.
+    #[arg(long, value_name = "LABEL", conflicts_with = "no_upload")]
     label: Option<String>,
+
+    /// The label is one of this dataset, by name or id.
+    #[arg(long, value_name = "NAME", requires = "label")]
+    repo: Option<String>,
 
     /// Replace the last commit.
     #[arg(long)]
@@ -63,10 +68,8 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
         (session, asked.join().expect("a panic there is one here"))
     });
     changed.0?;
-    let mut session = session.unwrap_or_else(|why| {
-        offline(&why, context);
-        None
-    });
+    let mut session = or_offline(args, session, context)?;
+    let label = label(args, &repo, session.as_ref(), context)?;
     stage(&changed.1?, &repo, session.as_mut(), context)?;
     if !args.paths.is_empty() {
         git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
@@ -82,7 +85,7 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     }
     let commit = head(&repo).filter(|commit| Some(commit) != before.as_ref());
     if let (Some(session), Some(commit)) = (session, commit) {
-        version(args, session, &commit, context)?;
+        version(session, &commit, label, context)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -117,13 +120,50 @@ fn check_paths(specs: &[&str], repo: &Repo) -> Result<(), CommandError> {
     Err(CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`"))
 }
 
-/// The store, if data may go there now; an error says why not. A commit needs none.
-fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, String> {
+/// The store, if data may go there now.
+fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, NoSession> {
     if args.no_upload {
         return Ok(None);
     }
-    let opened = Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload);
-    opened.map(Some).map_err(|error| error.to_string())
+    Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload).map(Some)
+}
+
+/// A commit needs no store, but a label is there and nowhere else.
+fn or_offline(
+    args: &CommitArgs,
+    session: Result<Option<Session>, NoSession>,
+    context: &Context,
+) -> Result<Option<Session>, CommandError> {
+    match session {
+        Err(error) if args.label.is_some() => Err(CommandError::from(error)
+            .hint("nothing was committed; to commit all the same: leave out --label")),
+        Err(error) => {
+            offline(&error.to_string(), context);
+            Ok(None)
+        }
+        Ok(session) => Ok(session),
+    }
+}
+
+/// A label to be set, and the dataset that it is one of.
+struct Label<'a> {
+    name: &'a str,
+    repo: RepoId,
+}
+
+/// Whose label is meant is known before anything is committed.
+fn label<'a>(
+    args: &'a CommitArgs,
+    repo: &Repo,
+    session: Option<&Session>,
+    context: &Context,
+) -> Result<Option<Label<'a>>, CommandError> {
+    let (Some(name), Some(Session { catalog, .. })) = (&args.label, session) else { return Ok(None) };
+    let dataset = match &args.repo {
+        Some(typed) => named(&repo.manifest()?.datasets(), typed, catalog)?.clone(),
+        None => DatasetArgs::default().part_of(repo, catalog, context)?.expect("no repo was named"),
+    };
+    Ok(Some(Label { name, repo: dataset.repo }))
 }
 
 fn offline(why: &str, context: &Context) {
@@ -220,41 +260,59 @@ fn head(repo: &Repo) -> Option<String> {
     Some(String::from_utf8_lossy(&said).trim().to_owned())
 }
 
-/// Makes the commit a version of the dataset. The commit stands without: what fails here is made up for by the next push.
+/// Makes the commit a version of its datasets. It stands without: what fails here is made up for by the next push.
 fn version(
-    args: &CommitArgs,
     mut session: Session,
     commit: &str,
+    label: Option<Label<'_>>,
     context: &Context,
 ) -> Result<(), CommandError> {
     session.objects = session.repo.objects()?;
     let id = ObjectId::from_hex(commit.as_bytes())
         .map_err(|error| CommandError::new(Kind::Failed, format!("{commit}: {error}")))?;
-    let part = bundles::parts(&session).remove(0);
-    let bundle = match bundles::make_of(&mut session, &part, id, false, context) {
-        Ok((bundle, _)) => bundle,
-        Err(error) if args.label.is_none() => {
-            context.ui.warning(&format!("no version of the dataset was made yet: {error}"));
-            context.ui.hint("to make it: git datamon push");
-            return Ok(());
-        }
-        Err(error) => {
-            let error = CommandError::from(error);
-            let message = format!("committed, but the label was not set: {}", error.message);
-            return Err(CommandError { message, ..error });
-        }
+    // Who labels a version asks for one.
+    let parts = match &label {
+        Some(_) => bundles::parts(&session, id).map_err(|error| unlabelled(error.into()))?,
+        None => bundles::parts_of_tip(&session, id).unwrap_or_else(|error| {
+            context.ui.warning(&format!("no version of the dataset was made: {error}"));
+            vec![]
+        }),
     };
-    if let Err(error) = bundles::note(&session.catalog, &session.repo, &[(id, bundle)]) {
+    let (mut made, mut labelled) = (Vec::new(), None);
+    for part in &parts {
+        let is_labelled = label.as_ref().is_some_and(|label| label.repo == part.id());
+        match bundles::make_of(&mut session, part, id, false, context) {
+            Ok((bundle, is_new)) => {
+                made.push((id, bundle));
+                let of =
+                    if parts.len() == 1 { String::new() } else { format!(" of {}", part.called(&session)) };
+                if is_labelled {
+                    labelled = Some(Ok((bundle, of)));
+                } else if is_new || parts.len() == 1 {
+                    context.ui.done(&format!("bundle {bundle}{of}"));
+                }
+            }
+            Err(error) if is_labelled => labelled = Some(Err(CommandError::from(error))),
+            Err(error) => bundles::warn(id, part, error, context),
+        }
+    }
+    if let Err(error) = bundles::note(&session.catalog, &session.repo, &made) {
         context.ui.warning(&format!("no note of the dataset version was written: {}", error.message));
     }
-    if let Some(label) = &args.label {
-        set(&mut session.catalog, session.repo_id, label, bundle, Expected::Anything)?;
-        bundles::note_label(&session.catalog, &session.repo, session.repo_id, label, context);
+    if let Some(Label { name, repo }) = label {
+        let none = || Err(CommandError::new(Kind::NotFound, "the commit names no such dataset"));
+        let (bundle, of) = labelled.unwrap_or_else(none).map_err(unlabelled)?;
+        set(&mut session.catalog, repo, name, bundle, Expected::Anything)?;
+        bundles::note_label(&session.catalog, &session.repo, repo, name, context);
+        context.ui.done(&format!("bundle {bundle} ({name}){of}"));
     }
     session.keep_house();
-    let label = args.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
-    context.ui.done(&format!("bundle {bundle}{label}"));
     Ok(())
+}
+
+fn unlabelled(error: CommandError) -> CommandError {
+    let message = format!("committed, but the label was not set: {}", error.message);
+    CommandError { message, ..error }
 }
 
 impl From<IntakeError> for CommandError {

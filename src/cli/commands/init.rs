@@ -22,6 +22,9 @@ use crate::store::{LOCAL, is_same, without_password};
 /// The file that tells git which files are big.
 const ATTRIBUTES_FILE: &str = ".gitattributes";
 
+/// The message of a commit that sets a repository up.
+pub const KEEP: &str = "Keep big files in datamon";
+
 /// The longest name of a repo made from a directory's, bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -60,6 +63,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
         context.ui.hint("this repository names the store; before you upload to it: git datamon trust");
     }
 
+    let is_clone = repo.manifest()? != Manifest::NONE && !repo.remotes().is_empty();
     let mut staged = vec![chosen.write(&repo, top)?, name_repo(&repo, top)?];
     // So that the first push is one entry.
     if trusted {
@@ -67,9 +71,13 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
         upload::name_repo(&mut found, manifest.repo, manifest.name.as_deref().unwrap_or("data"))?;
     }
     staged.extend(track(&repo, top, &args.track)?);
-    stage(&repo, top, &staged, context)?;
+    stage(&repo, top, &staged, KEEP, context)?;
     chosen.pin(&repo)?;
-    finish(&repo, context)
+    finish(&repo, context)?;
+    if is_clone && !repo.has_notes() {
+        context.ui.hint("for what others have written down of versions: git datamon notes sync");
+    }
+    Ok(())
 }
 
 /// The hook, and a word if the machine is not set up.
@@ -231,8 +239,14 @@ fn track(repo: &Repo, top: &Path, patterns: &[String]) -> Result<Option<PathBuf>
     Ok(Some(top.join(ATTRIBUTES_FILE)))
 }
 
-/// Stages the files that are there and says so.
-pub fn stage(repo: &Repo, top: &Path, files: &[PathBuf], context: &Context) -> Result<(), CommandError> {
+/// Stages the files that are there, and says so and how to commit them.
+pub fn stage(
+    repo: &Repo,
+    top: &Path,
+    files: &[PathBuf],
+    message: &str,
+    context: &Context,
+) -> Result<(), CommandError> {
     // Only what is there: a file that is staged or committed and not checked out says enough where it is.
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).filter(|path| path.exists()).collect();
     let here = repo.git().clone().moved_to(top);
@@ -246,7 +260,7 @@ pub fn stage(repo: &Repo, top: &Path, files: &[PathBuf], context: &Context) -> R
         context.ui.done("files   committed already");
     } else {
         context.ui.done(&format!("staged  {staged}"));
-        context.ui.hint("git commit -m 'Keep big files in datamon'");
+        context.ui.hint(&format!("git commit -m '{message}'"));
     }
     Ok(())
 }

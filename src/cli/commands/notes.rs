@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, bundles};
-use crate::git::{NOTES_REF, ObjectId, Repo};
-use crate::ops::bundle;
-use crate::ops::lineage::{Record, repair};
+use crate::git::{Datasets, NOTES_REF, ObjectId, Repo};
+use crate::ops::lineage::{Record, Repair, repair};
 
 /// Exchange, repair and show the notes of dataset versions
 ///
@@ -32,7 +31,7 @@ enum What {
         /// The remote; by default the one that `git push` takes.
         remote: Option<String>,
     },
-    /// Write the notes of the commits of this clone anew from the store
+    /// Write the notes of the commits of this clone anew from the store, of all datasets or of the one that --repo names
     Repair {
         #[command(flatten)]
         dataset: DatasetArgs,
@@ -77,15 +76,28 @@ fn sync(remote: Option<&str>, context: &Context) -> Result<(), CommandError> {
 }
 
 fn mend(args: &DatasetArgs, dry_run: bool, as_json: bool, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.open(context)?;
-    let Dataset { catalog, repo, git } = &dataset;
-    let Some(Checkout { repo: git, objects, dataset: place }) = git else {
-        return Err(CommandError::new(Kind::Usage, "notes lie in a git repository, and this is about none")
+    let (catalog, git, only) = if args.names_any() {
+        let Dataset { catalog, repo, git } = args.open(context)?;
+        let Some(Checkout { repo: git, .. }) = git else {
+            return Err(CommandError::new(
+                Kind::Usage,
+                "notes lie in a git repository, and this is about none",
+            )
             .hint("run it in a clone of the repository, without --store"));
+        };
+        (catalog, git, Some(repo))
+    } else {
+        let git = Repo::discover(&context.dir)?;
+        (args.open_store(context)?, git, None)
     };
-    let commits = commits(git, &objects.tips()?.iter().map(|tip| tip.commit).collect::<Vec<_>>())?;
-    let plan = repair(catalog, objects, *repo, place, &commits)?;
-    let changed = if dry_run { would_change(objects, &plan.edits)? } else { git.edit_notes(&plan.edits)? };
+    let objects = git.objects()?;
+    let datasets = Datasets::of(&git, &objects)?;
+    let commits = commits(&git, &objects.tips()?.iter().map(|tip| tip.commit).collect::<Vec<_>>())?;
+    let mut plan = Repair::default();
+    for repo in only.map_or_else(|| datasets.all(), |repo| Ok(vec![repo]))? {
+        plan = plan.and(repair(&catalog, &objects, &datasets, repo, &commits)?);
+    }
+    let changed = if dry_run { would_change(&objects, &plan.edits)? } else { git.edit_notes(&plan.edits)? };
     if as_json {
         let said =
             json!({ "commits": commits.len(), "changed": changed, "bundles_elsewhere": plan.elsewhere });
@@ -129,9 +141,9 @@ fn commits(repo: &Repo, tips: &[ObjectId]) -> Result<Vec<ObjectId>, CommandError
 
 fn show(revision: &str, as_json: bool, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
-    let (objects, id) = (repo.objects()?, repo.manifest()?.repo);
+    let objects = repo.objects()?;
+    let datasets = Datasets::of(&repo, &objects)?;
     let commit = objects.commit(revision)?;
-    let tree = objects.tree_at(commit, &bundle::Dataset::default().path)?;
     let text = objects.note(commit)?;
     let text = String::from_utf8_lossy(&text);
     let lines = || text.lines().filter(|line| !line.trim().is_empty());
@@ -142,7 +154,9 @@ fn show(revision: &str, as_json: bool, context: &Context) -> Result<(), CommandE
         )
         .hint("from the remote: git datamon notes sync; from the store: git datamon notes repair"));
     }
-    let stale = |line: &str| Record::parse(line).is_some_and(|record| record.is_stale(id, tree));
+    // What cannot be looked at is not called wrong.
+    let is_stale = |record: Record| record.is_stale_at(&datasets, &objects, commit).unwrap_or(false);
+    let stale = |line: &str| Record::parse(line).is_some_and(is_stale);
     if as_json {
         let record = |line: &str| {
             let known = Record::parse(line).is_some();

@@ -94,7 +94,7 @@ struct ShowArgs {
     json: bool,
 }
 
-/// Give a dataset another name
+/// Give a dataset another name; `datamon.toml` of this git repository gets it, too
 #[derive(Debug, Args)]
 struct RenameArgs {
     /// Its name or id.
@@ -148,13 +148,7 @@ pub fn run(args: &RepoArgs, context: &Context) -> Result<(), CommandError> {
         What::Create(args) => create(args, context),
         What::List(args) => list(args, context),
         What::Show(args) => show(args, context),
-        What::Rename(RenameArgs { old, new, store }) => {
-            let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
-            let repo = repo::live(&catalog, old)?;
-            repo::rename(&mut catalog, repo, new)?;
-            context.ui.done(&format!("{old} is {new} now"));
-            Ok(())
-        }
+        What::Rename(args) => rename(args, context),
         What::Delete(DeleteArgs { name, store }) => {
             let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
             let repo = repo::live(&catalog, name)?;
@@ -193,7 +187,39 @@ fn create(args: &CreateArgs, context: &Context) -> Result<(), CommandError> {
     let file = add_part(&git, top, &part)?;
     repo::create(&mut catalog, part.repo, &args.name)?;
     context.ui.done(&format!("repo    {} ({}) in {}", args.name, part.repo, part.path));
-    init::stage(&git, top, &[file], context)
+    init::stage(&git, top, &[file], init::KEEP, context)
+}
+
+fn rename(args: &RenameArgs, context: &Context) -> Result<(), CommandError> {
+    let RenameArgs { old, new, store } = args;
+    let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
+    let id = repo::live(&catalog, old)?;
+    repo::rename(&mut catalog, id, new)?;
+    context.ui.done(&format!("{old} is {new} now"));
+    if store.is_some() {
+        return Ok(());
+    }
+    // The name in the file is what people read where the store does not answer: nothing depends on it.
+    if let Err(error) = rename_here(id, new, context) {
+        context.ui.warning(&format!("{MANIFEST_FILE} keeps the old name: {}", error.message));
+        context.ui.hint(&format!("to write it there: git datamon repo rename {id} {new:?}"));
+    }
+    Ok(())
+}
+
+/// Writes the new name where the user stands in a git repository whose dataset it is.
+fn rename_here(id: RepoId, name: &str, context: &Context) -> Result<(), CommandError> {
+    let git = match git::Repo::discover(&context.dir) {
+        Err(git::RepoError::NotFound { .. }) => return Ok(()),
+        other => other?,
+    };
+    let mut manifest = git.manifest()?;
+    if !manifest.rename(id, name)? {
+        return Ok(());
+    }
+    let top = init::writable_top(&git)?;
+    let file = write_manifest(&git, top, &manifest)?;
+    init::stage(&git, top, &[file], "Rename the dataset", context)
 }
 
 /// The part of the manifest that is to be made; one that an interrupted run left is taken up again.
@@ -239,15 +265,21 @@ fn below(top: &Path, dir: &Path, typed: &str) -> Result<String, CommandError> {
 
 /// Writes the part into `datamon.toml`, which is returned.
 fn add_part(git: &git::Repo, top: &Path, part: &git::Dataset) -> Result<PathBuf, CommandError> {
+    let mut manifest = git.manifest()?;
+    if manifest.parts.contains(part) {
+        return Ok(top.join(MANIFEST_FILE));
+    }
+    manifest.add(part.clone())?;
+    write_manifest(git, top, &manifest)
+}
+
+/// Writes `datamon.toml`, which is returned; what else stands in it stays.
+fn write_manifest(git: &git::Repo, top: &Path, manifest: &Manifest) -> Result<PathBuf, CommandError> {
     let path = top.join(MANIFEST_FILE);
     let before = git.top_file(MANIFEST_FILE)?.map_or_else(Vec::new, |it| it.bytes);
-    let mut manifest = Manifest::parse(&before)?;
-    if !manifest.parts.contains(part) {
-        manifest.add(part.clone())?;
-        init::write(&path, manifest.write_into(&before)?.as_bytes()).map_err(|error| {
-            CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
-        })?;
-    }
+    init::write(&path, manifest.write_into(&before)?.as_bytes()).map_err(|error| {
+        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
+    })?;
     Ok(path)
 }
 

@@ -6,12 +6,14 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::catalog::Catalog;
+use crate::cli::dataset::shown;
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::ui::one_line;
 use crate::cli::{Context, stores};
-use crate::git::{Git, ObjectId, Objects, Repo};
+use crate::git::{self, Datasets, Git, ObjectId, Objects, Repo};
 use crate::id::{BundleId, Oid, RepoId};
-use crate::ops::bundle::{Dataset, bundle_of};
-use crate::ops::lineage::{Record, stale_lines};
+use crate::ops::bundle::bundle_of;
+use crate::ops::lineage::Record;
 
 /// Files that are listed by name for people; all of them are in the JSON.
 const LISTED: usize = 20;
@@ -47,12 +49,39 @@ struct Status {
 struct Branch {
     name: String,
     commit: String,
-    /// Its version; that of a note where the store could not be asked.
+    /// Its version of the first dataset; that of a note where the store could not be asked.
     bundle: Option<BundleId>,
-    /// `made`, `none`, or `unknown` where only the store could say.
-    state: &'static str,
+    /// That of the dataset which needs most to be done.
+    state: State,
     /// Commits that no remote was seen to have.
     unpushed: u64,
+    datasets: Vec<Version>,
+    /// Why nobody can say of which datasets it is.
+    error: Option<String>,
+}
+
+/// What a branch has of a dataset.
+#[derive(Debug, Serialize)]
+struct Version {
+    repo: RepoId,
+    name: String,
+    path: String,
+    bundle: Option<BundleId>,
+    state: State,
+}
+
+/// Whether there is a version; what needs most to be done comes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// The branch has no such dataset, or none at all.
+    Absent,
+    /// The dataset was deleted in the store: there will be none.
+    Deleted,
+    Made,
+    /// Only the store could say.
+    Unknown,
+    None,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,24 +113,18 @@ pub fn run(args: &StatusArgs, context: &Context) -> Result<ExitCode, CommandErro
 }
 
 fn names_a_store(repo: &Repo) -> bool {
-    repo.store_url("", crate::git::Operation::Download).is_ok_and(|it| it.is_some())
+    repo.store_url("", git::Operation::Download).is_ok_and(|it| it.is_some())
 }
 
 impl Status {
     fn of(repo: &Repo, store: Option<&Catalog>, store_error: Option<String>) -> Result<Status, CommandError> {
-        let (objects, id) = (repo.objects()?, repo.manifest()?.repo);
-        let dataset = Dataset::default();
-        let branches = branches(repo, &objects, store, id, &dataset)?;
-        let mut stale_notes = Vec::new();
-        for commit in objects.noted()?.into_iter().filter_map(|it| objects.known(it)) {
-            let tree = objects.tree_at(commit, &dataset.path)?;
-            if !stale_lines(&objects.note(commit)?, id, tree).is_empty() {
-                stale_notes.push(commit.to_string());
-            }
-        }
-        let (missing, unknown) = absent(repo, &objects, store, id)?;
+        let objects = repo.objects()?;
+        let datasets = Datasets::of(repo, &objects)?;
+        let branches = branches(repo, &objects, store, &datasets)?;
+        let stale_notes = stale_notes(&objects, &datasets)?;
+        let (missing, unknown) = absent(repo, &objects, store)?;
         let modified = modified(repo.git())?;
-        let pushed = branches.iter().all(|it| it.unpushed == 0 && it.state == "made");
+        let pushed = branches.iter().all(|it| it.unpushed == 0 && it.state <= State::Made);
         let clean = pushed
             && store.is_some()
             && stale_notes.is_empty()
@@ -114,18 +137,7 @@ impl Status {
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         lines.extend(self.store_error.iter().map(|why| format!("store     not asked: {why}")));
-        for it in &self.branches {
-            let version = match (it.state, it.bundle) {
-                ("made", Some(bundle)) => format!("version {bundle}"),
-                ("unknown", _) => "version unknown without the store".to_owned(),
-                _ => format!("no version yet: git datamon push, or git datamon bundle {}", it.name),
-            };
-            let unpushed = match it.unpushed {
-                0 => String::new(),
-                n => format!(", {n} commits not pushed"),
-            };
-            lines.push(format!("branch    {}: {version}{unpushed}", it.name));
-        }
+        lines.extend(self.branches.iter().flat_map(Branch::lines));
         let shown = |it: &Absent| format!("{} ({})", it.path, it.oid);
         let missing: Vec<String> = self.missing.iter().map(shown).collect();
         let unknown: Vec<String> = self.unknown.iter().map(shown).collect();
@@ -140,6 +152,36 @@ impl Status {
     }
 }
 
+impl Branch {
+    /// One for each dataset.
+    fn lines(&self) -> Vec<String> {
+        let name = &self.name;
+        let unpushed = match self.unpushed {
+            0 => String::new(),
+            n => format!(", {n} commits not pushed"),
+        };
+        let line = |it: &Version| {
+            let version = match (it.state, it.bundle) {
+                (State::Unknown, _) => "version unknown without the store".to_owned(),
+                (State::None, _) => format!("no version yet: git datamon push, or git datamon bundle {name}"),
+                (State::Deleted, _) => format!("deleted in the store: git datamon repo undelete {}", it.repo),
+                (State::Absent, _) => format!("no directory {}", it.path),
+                (State::Made, bundle) => {
+                    format!("version {}", bundle.map_or(String::new(), |it| it.to_string()))
+                }
+            };
+            let of =
+                if self.datasets.len() > 1 { format!(", {}", one_line(&it.name)) } else { String::new() };
+            format!("branch    {name}{of}: {version}{unpushed}")
+        };
+        match (self.datasets.as_slice(), &self.error) {
+            (_, Some(error)) => vec![format!("branch    {name}: {}", one_line(error))],
+            ([], None) => vec![format!("branch    {name}: no dataset{unpushed}")],
+            (datasets, None) => datasets.iter().map(line).collect(),
+        }
+    }
+}
+
 fn list(lines: &mut Vec<String>, word: &str, why: &str, names: &[String]) {
     lines.extend(names.iter().take(LISTED).map(|name| format!("{word}  {name}: {why}")));
     if names.len() > LISTED {
@@ -151,8 +193,7 @@ fn branches(
     repo: &Repo,
     objects: &Objects,
     store: Option<&Catalog>,
-    id: RepoId,
-    dataset: &Dataset,
+    datasets: &Datasets<'_>,
 ) -> Result<Vec<Branch>, CommandError> {
     let listed = repo.git().run(["for-each-ref", "--format=%(objectname) %(refname:short)", "refs/heads"])?;
     let has_remotes = !repo.remotes().is_empty();
@@ -161,19 +202,61 @@ fn branches(
         let Some((commit, name)) = line.split_once(' ') else { continue };
         let Ok(tip) = ObjectId::from_hex(commit.as_bytes()) else { continue };
         let unpushed = if has_remotes { unpushed(repo.git(), commit)? } else { 0 };
-        let bundle = match store {
-            Some(catalog) => bundle_of(catalog, objects, id, dataset, tip)?,
-            None => noted(objects, id, dataset, tip)?,
+        let (all, error) = match datasets.of_tip(tip) {
+            Ok(all) => (all, None),
+            Err(error) => (vec![], Some(error.to_string())),
         };
-        let state = match (bundle, store) {
-            (Some(_), _) => "made",
-            (None, Some(_)) => "none",
-            (None, None) => "unknown",
-        };
+        let versions = all.iter().map(|it| Version::of(it, tip, objects, store));
+        let datasets: Vec<Version> = versions.collect::<Result<_, CommandError>>()?;
+        let nothing = if error.is_some() { State::None } else { State::Absent };
+        let state = datasets.iter().map(|it| it.state).max().unwrap_or(nothing);
+        let bundle = datasets.first().and_then(|it| it.bundle);
         let (name, commit) = (name.to_owned(), commit.to_owned());
-        branches.push(Branch { name, commit, bundle, state, unpushed });
+        branches.push(Branch { name, commit, bundle, state, unpushed, datasets, error });
     }
     Ok(branches)
+}
+
+impl Version {
+    fn of(
+        dataset: &git::Dataset,
+        tip: ObjectId,
+        objects: &Objects,
+        store: Option<&Catalog>,
+    ) -> Result<Version, CommandError> {
+        let repo = dataset.repo;
+        let tree = objects.tree_at(tip, dataset.path.as_bytes())?;
+        let bundle = match store {
+            Some(catalog) => bundle_of(catalog, objects, repo, &dataset.into(), tip)?,
+            None => noted(objects, repo, tree, tip)?,
+        };
+        let deleted = |it: &Catalog| it.state().repos().get(&repo).is_some_and(|it| it.deleted);
+        let state = match (bundle, tree, store) {
+            (Some(_), _, _) => State::Made,
+            (None, None, _) => State::Absent,
+            (None, _, Some(catalog)) if deleted(catalog) => State::Deleted,
+            (None, _, Some(_)) => State::None,
+            (None, _, None) => State::Unknown,
+        };
+        let known = store.map(|catalog| shown(dataset, catalog)).or(dataset.name.clone());
+        let name = known.unwrap_or_else(|| repo.to_string());
+        Ok(Version { repo, name, path: dataset.path.clone(), bundle, state })
+    }
+}
+
+/// Commits whose note tells of another tree than theirs.
+fn stale_notes(objects: &Objects, datasets: &Datasets<'_>) -> Result<Vec<String>, CommandError> {
+    let mut stale = Vec::new();
+    for commit in objects.noted()?.into_iter().filter_map(|it| objects.known(it)) {
+        let text = objects.note(commit)?;
+        for record in String::from_utf8_lossy(&text).lines().filter_map(Record::parse) {
+            if record.is_stale_at(datasets, objects, commit)? {
+                stale.push(commit.to_string());
+                break;
+            }
+        }
+    }
+    Ok(stale)
 }
 
 /// Commits that a branch has and no remote was seen to have.
@@ -186,10 +269,9 @@ fn unpushed(git: &Git, tip: &str) -> Result<u64, CommandError> {
 fn noted(
     objects: &Objects,
     id: RepoId,
-    dataset: &Dataset,
+    tree: Option<ObjectId>,
     commit: ObjectId,
 ) -> Result<Option<BundleId>, CommandError> {
-    let tree = objects.tree_at(commit, &dataset.path)?;
     let text = objects.note(commit)?;
     let text = String::from_utf8_lossy(&text);
     let holds = text.lines().filter_map(Record::parse).filter(|it| !it.is_stale(id, tree));
@@ -206,7 +288,6 @@ fn absent(
     repo: &Repo,
     objects: &Objects,
     store: Option<&Catalog>,
-    id: RepoId,
 ) -> Result<(Vec<Absent>, Vec<Absent>), CommandError> {
     let Some(head) = objects.head()? else { return Ok((vec![], vec![])) };
     let mut absent: Vec<Absent> = Vec::new();
@@ -218,7 +299,8 @@ fn absent(
         }
     }
     let Some(catalog) = store else { return Ok((vec![], absent)) };
-    let rows = catalog.find(id, &absent.iter().map(|it| it.oid).collect::<Vec<_>>())?;
+    // Bytes are bytes, whichever dataset they were promised to.
+    let rows = catalog.find(RepoId::NIL, &absent.iter().map(|it| it.oid).collect::<Vec<_>>())?;
     absent.retain(|it| rows.get(&it.oid).is_none_or(|row| row.size != it.size));
     Ok((absent, vec![]))
 }

@@ -9,7 +9,7 @@ use super::draft::{Draft, Planned};
 use super::resolve::{self, NotFound};
 use crate::bundle::{BadPath, Facts, Root, check_path};
 use crate::catalog::{Catalog, CatalogError};
-use crate::git::{GitFailed, ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
+use crate::git::{self, GitFailed, ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
 use crate::id::{BundleId, GitId, Oid, RepoId};
 use crate::ops::upload::Upload;
 
@@ -23,6 +23,12 @@ pub struct Dataset {
     pub path: Vec<u8>,
     /// Whether only what git-lfs tracks is in its bundles.
     pub lfs_only: bool,
+}
+
+impl From<&git::Dataset> for Dataset {
+    fn from(named: &git::Dataset) -> Dataset {
+        Dataset { path: named.path.clone().into(), lfs_only: named.lfs_only }
+    }
 }
 
 /// A commit that no bundle can be made of.
@@ -50,6 +56,16 @@ pub enum NoBundle {
         commit: ObjectId,
         /// The path of the dataset.
         path: String,
+    },
+    /// The dataset takes no more of them.
+    #[error(
+        "its dataset {name:?} was deleted in the store: bring it back with `git datamon repo undelete {repo}`, or take it out of datamon.toml"
+    )]
+    Deleted {
+        /// The repo.
+        repo: RepoId,
+        /// What it was called.
+        name: String,
     },
     /// A plain file of git could not be written for reading.
     #[error("cannot write {path}: {source}; free space and run the command again")]

@@ -96,6 +96,9 @@ pub fn make(
     if let Some(there) = bundle_of(catalog, place.objects, place.id, place.dataset, commit)? {
         return Ok((there, false));
     }
+    if let Some(gone) = catalog.state().repos().get(&place.id).filter(|it| it.deleted) {
+        return Err(NoBundle::Deleted { repo: place.id, name: gone.name.clone() });
+    }
     let prepared = Prepared::of(catalog, place, commit, verified)?;
     name_repo(catalog, place.id, place.name.unwrap_or("data"))?;
     let drafting = |read: &Read| prepared.draft(read);
