@@ -2,8 +2,8 @@
 //!
 //! A bundle is a [`Root`] and its pages, frames of meta packs. A page holds consecutive entries in the order of their paths, each
 //! with its mode, its oid and its recipe, so a file is read with the root, one page and its data, without git and without the
-//! `files` table. Where pages are cut depends on names only: editing content never moves an edge, so an [`edit`] writes the
-//! pages it touches and the root, and shares all others with the one bundle it started from (R2). A [`diff`] skips pages
+//! `files` table. Where pages are cut depends on names only: editing content never moves an edge, so an [`edit()`] writes the
+//! pages it touches and the root, and shares all others with the one bundle it started from (R2). A [`diff()`] skips pages
 //! that hold the same.
 //!
 //! What the log knows of a bundle (its id, repo, commit, tree and where its root lies) is the business of `catalog`.
