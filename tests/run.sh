@@ -50,6 +50,9 @@ if cargo clippy --version >/dev/null 2>&1; then
     cargo clippy --workspace --all-targets --locked -- -D warnings
 fi
 
+step "documentation"
+RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+
 step "examples in the documentation"
 cargo test --workspace --doc --locked
 
