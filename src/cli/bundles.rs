@@ -59,7 +59,7 @@ pub fn first_missing(session: &Session, tips: &[ObjectId]) -> Option<Prepared> {
 }
 
 /// Makes the bundles that the tips still lack and writes all of them down; what fails is a warning.
-pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) {
+pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) -> Vec<(ObjectId, BundleId)> {
     let mut made = Vec::new();
     for part in parts(session) {
         for tip in tips {
@@ -78,6 +78,7 @@ pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) {
     if let Err(error) = note(&session.catalog, &session.repo, &made) {
         context.ui.warning(&format!("no note of the dataset version was written: {}", error.message));
     }
+    made
 }
 
 /// The bundle of a commit, and whether it was made now.

@@ -6,14 +6,17 @@
 use std::process::{ExitCode, ExitStatus};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::bundles;
 use crate::cli::commands::hook;
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::head::Head;
 use crate::git::{BString, Git, ObjectId, Operation, Repo, Scope};
-use crate::ops::label::{Expected, set};
+use crate::id::BundleId;
+use crate::ops::label::{self, Expected};
 use crate::transfer::{Intake, IntakeError, LocalObjects, Session, TakenIn};
 
 /// Commit what changed, and send its data to the store
@@ -45,21 +48,26 @@ pub struct CommitArgs {
     #[arg(long)]
     no_upload: bool,
 
+    /// One JSON object, with stable field names; what git says goes to stderr.
+    #[arg(long)]
+    json: bool,
+
     /// What to commit; by default what changed.
     paths: Vec<String>,
 }
 
 /// Takes in, commits, and makes the version known.
 pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let git = Git::at(&context.dir);
+    let context = &context.aside(args.json);
+    let git = Git::at(&context.dir).aside(args.json);
     let repo = Repo::found_by(git.clone())?;
     check(args, &repo)?;
-    let mut session = session(args, &repo, context);
-    stage(args, &repo, session.as_mut(), context)?;
+    let mut session = session(args, &repo, context)?;
+    let staged = stage(args, &repo, session.as_mut(), context)?;
     if !args.paths.is_empty() {
         git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
     }
-    let before = head(&repo);
+    let before = Head::of(&repo).commit;
     let status = if args.paths.is_empty() {
         git.interactive(words(args, &["commit", "--all"], context))?
     } else {
@@ -68,9 +76,17 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     if !status.success() {
         return Ok(hook::exit_code(status));
     }
-    let commit = head(&repo).filter(|commit| Some(commit) != before.as_ref());
-    if let (Some(session), Some(commit)) = (session, commit) {
-        version(args, session, &commit, context)?;
+    let head = Head::of(&repo);
+    let made = head.commit.as_ref().filter(|commit| Some(*commit) != before.as_ref());
+    let bundle = match (session, made) {
+        (Some(session), Some(commit)) => version(args, session, commit, context)?,
+        _ => None,
+    };
+    if args.json {
+        context.ui.json(&json!({
+            "commit": head.commit, "branch": head.branch, "bundle": bundle, "label": args.label,
+            "files": staged.files, "bytes": staged.bytes, "uploaded": staged.uploaded,
+        }));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -100,23 +116,44 @@ fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
     Err(CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`"))
 }
 
-/// The store, if data may go there now. A commit needs none.
-fn session(args: &CommitArgs, repo: &Repo, context: &Context) -> Option<Session> {
+/// The store, if data may go there now. A commit needs none; a label does.
+fn session(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<Option<Session>, CommandError> {
     if args.no_upload {
-        return None;
+        return Ok(None);
     }
-    match Session::open(&context.dir, &bundles::default_remote(repo), Operation::Upload) {
-        Ok(session) => Some(session),
-        Err(error) => {
+    match (Session::open(&context.dir, &bundles::default_remote(repo), Operation::Upload), &args.label) {
+        (Ok(session), label) => {
+            label.iter().try_for_each(|name| label::check(&session.catalog, session.repo_id, name))?;
+            Ok(Some(session))
+        }
+        (Err(error), Some(label)) => Err(no_label(label, error.into())),
+        (Err(error), None) => {
             offline(&error.to_string(), context);
-            None
+            Ok(None)
         }
     }
+}
+
+/// A label is a fact of the store: where it cannot be set, who asked for it should know before the commit.
+fn no_label(label: &str, error: CommandError) -> CommandError {
+    let message = format!("nothing was committed, as label {label} cannot be set: {}", error.message);
+    CommandError { message, ..error }
+        .hint("commit without --label; when the store has it:")
+        .hint(format!("git datamon push, then git datamon label set {label}"))
 }
 
 fn offline(why: &str, context: &Context) {
     context.ui.warning(&format!("the data stays on this machine: {why}"));
     context.ui.hint("to send it later: git datamon push");
+}
+
+/// What was taken in.
+#[derive(Default)]
+struct Staging {
+    files: usize,
+    bytes: u64,
+    /// Whether the store has it.
+    uploaded: bool,
 }
 
 /// Takes in what git-lfs tracks of what changed, and stages its pointers.
@@ -125,39 +162,41 @@ fn stage(
     repo: &Repo,
     session: Option<&mut Session>,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<Staging, CommandError> {
     let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
     let intake = Intake::plan(repo, &repo.objects()?, &repo.changed(&specs)?)?;
     if intake.files() == 0 {
-        return Ok(());
+        return Ok(Staging { uploaded: true, ..Staging::default() });
     }
     let bar = Bar::new("reading", intake.bytes(), context.ui.is_quiet());
-    let taken = take_in(&intake, repo, session, &bar, context)?;
+    let (taken, uploaded) = take_in(args, &intake, session, &bar, context)?;
     bar.finish();
     context.ui.detail(&format!("{} files, {}", intake.files(), bytes(intake.bytes())));
-    Ok(taken.stage()?)
+    taken.stage()?;
+    Ok(Staging { files: intake.files(), bytes: intake.bytes(), uploaded })
 }
 
 fn take_in(
+    args: &CommitArgs,
     intake: &Intake,
-    repo: &Repo,
     session: Option<&mut Session>,
     bar: &Bar,
     context: &Context,
-) -> Result<TakenIn, CommandError> {
+) -> Result<(TakenIn, bool), CommandError> {
     if let Some(session) = session {
-        let local = LocalObjects::of(repo);
-        match intake.upload(session, local, bar) {
-            Err(IntakeError::Session(error)) => offline(&error.to_string(), context),
-            other => {
+        let local = LocalObjects::of(&session.repo);
+        match (intake.upload(session, local, bar), &args.label) {
+            (Err(IntakeError::Session(error)), Some(label)) => return Err(no_label(label, error.into())),
+            (Err(IntakeError::Session(error)), None) => offline(&error.to_string(), context),
+            (other, _) => {
                 if local == LocalObjects::Drop {
-                    let_git_lfs_push_without(repo)?;
+                    let_git_lfs_push_without(&session.repo)?;
                 }
-                return Ok(other?);
+                return Ok((other?, true));
             }
         }
     }
-    Ok(intake.keep_here(bar)?)
+    Ok((intake.keep_here(bar)?, false))
 }
 
 /// What the store has need not be here for `git push`; our hook proves that the store has it.
@@ -207,18 +246,13 @@ fn commit_only(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<Exit
     Ok(git.interactive(words(args, &["commit"], context))?)
 }
 
-fn head(repo: &Repo) -> Option<String> {
-    let said = repo.git().run(["rev-parse", "--verify", "--quiet", "HEAD"]).ok()?;
-    Some(String::from_utf8_lossy(&said).trim().to_owned())
-}
-
 /// Makes the commit a version of the dataset. The commit stands without: what fails here is made up for by the next push.
 fn version(
     args: &CommitArgs,
     mut session: Session,
     commit: &str,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<Option<BundleId>, CommandError> {
     session.objects = session.repo.objects()?;
     session.catalog.set_contributor(session.repo.git().author());
     let id = ObjectId::from_hex(commit.as_bytes())
@@ -229,7 +263,7 @@ fn version(
         Err(error) if args.label.is_none() => {
             context.ui.warning(&format!("no version of the dataset was made yet: {error}"));
             context.ui.hint("to make it: git datamon push");
-            return Ok(());
+            return Ok(None);
         }
         Err(error) => {
             let error = CommandError::from(error);
@@ -241,13 +275,13 @@ fn version(
         context.ui.warning(&format!("no note of the dataset version was written: {}", error.message));
     }
     if let Some(label) = &args.label {
-        set(&mut session.catalog, session.repo_id, label, bundle, Expected::Anything)?;
+        label::set(&mut session.catalog, session.repo_id, label, bundle, Expected::Anything)?;
         bundles::note_label(&session.catalog, &session.repo, session.repo_id, label, context);
     }
     session.keep_house();
     let label = args.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
     context.ui.done(&format!("bundle {bundle}{label}"));
-    Ok(())
+    Ok(Some(bundle))
 }
 
 impl From<IntakeError> for CommandError {
