@@ -191,18 +191,16 @@ impl Filling {
         outcome: &Mutex<Outcome>,
         progress: &dyn Progress,
     ) -> Vec<&Hole> {
-        let here = self.holes.iter().map(|hole| (hole, site.find_here(&hole.pointer)));
-        let here: Vec<(&Hole, Option<PathBuf>)> = here.collect();
-        let lacking = |(at, (hole, found)): (usize, &(&'_ Hole, Option<PathBuf>))| {
+        let here = site.here();
+        let lacking = |(at, hole): (usize, &Hole)| {
             let file = folder.join(format!("here-{at}"));
-            let copied = found.as_ref().and_then(|found| local::copy(found, &file, progress).ok());
-            let right = copied.is_some_and(|(oid, _)| oid == hole.pointer.oid);
-            if right {
+            let copied = here.copy(&hole.pointer, &file, progress);
+            if copied {
                 self.place(hole, &file, outcome);
             }
-            !right
+            !copied
         };
-        let absent: Vec<bool> = here.par_iter().enumerate().map(lacking).collect();
+        let absent: Vec<bool> = self.holes.par_iter().enumerate().map(lacking).collect();
         self.holes.iter().zip(absent).filter(|(_, absent)| *absent).map(|(hole, _)| hole).collect()
     }
 

@@ -103,6 +103,7 @@ fn edits_and_data_that_is_elsewhere_stop_a_checkout() {
             (&["checkout", "lonely"], 2, "git datamon push"),
             (&["checkout", "lonely", "--force"], 2, absent),
             (&["checkout", "lonely", "--dest", "../out"], 2, absent),
+            (&["pull", "origin", "lonely"], 2, absent),
         ],
     );
     clone.write("large.bin", "edited");
@@ -140,6 +141,7 @@ fn versions_that_are_gone_or_damaged() {
     refused(
         &clone,
         &[
+            (&["commit", "-m", "x", "--label", "a..b"], 64, "cannot be a label"),
             (&["label", "set", "more"], 3, "deleted"),
             (&["commit", "-m", "x", "--label", "more"], 3, "deleted"),
         ],

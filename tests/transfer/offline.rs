@@ -107,6 +107,10 @@ fn what_is_not_here_is_named_before_anything_changes() {
         assert!(line.contains("there is no store") && said.contains("hint: "), "{said}");
     }
     assert!(!clone.env().work().join("out").exists());
+    // A file of such a version that is here can be had.
+    clone.git(["datamon", "-q", "checkout", "side", "--", "readme.txt"]);
+    assert_eq!(clone.read("readme.txt"), files(2)["readme.txt"]);
+    clone.git(["datamon", "-q", "checkout", "--force", "main", "--", "readme.txt"]);
     let (code, said) = refused(&clone, &["datamon", "checkout", "reviewed"]);
     assert!(code == 2 && said.contains("only the store knows labels and bundles"), "{code} {said}");
     assert_eq!((clone.head(), clone.git(["reflog"]).text().to_owned()), before);

@@ -16,7 +16,9 @@ use crate::cli::commands::{clone, hook};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
-use crate::git::{BString, Filters, FiltersError, Git, ObjectId, Objects, Repo, Selection, TreePointer};
+use crate::git::{
+    BStr, BString, Filters, FiltersError, Git, ObjectId, Objects, Repo, Selection, TreePointer,
+};
 use crate::ops::download::rows;
 use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
@@ -79,14 +81,19 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     }
     let selection = clone::selection(&site.repo, &args.paths)?;
     if let Some(target) = &target {
-        ask_for(target.commit, &selection, &mut site)?;
+        let named = named(args, target.commit, &site.repo)?;
+        let is_wanted =
+            |path: &BStr| selection.holds(path) && named.as_ref().is_none_or(|it| it.contains(path));
+        ask_for(target.commit, &is_wanted, &mut site)?;
     }
     let (git, words) = filters.apply(site.repo.git().clone().aside(args.json));
     let mut words: Vec<&str> = words.to_vec();
     words.push("checkout");
     words.extend(context.ui.is_quiet().then_some("--quiet"));
     words.extend(args.force.then_some("--force").filter(|_| args.files.is_empty()));
-    words.extend(target.as_ref().map(|target| target.word.as_str()));
+    let word =
+        target.map(|target| if args.files.is_empty() { target.word } else { target.commit.to_string() });
+    words.extend(word.as_deref());
     words.push("--");
     words.extend(args.files.iter().map(String::as_str));
     let status = git.interactive(words)?;
@@ -186,25 +193,48 @@ fn refuse_edits(args: &CheckoutArgs, repo: &Repo) -> Result<(), CommandError> {
     Err(CommandError::new(Kind::Difference, message).hint("to overwrite them: --force"))
 }
 
-/// Whether the store or this machine has what the version needs; else nothing is touched.
-pub fn ask_for(commit: ObjectId, selection: &Selection, site: &mut Site) -> Result<(), CommandError> {
+/// The paths that FILES mean in a version, all where there are none.
+fn named(
+    args: &CheckoutArgs,
+    commit: ObjectId,
+    repo: &Repo,
+) -> Result<Option<HashSet<BString>>, CommandError> {
+    if args.files.is_empty() {
+        return Ok(None);
+    }
+    let tree = format!("--with-tree={commit}");
+    let ask = ["ls-files", "-z", "--full-name", "--cached", &tree, "--"];
+    let said = repo.git().run(ask.into_iter().chain(args.files.iter().map(String::as_str)))?;
+    Ok(Some(said.split(|byte| *byte == 0).map(BString::from).collect()))
+}
+
+/// Whether the store or this machine has what is wanted of a version; else nothing is touched.
+pub fn ask_for(
+    commit: ObjectId,
+    is_wanted: &dyn Fn(&BStr) -> bool,
+    site: &mut Site,
+) -> Result<(), CommandError> {
     let there = match site.objects.head()? {
         Some(head) => site.objects.pointers_in_tree(head)?,
         None => vec![],
     };
     // What stays as it is was asked for when it came.
     let stays: HashSet<_> = there.iter().map(|it| (&it.path, it.blob)).collect();
-    let mut wanted = wanted(commit, selection, site)?;
+    let mut wanted = wanted(commit, is_wanted, site)?;
     wanted.retain(|it| !stays.contains(&(&it.path, it.blob)));
     seek(commit, wanted, &there, site)
 }
 
-/// What of a version git-lfs tracks and is selected.
-fn wanted(commit: ObjectId, selection: &Selection, site: &Site) -> Result<Vec<TreePointer>, CommandError> {
+/// What of a version git-lfs tracks and is wanted.
+fn wanted(
+    commit: ObjectId,
+    is_wanted: &dyn Fn(&BStr) -> bool,
+    site: &Site,
+) -> Result<Vec<TreePointer>, CommandError> {
     // What a partial clone lacks comes in one go, not one pointer after the other.
-    site.objects.bring(&[commit], &|path| selection.holds(path))?;
+    site.objects.bring(&[commit], is_wanted)?;
     let mut found = site.objects.pointers_in_tree(commit)?;
-    found.retain(|it| it.pointer.size > 0 && selection.holds(it.path.as_ref()));
+    found.retain(|it| it.pointer.size > 0 && is_wanted(it.path.as_ref()));
     Ok(found)
 }
 
@@ -216,14 +246,14 @@ fn seek(
     site: &mut Site,
 ) -> Result<(), CommandError> {
     site.hold(&wanted, there)?;
-    wanted.retain(|it| site.find_here(&it.pointer).is_none());
+    wanted.retain(|it| !site.here().has(&it.pointer));
     let Some(first) = wanted.first() else { return Ok(()) };
     let session = match site.session() {
         Ok(session) => session,
         Err(error) => {
             let error = CommandError::from(error);
             let message = format!(
-                "{} files of {commit} are not on this machine, {} first, and the store was not reached: {}",
+                "{} files of {commit} are not on this machine, {} first, and the store cannot be asked: {}",
                 wanted.len(),
                 first.path,
                 error.message
@@ -258,10 +288,10 @@ fn write_to(
     let head = site.objects.head()?;
     if let Some(commit) = target.map(|target| target.commit).or(head) {
         let there = head.map_or(Ok(vec![]), |head| site.objects.pointers_in_tree(head))?;
-        let wanted = wanted(commit, &selection, &site)?;
+        let wanted = wanted(commit, &|path| selection.holds(path), &site)?;
         seek(commit, wanted, &there, &mut site)?;
     }
-    let version = target.map_or("HEAD", |target| target.word.as_str());
+    let version = target.map_or_else(|| "HEAD".to_owned(), |target| target.commit.to_string());
     let failed = |error| CommandError::new(Kind::Failed, format!("cannot write {}: {error}", dest.display()));
     let occupied = || {
         CommandError::new(Kind::Difference, format!("{} is not an empty directory", dest.display()))
@@ -284,7 +314,7 @@ fn write_to(
         .with_env("GIT_INDEX_FILE", Some(index.path().join("index")));
     let (git, off) = Filters::Off.apply(git);
     let run = |words: &[&str]| git.run(off.iter().chain(words));
-    run(&["-c", "core.sparseCheckout=false", "read-tree", "--end-of-options", version])?;
+    run(&["-c", "core.sparseCheckout=false", "read-tree", "--end-of-options", &version])?;
     run(&["checkout-index", "--all", "--index"])?;
     site.repo = Repo::found_by(git.clone())?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, LocalObjects::Drop)?;

@@ -150,7 +150,11 @@ pub fn selection(repo: &Repo, paths: &[String]) -> Result<Selection, ConfigError
 pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Result<Filled, CommandError> {
     let wanted = filling.files();
     let bar = Bar::new("fetching", filling.bytes(), context.ui.is_quiet());
-    let filled = filling.run(site, &bar)?;
+    let filled = filling.run(site, &bar).map_err(|error| {
+        let error = CommandError::from(error);
+        let message = format!("not all files have their data, and more cannot be had: {}", error.message);
+        CommandError { message, ..error }
+    })?;
     bar.finish();
     if wanted > 0 {
         context.ui.done(&format!("fetched {} files, {}", filled.files, bytes(filled.bytes)));

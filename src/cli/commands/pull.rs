@@ -77,7 +77,7 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
     let mut pulled = ExitCode::SUCCESS;
     if !args.data_only {
         if let Ok(fetched) = site.objects.commit("FETCH_HEAD") {
-            checkout::ask_for(fetched, &selection, &mut site)?;
+            checkout::ask_for(fetched, &|path| selection.holds(path), &mut site)?;
         }
         let (git, off) = Filters::of_pull(&site.repo)?.apply(git.clone());
         // A merge that stops for the user has brought files too.
