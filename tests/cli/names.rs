@@ -248,7 +248,21 @@ fn names_that_could_mean_something_else_are_refused() {
     catalog.refresh().expect("reads");
     let drop = Change::Drop(Drop { planned_on: head, keys: vec![], bundles: vec![gone] });
     catalog.commit(&catalog.record(head, drop)).expect("dropped");
-    assert_eq!(place.fails(&["label", "set", "mine", &gone.to_string()]).0, 2);
+    let gone = gone.to_string();
+    for args in [
+        &["label", "set", "mine", &gone][..],
+        &["show", &gone],
+        &["checkout", &gone],
+        &["ls", &gone],
+        &["cat", &format!("{gone}:a")],
+        &["diff", &one, &gone],
+        &["download", &gone, "--dest", "out"],
+        &["lineage", &gone],
+    ] {
+        let (code, said) = place.fails(args);
+        assert!(code == 2 && said.matches("error: ").count() == 1, "{args:?}: {code} {said}");
+    }
+    assert!(!place.repo.dir().join("out").exists());
     place.repo.git(["tag", "mine"]);
     place.bundle("data", "head", Some(&place.repo.head()));
     place.ok(&["label", "set", "mine", &one]);
