@@ -11,16 +11,19 @@ pub struct Head {
     pub branch: Option<String>,
 }
 
+/// The commit of HEAD; `None` before the first one.
+pub fn commit(repo: &Repo) -> Option<String> {
+    said(repo, &["rev-parse", "--verify", "--quiet", "HEAD"])
+}
+
+fn said(repo: &Repo, words: &[&str]) -> Option<String> {
+    let said = repo.git().run(words).ok()?;
+    Some(String::from_utf8_lossy(&said).trim().to_owned())
+}
+
 impl Head {
     /// HEAD of a repository as it is now.
     pub fn of(repo: &Repo) -> Head {
-        let said = |words: &[&str]| {
-            let said = repo.git().run(words).ok()?;
-            Some(String::from_utf8_lossy(&said).trim().to_owned())
-        };
-        Head {
-            commit: said(&["rev-parse", "--verify", "--quiet", "HEAD"]),
-            branch: said(&["symbolic-ref", "--quiet", "--short", "HEAD"]),
-        }
+        Head { commit: commit(repo), branch: said(repo, &["symbolic-ref", "--quiet", "--short", "HEAD"]) }
     }
 }

@@ -75,6 +75,6 @@ pub fn chosen_to_write(store: Option<&str>, dir: &Path) -> Result<Catalog, Comma
             catalog.set_contributor(Git::at(dir).author());
             Ok(catalog)
         }
-        None => Ok(Session::open(dir, "", Operation::Upload)?.catalog),
+        None => Ok(Session::open(Repo::discover(dir)?, "", Operation::Upload)?.catalog),
     }
 }

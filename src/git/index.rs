@@ -161,12 +161,17 @@ impl Repo {
     pub fn changed(&self, specs: &[&str]) -> Result<Vec<BString>, GitFailed> {
         let below: Vec<&str> = ["--"].into_iter().chain(specs.iter().copied()).collect();
         let ask = |words: &[&str]| self.git().run(words.iter().chain(&below));
-        let mut listed = ask(&["diff-files", "-z", "--name-only", "--no-relative", "--ignore-submodules"])?;
+        let known = || ask(&["diff-files", "-z", "--name-only", "--no-relative", "--ignore-submodules"]);
         // Outside of a sparse checkout nothing is added: git itself decides then.
         let sparse = self.config().is_true("core.sparsecheckout");
-        if !specs.is_empty() && !sparse {
-            listed.extend(ask(&["ls-files", "-z", "--others", "--exclude-standard", "--full-name"])?);
-        }
+        let new = || match specs.is_empty() || sparse {
+            true => Ok(vec![]),
+            false => ask(&["ls-files", "-z", "--others", "--exclude-standard", "--full-name"]),
+        };
+        // Each looks at every file, and waits for the disk most of the time.
+        let (known, new) = rayon::join(known, new);
+        let mut listed = known?;
+        listed.extend(new?);
         let paths = listed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         Ok(paths.map(|path| BStr::new(path).to_owned()).collect())
     }
@@ -184,7 +189,10 @@ impl Repo {
             return Ok(());
         }
         stream.extend_from_slice(b"done\n");
-        self.git().run_with_stdin(["fast-import", "--quiet", "--done"], &stream).map(drop)
+        // It takes memory for zlib anew for each blob; glibc, left alone, hands it back to the system every time, which costs
+        // three quarters of the run.
+        let git = self.git().clone().with_env("MALLOC_TRIM_THRESHOLD_", Some("16777216"));
+        git.run_with_stdin(["fast-import", "--quiet", "--done"], &stream).map(drop)
     }
 
     /// Puts pointers into the index; their blobs have to be there.

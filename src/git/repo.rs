@@ -64,19 +64,21 @@ impl Repo {
     /// The repository that this git uses.
     pub fn found_by(git: Git) -> Result<Repo, RepoError> {
         let not_found = |source| RepoError::NotFound { path: git.dir().to_owned(), source };
-        let asked = ["rev-parse", "--is-inside-work-tree", "--absolute-git-dir", "--git-common-dir"];
-        let answer = git.run(asked).map_err(not_found)?;
-        let lines: Vec<&[u8]> =
-            answer.strip_suffix(b"\n").unwrap_or(&answer).split(|b| *b == b'\n').collect();
-        let &[inside, git_dir, common_dir] = lines.as_slice() else {
-            let answer = String::from_utf8_lossy(&answer).chars().take(200).collect();
+        // The last question has no answer where there is no work tree, and git fails behind the others.
+        let asked = ["--is-inside-work-tree", "--absolute-git-dir", "--git-common-dir", "--show-toplevel"];
+        let asked = ["rev-parse"].iter().chain(&asked);
+        let said = git.output(asked.clone()).map_err(not_found)?;
+        let answer = &said.stdout;
+        let mut lines = answer.strip_suffix(b"\n").unwrap_or(answer).splitn(4, |byte| *byte == b'\n');
+        let (inside, git_dir, common_dir) = (lines.next(), lines.next(), lines.next());
+        let is_inside = inside != Some(b"false");
+        if is_inside && !said.status.success() {
+            git.run(asked).map_err(not_found)?;
+        }
+        let work_tree = lines.next().filter(|_| is_inside).map(path_of);
+        let (Some(git_dir), Some(common_dir)) = (git_dir, common_dir) else {
+            let answer = String::from_utf8_lossy(answer).chars().take(200).collect();
             return Err(RepoError::Unclear { path: git.dir().to_owned(), answer });
-        };
-        let work_tree = if inside == b"true" {
-            let top = git.run(["rev-parse", "--show-toplevel"]).map_err(not_found)?;
-            Some(path_of(top.strip_suffix(b"\n").unwrap_or(&top)))
-        } else {
-            None
         };
         let git_dir = path_of(git_dir);
         // Git gives the common directory relative to where it ran.

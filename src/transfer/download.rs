@@ -3,14 +3,14 @@
 //! What is foreseen (`forecast`) is looked up in one go and read ahead in the order of the packs (`ahead`).
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::ahead::ReadAhead;
 use super::asker::CommandLine;
 use super::folder::Folder;
 use super::forecast::Forecast;
 use super::session::{NoSession, Session};
-use crate::git::{Objects, Operation, Pointer};
+use crate::git::{Objects, Operation, Pointer, Repo};
 use crate::id::{Oid, PackId};
 use crate::ops::download::{rows, wanted};
 use crate::ops::fetch::Wanted;
@@ -31,8 +31,8 @@ pub struct Puller {
 
 impl Puller {
     /// Open what a download from `remote` needs.
-    pub fn open(cwd: &Path, remote: &str, one_of_many: bool) -> Result<Puller, NoSession> {
-        let session = Session::open(cwd, remote, Operation::Download)?;
+    pub fn open(repo: Repo, remote: &str, one_of_many: bool) -> Result<Puller, NoSession> {
+        let session = Session::open(repo, remote, Operation::Download)?;
         let folder = Folder::make(&session.repo)?;
         let ahead = ReadAhead::new(session.catalog.store());
         let line = CommandLine::of_asker();

@@ -42,11 +42,11 @@ impl LocalObjects {
     /// The key of the configuration.
     pub const KEY: &'static str = "datamon.localobjects";
 
-    /// What the configuration of a repository says; a clone that says nothing keeps them.
+    /// What the configuration of a repository says; where it says nothing the disk is not paid twice.
     pub fn of(repo: &Repo) -> LocalObjects {
         match repo.config().get(LocalObjects::KEY) {
-            Some(b"drop") => LocalObjects::Drop,
-            _ => LocalObjects::Keep,
+            Some(b"keep") => LocalObjects::Keep,
+            _ => LocalObjects::Drop,
         }
     }
 }

@@ -33,8 +33,8 @@ pub struct Hydration {
 
 impl Hydration {
     /// Work out which objects of the tree of `revision` are not on this machine.
-    pub fn plan(cwd: &Path, remote: &str, revision: &str) -> Result<Hydration, NoSession> {
-        let session = Session::open(cwd, remote, Operation::Download)?;
+    pub fn plan(repo: Repo, remote: &str, revision: &str) -> Result<Hydration, NoSession> {
+        let session = Session::open(repo, remote, Operation::Download)?;
         let commit = session.objects.resolve(revision)?;
         let selection = session.repo.fetch_selection(None, None)?;
         session.objects.bring(&[commit], &|path| selection.holds(path))?;

@@ -56,9 +56,14 @@ impl Agent {
         Agent { cwd, remote: String::new(), concurrent: false, side: Side::Closed }
     }
 
+    fn repo(&self) -> Result<Repo, NoSession> {
+        Ok(Repo::discover(&self.cwd)?)
+    }
+
     fn pusher(&mut self) -> Result<&mut Pusher, String> {
         if !matches!(self.side, Side::Push(_)) {
-            let pusher = Pusher::open(&self.cwd, &self.remote, self.concurrent).map_err(|e| e.to_string())?;
+            let opened = self.repo().and_then(|repo| Pusher::open(repo, &self.remote, self.concurrent));
+            let pusher = opened.map_err(|error| error.to_string())?;
             self.side = Side::Push(Box::new(pusher));
         }
         match &mut self.side {
@@ -69,7 +74,7 @@ impl Agent {
 
     fn puller(&mut self) -> Result<&mut Puller, String> {
         if !matches!(self.side, Side::Pull(_)) {
-            let puller = Puller::open(&self.cwd, &self.remote, self.concurrent);
+            let puller = self.repo().and_then(|repo| Puller::open(repo, &self.remote, self.concurrent));
             let puller = puller.map_err(|error| format!("{error}{}", self.remedy()))?;
             self.side = Side::Pull(Box::new(puller));
         }

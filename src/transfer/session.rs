@@ -1,7 +1,5 @@
 //! One transfer's view of the repository and the store, opened at the first request: the agent's `init` opens nothing.
 
-use std::path::Path;
-
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{
     Astray, ConfigError, GitFailed, IndexError, ManifestError, Objects, ObjectsError, Operation, Repo,
@@ -88,9 +86,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Open what a transfer with `remote` needs, from the directory git-lfs started us in.
-    pub fn open(cwd: &Path, remote: &str, operation: Operation) -> Result<Session, NoSession> {
-        let repo = Repo::discover(cwd)?;
+    /// Open what a transfer between a repository and `remote` needs.
+    pub fn open(repo: Repo, remote: &str, operation: Operation) -> Result<Session, NoSession> {
         let named = repo.store_url(remote, operation)?.ok_or(NoSession::NoStore)?;
         if operation == Operation::Upload
             && let Some(astray) = repo.astray(&named)?

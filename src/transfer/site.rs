@@ -23,7 +23,6 @@ pub struct Site {
     pub repo: Repo,
     /// Its commits, trees and blobs.
     pub objects: Objects,
-    dir: PathBuf,
     remote: String,
     session: Option<Session>,
     held: Option<Folder>,
@@ -37,12 +36,10 @@ pub struct Here<'s> {
 }
 
 impl Site {
-    /// The repository of `dir`, for data from the store that `remote` keeps it in. No store is asked for anything yet.
-    pub fn at(dir: &Path, remote: &str) -> Result<Site, NoSession> {
-        let repo = Repo::discover(dir)?;
+    /// A repository, for data from the store that `remote` keeps it in. No store is asked for anything yet.
+    pub fn of(repo: Repo, remote: &str) -> Result<Site, NoSession> {
         let objects = repo.objects()?;
-        let (dir, remote) = (dir.to_owned(), remote.to_owned());
-        Ok(Site { repo, objects, dir, remote, session: None, held: None })
+        Ok(Site { repo, objects, remote: remote.to_owned(), session: None, held: None })
     }
 
     /// Whether the repository names a store of ours.
@@ -54,7 +51,7 @@ impl Site {
     pub fn session(&mut self) -> Result<&mut Session, NoSession> {
         let session = match self.session.take() {
             Some(session) => session,
-            None => Session::open(&self.dir, &self.remote, Operation::Download)?,
+            None => Session::open(self.repo.clone(), &self.remote, Operation::Download)?,
         };
         Ok(self.session.insert(session))
     }

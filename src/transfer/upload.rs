@@ -15,7 +15,7 @@ use super::asker::CommandLine;
 use super::session::{NoSession, Session};
 use super::{TICK, batch};
 use crate::catalog::CatalogError;
-use crate::git::{Objects, ObjectsError, Operation, Pointer, TreePointer};
+use crate::git::{Objects, ObjectsError, Operation, Pointer, Repo, TreePointer};
 use crate::id::Oid;
 use crate::ops::bundle::Prepared;
 use crate::ops::receipt::{RECEIPT_ENV, Receipt};
@@ -37,8 +37,8 @@ pub struct Pusher {
 
 impl Pusher {
     /// Open what an upload to `remote` needs.
-    pub fn open(cwd: &Path, remote: &str, one_of_many: bool) -> Result<Pusher, NoSession> {
-        Ok(Pusher::on(Session::open(cwd, remote, Operation::Upload)?, remote, one_of_many))
+    pub fn open(repo: Repo, remote: &str, one_of_many: bool) -> Result<Pusher, NoSession> {
+        Ok(Pusher::on(Session::open(repo, remote, Operation::Upload)?, remote, one_of_many))
     }
 
     /// An upload to the store of an open session.

@@ -74,6 +74,7 @@ fn a_commit_is_what_git_would_make(machine: Machine) {
     odd_files(&other);
     other.add(".");
     other.commit("first");
+    team.repo.git(["config", "datamon.localObjects", "keep"]);
     team.repo.git(["datamon", "commit", "-m", "first", "."]);
     assert_settled(&team.repo);
     assert_eq!(tree(&team.repo), tree(&other));

@@ -70,7 +70,8 @@ fn a_bulk_pull_brings_data_before_commits(machine: Machine) {
     clone.git(["datamon", "pull"]);
     assert_files(&clone, &files(2));
     assert_eq!(clone.head(), team.repo.head());
-    clone.git(["lfs", "fsck"]);
+    assert_eq!(clone.lfs_objects().len(), 0, "the disk is paid once");
+    clone.git(["datamon", "fsck"]);
 }
 
 fn a_clone_that_failed_half_way_is_completed_by_the_command_it_names(machine: Machine) {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::errors::CommandError;
 use crate::cli::{Context, bundles};
-use crate::git::Operation;
+use crate::git::{Operation, Repo};
 use crate::id::BundleId;
 use crate::transfer::Session;
 
@@ -43,7 +43,7 @@ struct Made {
 
 /// Makes each, oldest named first, and writes it down.
 pub fn run(args: &BundleArgs, context: &Context) -> Result<(), CommandError> {
-    let mut session = Session::open(&context.dir, "", Operation::Upload)?;
+    let mut session = Session::open(Repo::discover(&context.dir)?, "", Operation::Upload)?;
     let head = ["HEAD".to_owned()];
     let revisions = if args.revisions.is_empty() { &head[..] } else { &args.revisions };
     // All of them are known before the first is made.

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::Context;
-use crate::cli::commands::{clone, hook};
+use crate::cli::commands::{clone, commit, hook};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
@@ -62,7 +62,7 @@ pub struct CheckoutArgs {
 /// Switches, then fills.
 pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let context = &context.aside(args.json);
-    let mut site = Site::at(&context.dir, "origin")?;
+    let mut site = Site::of(Repo::discover(&context.dir)?, "origin")?;
     let target = match &args.version {
         Some(version) => Some(Target::of(version, &site.objects, context)?),
         None => None,
@@ -100,7 +100,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     if !status.success() {
         return Ok(hook::exit_code(status));
     }
-    let local = LocalObjects::of(&site.repo);
+    let local = commit::local_objects(&site.repo)?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
     let filled = clone::run_filling(filling, &mut site, context)?;
     said(args, Head::of(&site.repo), &filled, context)

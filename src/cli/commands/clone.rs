@@ -12,7 +12,7 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
-use crate::git::{ConfigError, Filters, Git, Hooks, Repo, Scope, Selection};
+use crate::git::{ConfigError, Filters, Git, Hooks, Repo, Selection};
 use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
 /// Clone a repository with its data
@@ -96,7 +96,7 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
 
 /// What came; or how git-lfs ended, where it did not bring the data of a repository of its own.
 fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<Result<Filled, ExitCode>, CommandError> {
-    let mut site = Site::at(dir, "origin")?;
+    let mut site = Site::of(Repo::discover(dir)?, "origin")?;
     if site.objects.head()?.is_none() {
         return Ok(Ok(Filled::default()));
     }
@@ -122,7 +122,7 @@ fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<Result<Filled
     Ok(Ok(run_filling(filling, &mut site, context)?))
 }
 
-/// What a clone of ours has and an ordinary one has not: the hook, and no second copy of each file.
+/// What a clone of ours has and an ordinary one has not: the hook, and leave to push what is not kept here.
 fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandError> {
     if let Err(error) = Hooks::of(repo).and_then(|hooks| hooks.install()) {
         context.ui.warning(&format!("no pre-push hook: {error}"));
@@ -130,12 +130,7 @@ fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandErro
     if !repo.has_lfs_filter() {
         context.ui.hint("git-lfs is not set up for you; before you commit here: git datamon install");
     }
-    if repo.config().get(LocalObjects::KEY).is_some() {
-        return Ok(LocalObjects::of(repo));
-    }
-    repo.git().set_config(Scope::Local, "datamon.localObjects", "drop")?;
-    commit::let_git_lfs_push_without(repo)?;
-    Ok(LocalObjects::Drop)
+    commit::local_objects(repo)
 }
 
 /// The paths that are asked for, or where none are, those that git-lfs would fetch.

@@ -4,6 +4,7 @@
 //! its hooks, editor and signature. The data is safe before the index names it, and the index before the commit.
 
 use std::process::{ExitCode, ExitStatus};
+use std::thread;
 
 use clap::Args;
 use serde_json::json;
@@ -13,7 +14,7 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::bundles;
 use crate::cli::commands::hook;
 use crate::cli::errors::{CommandError, Kind};
-use crate::cli::head::Head;
+use crate::cli::head::{self, Head};
 use crate::git::{BString, Git, ObjectId, Operation, Repo, Scope};
 use crate::id::BundleId;
 use crate::ops::label::{self, Expected};
@@ -62,12 +63,30 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     let git = Git::at(&context.dir).aside(args.json);
     let repo = Repo::found_by(git.clone())?;
     check(args, &repo)?;
-    let mut session = session(args, &repo, context)?;
-    let staged = stage(args, &repo, session.as_mut(), context)?;
+    let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
+    // Git looks at every file, meanwhile the store is opened.
+    let (session, changed) = thread::scope(|scope| {
+        let asked = scope.spawn(|| rayon::join(|| check_paths(&specs, &repo), || repo.changed(&specs)));
+        let session = session(args, &repo);
+        (session, asked.join().expect("a panic there is one here"))
+    });
+    changed.0?;
+    let mut session = match (session, &args.label) {
+        (Err(error), Some(label)) => return Err(no_label(label, error)),
+        (Err(error), None) => {
+            offline(&error.message, context);
+            None
+        }
+        (Ok(session), _) => session,
+    };
+    if let (Some(session), Some(label)) = (&session, &args.label) {
+        label::check(&session.catalog, session.repo_id, label)?;
+    }
+    let staged = stage(args, &changed.1?, &repo, session.as_mut(), context)?;
     if !args.paths.is_empty() {
         git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
     }
-    let before = Head::of(&repo).commit;
+    let before = head::commit(&repo);
     let status = if args.paths.is_empty() {
         git.interactive(words(args, &["commit", "--all"], context))?
     } else {
@@ -76,13 +95,13 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     if !status.success() {
         return Ok(hook::exit_code(status));
     }
-    let head = Head::of(&repo);
-    let made = head.commit.as_ref().filter(|commit| Some(*commit) != before.as_ref());
+    let made = head::commit(&repo).filter(|commit| Some(commit) != before.as_ref());
     let bundle = match (session, made) {
-        (Some(session), Some(commit)) => version(args, session, commit, context)?,
+        (Some(session), Some(commit)) => version(args, session, &commit, context)?,
         _ => None,
     };
     if args.json {
+        let head = Head::of(&repo);
         context.ui.json(&json!({
             "commit": head.commit, "branch": head.branch, "bundle": bundle, "label": args.label,
             "files": staged.files, "bytes": staged.bytes, "uploaded": staged.uploaded,
@@ -99,15 +118,20 @@ fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
         let message = "git-lfs is not set up for this user: its files would go into git itself";
         return Err(CommandError::new(Kind::NotFound, message).hint("git datamon install"));
     }
-    if args.paths.is_empty() {
-        return Ok(());
-    }
-    if repo.git().run(["rev-parse", "--verify", "--quiet", "MERGE_HEAD"]).is_ok() {
+    if !args.paths.is_empty() && repo.git_dir().join("MERGE_HEAD").exists() {
         let message = "a merge is in progress, and a part of it cannot be committed";
         return Err(CommandError::new(Kind::Conflict, message).hint("git add PATHS, then git datamon commit"));
     }
+    Ok(())
+}
+
+/// That git knows each of the paths, or may add it.
+fn check_paths(specs: &[&str], repo: &Repo) -> Result<(), CommandError> {
+    if specs.is_empty() {
+        return Ok(());
+    }
     let known = ["ls-files", "--error-unmatch", "--cached", "--others", "--exclude-standard", "--"];
-    let said = repo.git().output(known.into_iter().chain(args.paths.iter().map(String::as_str)))?;
+    let said = repo.git().output(known.iter().chain(specs))?;
     if said.status.success() {
         return Ok(());
     }
@@ -116,22 +140,12 @@ fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
     Err(CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`"))
 }
 
-/// The store, if data may go there now. A commit needs none; a label does.
-fn session(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<Option<Session>, CommandError> {
+/// The store, if data may go there now; an error says why not. A commit needs none; a label does.
+fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, CommandError> {
     if args.no_upload {
         return Ok(None);
     }
-    match (Session::open(&context.dir, &bundles::default_remote(repo), Operation::Upload), &args.label) {
-        (Ok(session), label) => {
-            label.iter().try_for_each(|name| label::check(&session.catalog, session.repo_id, name))?;
-            Ok(Some(session))
-        }
-        (Err(error), Some(label)) => Err(no_label(label, error.into())),
-        (Err(error), None) => {
-            offline(&error.to_string(), context);
-            Ok(None)
-        }
-    }
+    Ok(Some(Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload)?))
 }
 
 /// A label is a fact of the store: where it cannot be set, who asked for it should know before the commit.
@@ -159,12 +173,12 @@ struct Staging {
 /// Takes in what git-lfs tracks of what changed, and stages its pointers.
 fn stage(
     args: &CommitArgs,
+    changed: &[BString],
     repo: &Repo,
     session: Option<&mut Session>,
     context: &Context,
 ) -> Result<Staging, CommandError> {
-    let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
-    let intake = Intake::plan(repo, &repo.objects()?, &repo.changed(&specs)?)?;
+    let intake = Intake::plan(repo, &repo.objects()?, changed)?;
     if intake.files() == 0 {
         return Ok(Staging { uploaded: true, ..Staging::default() });
     }
@@ -184,28 +198,25 @@ fn take_in(
     context: &Context,
 ) -> Result<(TakenIn, bool), CommandError> {
     if let Some(session) = session {
-        let local = LocalObjects::of(&session.repo);
+        let local = local_objects(&session.repo)?;
         match (intake.upload(session, local, bar), &args.label) {
             (Err(IntakeError::Session(error)), Some(label)) => return Err(no_label(label, error.into())),
             (Err(IntakeError::Session(error)), None) => offline(&error.to_string(), context),
-            (other, _) => {
-                if local == LocalObjects::Drop {
-                    let_git_lfs_push_without(&session.repo)?;
-                }
-                return Ok((other?, true));
-            }
+            (other, _) => return Ok((other?, true)),
         }
     }
     Ok((intake.keep_here(bar)?, false))
 }
 
-/// What the store has need not be here for `git push`; our hook proves that the store has it.
-pub fn let_git_lfs_push_without(repo: &Repo) -> Result<(), CommandError> {
+/// Whether the verbs keep a second copy. What they do not keep need not be here for `git push`; our hook proves that the store
+/// has it.
+pub fn local_objects(repo: &Repo) -> Result<LocalObjects, CommandError> {
     const KEY: &str = "lfs.allowincompletepush";
-    if repo.config().get(KEY).is_none() {
+    let local = LocalObjects::of(repo);
+    if local == LocalObjects::Drop && repo.config().get(KEY).is_none() {
         repo.git().set_config(Scope::Local, KEY, "true")?;
     }
-    Ok(())
+    Ok(local)
 }
 
 fn words<'a>(args: &'a CommitArgs, command: &[&'a str], context: &Context) -> Vec<&'a str> {
@@ -225,8 +236,9 @@ fn commit_only(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<Exit
         Ok(said.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect())
     };
     let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
-    let own: std::collections::HashSet<BString> = staged(&specs)?.into_iter().collect();
-    let mut other = staged(&[])?;
+    let (own, all) = rayon::join(|| staged(&specs), || staged(&[]));
+    let own: std::collections::HashSet<BString> = own?.into_iter().collect();
+    let mut other = all?;
     other.retain(|path| !own.contains(path));
     if other.is_empty() {
         return Ok(repo.git().interactive(words(args, &["commit"], context))?);
@@ -254,7 +266,6 @@ fn version(
     context: &Context,
 ) -> Result<Option<BundleId>, CommandError> {
     session.objects = session.repo.objects()?;
-    session.catalog.set_contributor(session.repo.git().author());
     let id = ObjectId::from_hex(commit.as_bytes())
         .map_err(|error| CommandError::new(Kind::Failed, format!("{commit}: {error}")))?;
     let part = bundles::parts(&session).remove(0);

@@ -157,7 +157,7 @@ fn our_step(repo: &Repo, remote: &str, refs: &[u8], context: &Context) -> Result
     if pointers.is_empty() && tips.is_empty() {
         return Ok(None);
     }
-    let pusher = match Pusher::open(&context.dir, remote, false) {
+    let pusher = match Pusher::open(repo.clone(), remote, false) {
         // Without data nothing is unsafe, and who only pushes code need not trust a store.
         Err(error) if pointers.is_empty() => {
             context.ui.detail(&format!("no dataset version was made: {error}"));

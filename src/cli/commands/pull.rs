@@ -1,6 +1,5 @@
 //! `git datamon pull`: git's own pull beside the filters of git-lfs, then the data in one transfer, straight into the work tree.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,11 +7,11 @@ use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
-use crate::cli::commands::{checkout, clone, hook};
+use crate::cli::commands::{checkout, clone, commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
 use crate::git::{Filters, Git, Repo};
-use crate::transfer::{Filled, Filling, Hydration, LocalObjects, Site};
+use crate::transfer::{Filled, Filling, Hydration, Site};
 
 /// Fetch commits and their data, then merge
 ///
@@ -54,10 +53,11 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
         }
     }
     let remote = args.remote.as_deref().unwrap_or("origin");
+    let repo = Repo::found_by(git.clone())?;
     if args.dry_run {
         // What was fetched for the current branch stands first.
         let revision = if args.data_only { "HEAD" } else { "FETCH_HEAD" };
-        let plan = Hydration::plan(&context.dir, remote, revision)?;
+        let plan = Hydration::plan(repo, remote, revision)?;
         let filled = Filled { files: plan.files() as u64, bytes: plan.bytes(), failed: vec![] };
         if !args.json {
             context.ui.fact(&format!("{} files, {} to fetch", filled.files, bytes(filled.bytes)));
@@ -65,14 +65,14 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
         return said(args, &filled, ExitCode::SUCCESS, &git, context);
     }
     if args.data_only {
-        let state = Checkout::of(&Repo::found_by(git.clone())?);
+        let state = Checkout::of(&repo);
         if state != Checkout::Done {
-            let filled = fetch_alone(&context.dir, remote, context)?;
+            let filled = fetch_alone(repo, remote, context)?;
             let completed = complete(&git, state, context)?;
             return said(args, &filled, completed, &git, context);
         }
     }
-    let mut site = Site::at(&context.dir, remote)?;
+    let mut site = Site::of(repo, remote)?;
     let selection = clone::selection(&site.repo, &[])?;
     let mut pulled = ExitCode::SUCCESS;
     if !args.data_only {
@@ -83,7 +83,7 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
         // A merge that stops for the user has brought files too.
         pulled = hook::exit_code(git.interactive(off.iter().chain(&["pull"]).chain(&words))?);
     }
-    let local = LocalObjects::of(&site.repo);
+    let local = commit::local_objects(&site.repo)?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
     let filled = clone::run_filling(filling, &mut site, context)?;
     said(args, &filled, pulled, &git, context)
@@ -108,8 +108,8 @@ fn said(
 }
 
 /// The data of HEAD as git-lfs's own objects: where there is no work tree to fill yet.
-fn fetch_alone(dir: &Path, remote: &str, context: &Context) -> Result<Filled, CommandError> {
-    let plan = Hydration::plan(dir, remote, "HEAD")?;
+fn fetch_alone(repo: Repo, remote: &str, context: &Context) -> Result<Filled, CommandError> {
+    let plan = Hydration::plan(repo, remote, "HEAD")?;
     if plan.files() == 0 {
         return Ok(Filled::default());
     }

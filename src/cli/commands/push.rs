@@ -62,7 +62,7 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
         None => bundles::default_remote(&repo),
     };
     let pushed = pushed_refs(&git, &args.words())?;
-    let pusher = Pusher::open(&context.dir, &remote, false)?;
+    let pusher = Pusher::open(repo.clone(), &remote, false)?;
     let pointers = pusher.session().objects.outgoing_of_push(&remote, &pushed)?;
     if args.dry_run {
         let (files, known) = pusher.preview(pointers)?;
