@@ -123,6 +123,11 @@ impl Filling {
         Ok(Filling { top, holes, young, local })
     }
 
+    /// What the files to fill point to.
+    pub fn pointers(&self) -> impl Iterator<Item = Pointer> + '_ {
+        self.holes.iter().map(|hole| hole.pointer)
+    }
+
     /// Files to fill.
     pub fn files(&self) -> usize {
         self.holes.len()

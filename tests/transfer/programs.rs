@@ -69,6 +69,12 @@ fn the_verbs_say_one_object_with_stable_names() {
     assert_eq!(pushed["new_bytes"], 0, "the commit sent it");
 
     let fields = [&STANDS[..], &["dry_run"]].concat();
+    let planned = said(&team.repo, &["pull", "-n", "origin", "main"], &fields);
+    assert_eq!(
+        (&planned["files"], &planned["bytes"]),
+        (&json!(2), &json!(404_000)),
+        "and not what it has already"
+    );
     let pulled = said(&team.repo, &["pull", "origin", "main"], &fields);
     let wanted =
         json!({ "commit": clone.head(), "branch": "main", "files": 2, "bytes": 404_000, "dry_run": false });

@@ -214,15 +214,26 @@ pub fn ask_for(
     is_wanted: &dyn Fn(&BStr) -> bool,
     site: &mut Site,
 ) -> Result<(), CommandError> {
-    let there = match site.objects.head()? {
-        Some(head) => site.objects.pointers_in_tree(head)?,
-        None => vec![],
-    };
-    // What stays as it is was asked for when it came.
+    let there = checked_out(site)?;
+    seek(commit, coming(commit, is_wanted, &there, site)?, &there, site)
+}
+
+/// What git-lfs tracks of HEAD.
+pub fn checked_out(site: &Site) -> Result<Vec<TreePointer>, CommandError> {
+    Ok(site.objects.head()?.map_or(Ok(vec![]), |head| site.objects.pointers_in_tree(head))?)
+}
+
+/// What is wanted of a version, and is not the same in `there`: what stays as it is was asked for when it came.
+pub fn coming(
+    commit: ObjectId,
+    is_wanted: &dyn Fn(&BStr) -> bool,
+    there: &[TreePointer],
+    site: &Site,
+) -> Result<Vec<TreePointer>, CommandError> {
     let stays: HashSet<_> = there.iter().map(|it| (&it.path, it.blob)).collect();
     let mut wanted = wanted(commit, is_wanted, site)?;
     wanted.retain(|it| !stays.contains(&(&it.path, it.blob)));
-    seek(commit, wanted, &there, site)
+    Ok(wanted)
 }
 
 /// What of a version git-lfs tracks and is wanted.
@@ -287,7 +298,7 @@ fn write_to(
     };
     let head = site.objects.head()?;
     if let Some(commit) = target.map(|target| target.commit).or(head) {
-        let there = head.map_or(Ok(vec![]), |head| site.objects.pointers_in_tree(head))?;
+        let there = checked_out(&site)?;
         let wanted = wanted(commit, &|path| selection.holds(path), &site)?;
         seek(commit, wanted, &there, &mut site)?;
     }

@@ -1,5 +1,6 @@
 //! `git datamon pull`: git's own pull beside the filters of git-lfs, then the data in one transfer, straight into the work tree.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,8 +11,9 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{checkout, clone, commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
-use crate::git::{Filters, Git, Repo};
-use crate::transfer::{Filled, Filling, Hydration, Site};
+use crate::git::{Filters, Git, Pointer, Repo};
+use crate::id::Oid;
+use crate::transfer::{Filled, Filling, Hydration, LocalObjects, Site};
 
 /// Fetch commits and their data, then merge
 ///
@@ -55,10 +57,7 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
     let remote = args.remote.as_deref().unwrap_or("origin");
     let repo = Repo::found_by(git.clone())?;
     if args.dry_run {
-        // What was fetched for the current branch stands first.
-        let revision = if args.data_only { "HEAD" } else { "FETCH_HEAD" };
-        let plan = Hydration::plan(repo, remote, revision)?;
-        let filled = Filled { files: plan.files() as u64, bytes: plan.bytes(), failed: vec![] };
+        let filled = to_fetch(args, repo, remote)?;
         if !args.json {
             context.ui.fact(&format!("{} files, {} to fetch", filled.files, bytes(filled.bytes)));
         }
@@ -87,6 +86,29 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
     let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
     let filled = clone::run_filling(filling, &mut site, context)?;
     said(args, &filled, pulled, &git, context)
+}
+
+/// What a pull would get from the store, each content once.
+fn to_fetch(args: &PullArgs, repo: Repo, remote: &str) -> Result<Filled, CommandError> {
+    if args.data_only && Checkout::of(&repo) != Checkout::Done {
+        let plan = Hydration::plan(repo, remote, "HEAD")?;
+        return Ok(Filled { files: plan.files() as u64, bytes: plan.bytes(), failed: vec![] });
+    }
+    let site = Site::of(repo, remote)?;
+    let selection = clone::selection(&site.repo, &[])?;
+    let wanted: Vec<Pointer> = if args.data_only {
+        Filling::plan(&site.repo, &site.objects, &selection, LocalObjects::Drop)?.pointers().collect()
+    } else {
+        // What was fetched for the current branch stands first.
+        let fetched = site.objects.commit("FETCH_HEAD")?;
+        let there = checkout::checked_out(&site)?;
+        let coming = checkout::coming(fetched, &|path| selection.holds(path), &there, &site)?;
+        coming.into_iter().map(|it| it.pointer).collect()
+    };
+    let here = site.here();
+    let absent: BTreeMap<Oid, u64> =
+        wanted.iter().filter(|it| !here.has(it)).map(|it| (it.oid, it.size)).collect();
+    Ok(Filled { files: absent.len() as u64, bytes: absent.values().sum(), failed: vec![] })
 }
 
 /// Where the work tree stands now, and what came. Whether git did what it was asked to, its exit code says.
