@@ -4,6 +4,9 @@
 pub trait Progress: Sync {
     /// So many bytes of files (raw, not stored) more are done.
     fn add(&self, bytes: u64);
+
+    /// So many bytes will be done in all: what was not known when the work began.
+    fn expect(&self, _bytes: u64) {}
 }
 
 /// Nobody watches.

@@ -12,7 +12,7 @@ use crate::progress::Progress;
 pub struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar for `total` bytes of `what`.
+    /// A bar for `total` bytes of `what`; 0 if that is known only later.
     pub fn new(what: &'static str, total: u64, quiet: bool) -> Bar {
         let bar = ProgressBar::new(total);
         let shown = io::stderr().is_terminal() && !quiet;
@@ -40,6 +40,10 @@ impl Bar {
 impl Progress for Bar {
     fn add(&self, bytes: u64) {
         self.0.inc(bytes);
+    }
+
+    fn expect(&self, bytes: u64) {
+        self.0.set_length(bytes);
     }
 }
 

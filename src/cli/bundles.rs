@@ -93,7 +93,7 @@ pub fn first_missing(session: &Session, tips: &[ObjectId]) -> Option<Prepared> {
 }
 
 /// Makes the bundles that the tips still lack and writes all of them down; what fails is a warning.
-pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) {
+pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) -> Vec<(ObjectId, BundleId)> {
     let mut made = Vec::new();
     for tip in tips {
         let parts = parts_of_tip(session, *tip).unwrap_or_else(|error| {
@@ -110,6 +110,7 @@ pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) {
     if let Err(error) = note(&session.catalog, &session.repo, &made) {
         context.ui.warning(&format!("no note of the dataset version was written: {}", error.message));
     }
+    made
 }
 
 /// Says why a commit has no bundle yet, where nothing else depends on it.

@@ -90,9 +90,15 @@ always! {
     ConfigError => Kind::Failed,
     TopFileError => Kind::Failed,
     ManifestError => Kind::Failed,
-    ObjectsError => Kind::Failed,
     HookError => Kind::Failed,
     BadUrl => Kind::Usage,
+}
+
+impl From<ObjectsError> for CommandError {
+    fn from(error: ObjectsError) -> CommandError {
+        let kind = if matches!(error, ObjectsError::Unknown { .. }) { Kind::NotFound } else { Kind::Failed };
+        CommandError::new(kind, error.to_string())
+    }
 }
 
 impl Kind {
@@ -122,6 +128,7 @@ impl From<NoSession> for CommandError {
             NoSession::Repo(error) => return error.into(),
             NoSession::Catalog(error) => return error.into(),
             NoSession::Url(error) => return error.into(),
+            NoSession::Objects(error) => return error.into(),
             NoSession::Astray { astray } => {
                 let message = format!("{astray}: nothing was uploaded");
                 return CommandError::new(Kind::Conflict, message).hint(astray.remedy());

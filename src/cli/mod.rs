@@ -9,6 +9,7 @@ mod bundles;
 mod commands;
 mod dataset;
 mod errors;
+mod head;
 mod man;
 mod paths;
 mod relocation;
@@ -35,6 +36,13 @@ pub struct Context {
     pub ui: Ui,
     /// The directory the command works in: `-C`, or where the process was started.
     pub dir: PathBuf,
+}
+
+impl Context {
+    /// For a command whose stdout is one JSON object, if it is: whatever else would be said there goes to stderr.
+    pub fn aside(&self, json: bool) -> Context {
+        Context { ui: self.ui.aside(json), dir: self.dir.clone() }
+    }
 }
 
 /// Parses, runs, reports: all of `main`.

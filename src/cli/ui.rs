@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 
+use serde::Serialize;
+
 use crate::cli::errors::{CommandError, Kind};
 
 /// How much is said.
@@ -19,6 +21,7 @@ enum Loudness {
 #[derive(Debug, Clone, Copy)]
 pub struct Ui {
     loudness: Loudness,
+    aside: bool,
 }
 
 impl Ui {
@@ -29,7 +32,12 @@ impl Ui {
             (false, 0) => Loudness::Normal,
             (false, _) => Loudness::Verbose,
         };
-        Ui { loudness }
+        Ui { loudness, aside: false }
+    }
+
+    /// The same, but what was done is said on stderr if stdout is for something else.
+    pub fn aside(self, aside: bool) -> Ui {
+        Ui { aside, ..self }
     }
 
     /// Whether the user asked for silence.
@@ -48,6 +56,11 @@ impl Ui {
         writeln!(stdout, "{}", printable(line)).and_then(|()| stdout.flush()).is_ok()
     }
 
+    /// Something for a program, on stdout: JSON with stable names.
+    pub fn json(&self, value: &impl Serialize) {
+        self.fact(&serde_json::to_string_pretty(value).expect("plain values always encode"));
+    }
+
     /// Bytes the user asked for, on stdout, as they are.
     pub fn raw(&self, bytes: &[u8]) -> Result<(), CommandError> {
         self.copy(&mut &bytes[..])
@@ -60,10 +73,12 @@ impl Ui {
         copied.map_err(|error| CommandError::new(Kind::Failed, format!("cannot write to stdout: {error}")))
     }
 
-    /// What was done; silent with `-q`.
+    /// What was done; silent with `-q`, and on stderr where stdout is for a program.
     pub fn done(&self, line: &str) {
-        if self.loudness >= Loudness::Normal {
-            write_line(&mut io::stdout().lock(), "", line);
+        match self.aside {
+            _ if self.loudness < Loudness::Normal => {}
+            true => write_line(&mut io::stderr().lock(), "", line),
+            false => write_line(&mut io::stdout().lock(), "", line),
         }
     }
 

@@ -63,12 +63,14 @@ pub struct Git {
     dir: PathBuf,
     /// Variables set (`Some`) or removed (`None`) on top of those of this process.
     env: Vec<(OsString, Option<OsString>)>,
+    /// Whether what git says to the user on stdout goes to stderr.
+    aside: bool,
 }
 
 impl Git {
     /// Git run in `dir`, with the environment of this process.
     pub fn at(dir: impl Into<PathBuf>) -> Git {
-        Git { dir: dir.into(), env: Vec::new() }
+        Git { dir: dir.into(), env: Vec::new(), aside: false }
     }
 
     /// The same with one more environment variable set, or removed.
@@ -80,6 +82,12 @@ impl Git {
     /// The same in another directory.
     pub fn moved_to(mut self, dir: impl Into<PathBuf>) -> Git {
         self.dir = dir.into();
+        self
+    }
+
+    /// The same, and what it says to the user on stdout goes to stderr if `aside`: stdout is for something else then.
+    pub fn aside(mut self, aside: bool) -> Git {
+        self.aside = aside;
         self
     }
 
@@ -123,7 +131,7 @@ impl Git {
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
         stdin: &[u8],
     ) -> Result<ExitStatus, GitFailed> {
-        run_in_foreground(self.command(args), stdin)
+        run_in_foreground(self.heard(args), stdin)
     }
 
     /// The same, and `hear` gets each line of stderr after the user has.
@@ -146,7 +154,7 @@ impl Git {
         &self,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<ExitStatus, GitFailed> {
-        let mut command = self.command(args);
+        let mut command = self.heard(args);
         let mut child = start(&mut command)?;
         child.wait().map_err(|source| GitFailed::Pipe { command: shown(&command), source })
     }
@@ -161,6 +169,15 @@ impl Git {
         let mut command = Command::new(script);
         command.args(args);
         run_in_foreground(self.placed(command), stdin)
+    }
+
+    /// A command that the user hears.
+    fn heard(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = self.command(args);
+        if self.aside {
+            command.stdout(io::stderr());
+        }
+        command
     }
 
     fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {

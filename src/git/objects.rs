@@ -166,7 +166,10 @@ impl Objects {
 
     /// The commit that a revision names, tags peeled.
     pub fn commit(&self, spec: &str) -> Result<ObjectId, ObjectsError> {
-        self.resolve(&format!("{spec}^{{commit}}"))
+        self.resolve(&format!("{spec}^{{commit}}")).map_err(|error| match error {
+            ObjectsError::Unknown { source, .. } => ObjectsError::Unknown { spec: spec.to_owned(), source },
+            other => other,
+        })
     }
 
     /// The newest commit of the branch that others start from: what `origin/HEAD` names if there is a branch of that name here,

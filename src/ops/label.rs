@@ -96,11 +96,17 @@ pub fn set(
     to: BundleId,
     expected: Expected,
 ) -> Result<Moved, LabelError> {
-    // What somebody set once, under whatever rules, can be moved.
-    if catalog.state().label(repo, name).is_none() {
-        check_name(catalog, repo, name)?;
-    }
+    check(catalog, repo, name)?;
     put(catalog, repo, name, Some(to), expected)
+}
+
+/// Whether a label may be set. One that leads somewhere, put there under whatever rules, can be moved; one that was taken away is
+/// as good as new.
+pub fn check(catalog: &Catalog, repo: RepoId, name: &str) -> Result<(), LabelError> {
+    match catalog.state().label(repo, name).and_then(|at| at.bundle) {
+        Some(_) => Ok(()),
+        None => check_name(catalog, repo, name),
+    }
 }
 
 /// Take a label away; its history stays.

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use super::folder::Folder;
 use super::session::{NoSession, Session};
+use super::site::Site;
 use crate::git::{
     BStr, BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, Selection, Tracked, date_back,
 };
@@ -122,6 +123,11 @@ impl Filling {
         Ok(Filling { top, holes, young, local })
     }
 
+    /// What the files to fill point to.
+    pub fn pointers(&self) -> impl Iterator<Item = Pointer> + '_ {
+        self.holes.iter().map(|hole| hole.pointer)
+    }
+
     /// Files to fill.
     pub fn files(&self) -> usize {
         self.holes.len()
@@ -133,29 +139,26 @@ impl Filling {
     }
 
     /// Fill them.
-    pub fn run(self, session: &mut Session, progress: &dyn Progress) -> Result<Filled, NoSession> {
+    pub fn run(self, site: &mut Site, progress: &dyn Progress) -> Result<Filled, NoSession> {
         if self.holes.is_empty() {
-            session.repo.settle(&self.aged())?;
+            site.repo.settle(&self.aged())?;
             return Ok(Filled::default());
         }
-        let before = session.catalog.store().requests();
-        let folder = self.folder(&session.repo)?;
+        let repo = site.repo.clone();
+        let folder = self.folder(&repo)?;
         let outcome = Mutex::new(Outcome::default());
-        let here = |hole: &&Hole| {
-            let found = fs::metadata(session.repo.lfs_object_path(&hole.pointer.oid));
-            found.is_ok_and(|it| it.is_file() && it.len() == hole.pointer.size)
+        let absent = self.copy_here(site, folder.path(), &outcome, progress);
+        let fetched = match absent.as_slice() {
+            [] => Ok(()),
+            absent => site
+                .session()
+                .and_then(|session| self.fetch(session, &repo, absent, folder.path(), &outcome, progress)),
         };
-        let (here, absent): (Vec<&Hole>, Vec<&Hole>) = self.holes.iter().partition(here);
-        let unusable = self.copy_here(&session.repo, &here, folder.path(), &outcome, progress);
-        let absent: Vec<&Hole> = absent.into_iter().chain(unusable).collect();
-        self.fetch(session, &absent, folder.path(), &outcome, progress)?;
-        let outcome = outcome.into_inner().expect("no holder of this lock panics");
-        let Outcome { filled, mut looks, .. } = outcome;
+        let Outcome { filled, mut looks } = outcome.into_inner().expect("no holder of this lock panics");
         looks.extend(self.aged());
-        session.repo.settle(&looks)?;
-        let requests = session.catalog.store().requests().since(before);
-        LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
-        Ok(filled)
+        // Also without the store: what was here is in place now.
+        repo.settle(&looks)?;
+        fetched.map(|()| filled)
     }
 
     /// Dates young files back. Each is read after that: who writes to it from now on changes its date.
@@ -185,37 +188,37 @@ impl Filling {
         made.map(Beside::Top).map_err(|source| NoSession::Folder { path: self.top.clone(), source })
     }
 
-    /// From git-lfs's objects. Gives those whose object is not what its name says.
-    fn copy_here<'h>(
+    /// What lies on this machine. Gives the others, and those whose bytes are not what they should be.
+    fn copy_here(
         &self,
-        repo: &Repo,
-        holes: &[&'h Hole],
+        site: &Site,
         folder: &Path,
         outcome: &Mutex<Outcome>,
         progress: &dyn Progress,
-    ) -> Vec<&'h Hole> {
-        let copied = |(at, hole): (usize, &&'h Hole)| {
+    ) -> Vec<&Hole> {
+        let here = site.here();
+        let lacking = |(at, hole): (usize, &Hole)| {
             let file = folder.join(format!("here-{at}"));
-            let object = repo.lfs_object_path(&hole.pointer.oid);
-            match local::copy(&object, &file, progress) {
-                Ok((oid, _)) if oid == hole.pointer.oid => {
-                    self.place(hole, &file, outcome);
-                    None
-                }
-                _ => Some(*hole),
+            let copied = here.copy(&hole.pointer, &file, progress);
+            if copied {
+                self.place(hole, &file, outcome);
             }
+            !copied
         };
-        holes.par_iter().enumerate().filter_map(copied).collect()
+        let absent: Vec<bool> = self.holes.par_iter().enumerate().map(lacking).collect();
+        self.holes.iter().zip(absent).filter(|(_, absent)| *absent).map(|(hole, _)| hole).collect()
     }
 
     fn fetch(
         &self,
         session: &mut Session,
+        repo: &Repo,
         holes: &[&Hole],
         folder: &Path,
         outcome: &Mutex<Outcome>,
         progress: &dyn Progress,
     ) -> Result<(), NoSession> {
+        let before = session.catalog.store().requests();
         let oids: Vec<Oid> = holes.iter().map(|hole| hole.pointer.oid).collect();
         let rows = rows(&mut session.catalog, session.repo_id, &oids)?;
         let mut files: Vec<(Wanted, &Hole)> = Vec::with_capacity(holes.len());
@@ -230,7 +233,6 @@ impl Filling {
         let (files, holes): (Vec<Wanted>, Vec<&Hole>) = files.into_iter().unzip();
         let by_path: HashMap<&Path, &Hole> =
             files.iter().map(|file| file.path.as_path()).zip(holes).collect();
-        let repo = &session.repo;
         fetch(session.catalog.store(), &files, progress, &|file, result| {
             let hole = by_path[file.path.as_path()];
             match result.map_err(|error| error.to_string()).and_then(|()| self.keep(repo, hole, &file.path)) {
@@ -238,6 +240,8 @@ impl Filling {
                 Err(error) => failed(outcome, hole, error),
             }
         });
+        let requests = session.catalog.store().requests().since(before);
+        LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
         Ok(())
     }
 
@@ -330,7 +334,7 @@ impl Real {
 }
 
 /// Through a link in its path a file would go elsewhere.
-fn no_link_above(top: &Path, folder: &Path) -> io::Result<()> {
+pub fn no_link_above(top: &Path, folder: &Path) -> io::Result<()> {
     for above in folder.ancestors().take_while(|above| *above != top) {
         if !fs::symlink_metadata(above)?.is_dir() {
             return Err(io::Error::other(format!("{} is no directory", above.display())));

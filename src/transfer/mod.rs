@@ -11,6 +11,7 @@ mod hydrate;
 mod intake;
 mod inventory;
 mod session;
+mod site;
 mod upload;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use hydrate::{Hydrated, Hydration};
 pub use intake::{Intake, IntakeError, TakenIn};
 pub use inventory::Inventory;
 pub use session::{NoSession, Session};
+pub use site::Site;
 pub use upload::Pusher;
 
 use crate::git::{Operation, Pointer, Repo};

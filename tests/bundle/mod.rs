@@ -3,6 +3,7 @@
 mod adopt;
 mod download;
 mod hostile;
+mod killed;
 mod read;
 mod scale;
 mod upload;

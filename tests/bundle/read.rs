@@ -102,8 +102,8 @@ fn versions_differ_by_content_mode_and_name() {
     assert_eq!(diff(&[&first, "--name-only", "-z"]).stdout, b"a-b\0a.c\0a/b/deep\0a/x\0moved\0new\0");
     let stat = diff(&[&first, "--stat"]);
     assert!(stat.text().contains("M a.c  3 B -> 7 B"), "{}", stat.text());
-    let total = "1 added, 1 removed, 1 modified, 1 renamed, 1 mode, 1 type; 11 B of new content";
-    assert_eq!(stat.lines().last(), Some(&total));
+    let total = "1 added, 1 removed, 1 modified, 1 renamed, 1 mode, 1 type; 11 B of new content, 2 new chunks of 11 B";
+    assert!(stat.lines().last().is_some_and(|line| line.starts_with(total)), "{}", stat.text());
     let said = super::json(&diff(&[&first, &second, "--json"]));
     assert_eq!(
         (&said["old"], &said["new"], &said["added_bytes"]),
@@ -117,6 +117,67 @@ fn versions_differ_by_content_mode_and_name() {
     assert_eq!(said["changes"][3]["new"]["mode"], "100755");
     assert_eq!(
         weather(&env, &["diff", &second, "latest", "--stat"]).text(),
-        "no difference; 0 B of new content"
+        "no difference; 0 B of new content, 0 new chunks of 0 B, stored in 0 B"
     );
+}
+
+#[test]
+fn versions_differ_by_chunks() {
+    let env = machine();
+    // Some thirty chunks, of which one or two change.
+    let large = seeded_bytes(7, 8 << 20);
+    write(&env, "data/large", &large);
+    write(&env, "data/same", seeded_bytes(8, 100_000));
+    write(&env, "data/renamed", seeded_bytes(9, 100_000));
+    let first = upload(&env, "data");
+    let mut edited = large.clone();
+    edited[4_000_000..4_000_010].fill(0);
+    write(&env, "data/large", &edited);
+    fs::rename(env.work().join("data/renamed"), env.work().join("data/name")).expect("moved");
+    let second = upload(&env, "data");
+    // Half of it again, which is no new chunk but where it ends.
+    write(&env, "data/half", &edited[..4 << 20]);
+    let third = upload(&env, "data");
+    let before = listing_of_packs(&env);
+    let diff = |a: &str, b: &str| {
+        let output = run_failing(&mut command(&env, &[&["diff", a, b, "--json"], &WEATHER[..]].concat()));
+        let said = super::json(&output);
+        let number = |name: &str| said[name].as_u64().expect("a number");
+        (
+            number("added_bytes"),
+            number("added_chunks"),
+            number("added_chunk_bytes"),
+            number("added_stored_bytes"),
+        )
+    };
+    let (added, chunks, raw, stored) = diff(&first, &second);
+    assert_eq!(added, 8 << 20, "the file is another one");
+    assert!((1..=3).contains(&chunks) && raw < 2 << 20, "{chunks} chunks of {raw} bytes");
+    assert!(
+        stored >= raw && stored < 6 << 20,
+        "noise does not shrink, and a frame holds little else: {stored}"
+    );
+    let back = diff(&second, &first);
+    assert!((1..=3).contains(&back.1) && back.2 < 2 << 20, "{back:?}");
+    // Only the paths that differ are looked at: the whole of the new file is new to them.
+    let (added, chunks, raw, _) = diff(&second, &third);
+    assert!(added == 4 << 20 && chunks > 4 && raw >= added, "{added} {chunks} {raw}");
+    let (_, chunks, raw, _) = diff(&first, &third);
+    assert!(chunks <= 4 && raw < 3 << 20, "{chunks} chunks of {raw} bytes");
+    assert_eq!(diff(&third, &first).1, back.1);
+    assert_eq!(listing_of_packs(&env), before);
+
+    // No data is read, and a footer that is damaged is named.
+    let packs = env.work().join("store/data");
+    for (name, (bytes, _)) in super::listing(&packs) {
+        let mut bytes = bytes.clone();
+        bytes[20..1000].fill(0);
+        fs::write(packs.join(name), bytes).expect("writable");
+    }
+    fs::remove_dir_all(env.root().join("xdg/cache")).expect("a cache");
+    assert_eq!(diff(&second, &first), back);
+}
+
+fn listing_of_packs(env: &Hermetic) -> usize {
+    super::listing(&env.work().join("store")).len()
 }

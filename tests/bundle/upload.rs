@@ -72,6 +72,18 @@ fn a_second_upload_stores_what_changed_and_labels_what_it_made() {
 }
 
 #[test]
+fn a_label_that_cannot_be_set_stops_an_upload_before_it_begins() {
+    let env = machine();
+    write(&env, "data/a", "a");
+    let id = upload(&env, "data");
+    for name in ["a..b", "latest", &id[..8]] {
+        let (code, said) = weather_fails(&env, &["upload", "data", "--label", name]);
+        assert!(code == 64 && said.contains("cannot be a label"), "{name}: {code} {said}");
+    }
+    assert_eq!(weather(&env, &["log"]).text().matches("bundle ").count(), 1);
+}
+
+#[test]
 fn what_is_no_file_is_left_out_and_told() {
     let env = machine();
     write(&env, "data/there", "x");

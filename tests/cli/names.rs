@@ -248,12 +248,52 @@ fn names_that_could_mean_something_else_are_refused() {
     catalog.refresh().expect("reads");
     let drop = Change::Drop(Drop { planned_on: head, keys: vec![], bundles: vec![gone] });
     catalog.commit(&catalog.record(head, drop)).expect("dropped");
-    assert_eq!(place.fails(&["label", "set", "mine", &gone.to_string()]).0, 2);
+    let gone = gone.to_string();
+    for args in [
+        &["label", "set", "mine", &gone][..],
+        &["show", &gone],
+        &["checkout", &gone],
+        &["ls", &gone],
+        &["cat", &format!("{gone}:a")],
+        &["diff", &one, &gone],
+        &["download", &gone, "--dest", "out"],
+        &["lineage", &gone],
+    ] {
+        let (code, said) = place.fails(args);
+        assert!(code == 2 && said.matches("error: ").count() == 1, "{args:?}: {code} {said}");
+    }
+    assert!(!place.repo.dir().join("out").exists());
     place.repo.git(["tag", "mine"]);
     place.bundle("data", "head", Some(&place.repo.head()));
     place.ok(&["label", "set", "mine", &one]);
     let (code, said) = place.fails(&["show", "mine"]);
     assert!(code == 64 && said.contains("label:mine"), "{code} {said}");
+}
+
+#[test]
+fn a_label_that_begins_an_id_means_nothing_else_or_is_refused() {
+    let place = Place::new();
+    let one = place.bundle("data", "one", None).to_string();
+    let head = place.repo.head();
+    let short = &head[..8];
+    place.ok(&["label", "set", short, &one]);
+    assert!(place.ok(&["show", short]).contains(&one), "nothing else has the name yet");
+    let other = place.bundle("data", "head", Some(&head)).to_string();
+    // From now on it has two meanings: whoever reads has to say which, and the label can still be moved and taken away.
+    for args in [&["show", short][..], &["ls", short], &["label", "set", "mine", short]] {
+        let (code, said) = place.fails(args);
+        assert!(code == 64 && said.contains(&format!("label:{short}")), "{args:?}: {code} {said}");
+    }
+    assert!(place.ok(&["show", &format!("label:{short}")]).contains(&one));
+    assert!(place.ok(&["show", &format!("commit:{short}")]).contains(&other));
+    place.ok(&["label", "set", short, &other]);
+    assert!(place.ok(&["show", short]).contains(&other), "both lead there");
+    place.ok(&["label", "set", short, &one]);
+    place.ok(&["label", "delete", short]);
+    assert!(place.ok(&["show", short]).contains(&other));
+    // A label that was taken away is as good as new.
+    let (code, said) = place.fails(&["label", "set", short, &one]);
+    assert!(code == 64 && said.contains("begins like this"), "{code} {said}");
 }
 
 #[test]

@@ -1,21 +1,26 @@
 //! `git datamon checkout`: another version in the work tree, or beside it, its data straight from the store.
 //!
 //! Git switches, refuses to overwrite local edits, moves HEAD and writes the reflog; while it does, files of git-lfs are pointers,
-//! which are filled afterwards. That the store has the data is asked first.
+//! which are filled afterwards. That the store has the data is asked first; where all of it is here, no store is asked anything.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::commands::{clone, commit, hook};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{BString, Filters, FiltersError, Git, ObjectId, Operation, Repo, Selection};
+use crate::cli::head::Head;
+use crate::git::{
+    BStr, BString, Filters, FiltersError, Git, ObjectId, Objects, Repo, Selection, TreePointer,
+};
 use crate::ops::download::rows;
-use crate::transfer::{Filling, LocalObjects, Session};
+use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
 /// Check out a version, and its data straight from the store
 ///
@@ -49,6 +54,10 @@ pub struct CheckoutArgs {
     #[arg(short, long)]
     force: bool,
 
+    /// One JSON object, with stable field names; what git says goes to stderr.
+    #[arg(long)]
+    json: bool,
+
     /// Only these files, as `git checkout VERSION -- FILES`.
     #[arg(last = true, value_name = "FILES")]
     files: Vec<String>,
@@ -56,45 +65,64 @@ pub struct CheckoutArgs {
 
 /// Switches, then fills.
 pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let repo = Repo::discover(&context.dir)?;
-    let mut session = Session::open(repo, "origin", Operation::Download).map_err(|error| {
-        CommandError::from(error).hint("where the data is here already, plain `git checkout` needs no store")
-    })?;
-    let top = session.repo.work_tree().map(Path::to_owned);
+    let context = &context.aside(args.json);
+    let mut site = Site::of(Repo::discover(&context.dir)?, "origin")?;
     let target = match &args.version {
-        Some(version) => Some(Target::of(version, args, &session, context)?),
+        Some(version) => Some(Target::of(version, args, &site.objects, context)?),
         None => None,
     };
     if let Some(dest) = &args.dest {
-        let name = target.as_ref().map_or("HEAD", |target| target.word.as_str());
-        return write_to(&context.dir.join(dest), name, args, session, context);
+        let filled = write_to(&context.dir.join(dest), target.as_ref(), args, site, context)?;
+        let commit = target.map(|target| target.commit.to_string());
+        return said(args, Head { commit, branch: None }, &filled, context);
     }
-    if top.is_none() {
+    if site.repo.work_tree().is_none() {
         return Err(CommandError::new(Kind::Failed, "there is no work tree here: use --dest"));
     }
-    let filters = Filters::of(&session.repo)?;
+    let filters = Filters::of(&site.repo)?;
     if !args.files.is_empty() && !args.force {
-        refuse_edits(args, &session.repo)?;
+        refuse_edits(args, &site.repo)?;
     }
-    let selection = clone::selection(&session.repo, &args.paths)?;
+    let selection = clone::selection(&site.repo, &args.paths)?;
     if let Some(target) = &target {
-        ask_for(target.commit, &selection, &mut session)?;
+        let named = named(args, target.commit, &site.repo)?;
+        let is_wanted =
+            |path: &BStr| selection.holds(path) && named.as_ref().is_none_or(|it| it.contains(path));
+        ask_for(target.commit, &is_wanted, &mut site)?;
     }
-    let (git, words) = filters.apply(session.repo.git().clone());
+    let (git, words) = filters.apply(site.repo.git().clone().aside(args.json));
     let mut words: Vec<&str> = words.to_vec();
     words.push("checkout");
     words.extend(context.ui.is_quiet().then_some("--quiet"));
     words.extend(args.force.then_some("--force").filter(|_| args.files.is_empty()));
-    words.extend(target.as_ref().map(|target| target.word.as_str()));
+    let word =
+        target.map(|target| if args.files.is_empty() { target.word } else { target.commit.to_string() });
+    words.extend(word.as_deref());
     words.push("--");
     words.extend(args.files.iter().map(String::as_str));
     let status = git.interactive(words)?;
     if !status.success() {
         return Ok(hook::exit_code(status));
     }
-    let local = commit::local_objects(&session.repo)?;
-    let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
-    clone::run_filling(filling, &mut session, context)?;
+    let local = commit::local_objects(&site.repo)?;
+    let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
+    let filled = clone::run_filling(filling, &mut site, context)?;
+    said(args, Head::of(&site.repo), &filled, context)
+}
+
+fn said(
+    args: &CheckoutArgs,
+    head: Head,
+    filled: &Filled,
+    context: &Context,
+) -> Result<ExitCode, CommandError> {
+    if args.json {
+        let dest = args.dest.as_ref().map(|dest| context.dir.join(dest));
+        context.ui.json(&json!({
+            "commit": head.commit, "branch": head.branch, "dest": dest.map(|it| it.to_string_lossy().into_owned()),
+            "files": filled.files, "bytes": filled.bytes,
+        }));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,21 +137,25 @@ impl Target {
     fn of(
         version: &str,
         args: &CheckoutArgs,
-        session: &Session,
+        objects: &Objects,
         context: &Context,
     ) -> Result<Target, CommandError> {
         if version.starts_with('-') && version != "-" {
             return Err(CommandError::new(Kind::Usage, format!("{version} is no version")));
         }
         let shorthand = if version == "-" { "@{-1}" } else { version };
-        if let Ok(commit) = session.objects.commit(shorthand) {
+        if let Ok(commit) = objects.commit(shorthand) {
             return Ok(Target { word: version.to_owned(), commit });
         }
         // A branch that only the remote has: git makes one here that follows it.
-        if let Ok(commit) = session.objects.commit(&format!("refs/remotes/origin/{version}")) {
+        if let Ok(commit) = objects.commit(&format!("refs/remotes/origin/{version}")) {
             return Ok(Target { word: version.to_owned(), commit });
         }
-        let dataset = DatasetArgs::of(None, args.repo.clone()).open(context)?;
+        let dataset = DatasetArgs::of(None, args.repo.clone()).open(context).map_err(|error| {
+            error.hint(format!(
+                "{version} is no revision of git here, and only the store knows labels and bundles"
+            ))
+        })?;
         let commit = commit_of(version, &dataset)?;
         Ok(Target { word: commit.to_string(), commit })
     }
@@ -170,22 +202,90 @@ fn refuse_edits(args: &CheckoutArgs, repo: &Repo) -> Result<(), CommandError> {
     Err(CommandError::new(Kind::Difference, message).hint("to overwrite them: --force"))
 }
 
-/// Whether the store or this machine has what the version needs; else nothing is touched.
-pub fn ask_for(commit: ObjectId, selection: &Selection, session: &mut Session) -> Result<(), CommandError> {
-    // What a partial clone lacks comes in one go, not one pointer after the other.
-    session.objects.bring(&[commit], &|path| selection.holds(path))?;
-    let mut found = session.objects.pointers_in_tree(commit)?;
-    if let Some(head) = session.objects.head()? {
-        // What stays as it is was asked for when it came.
-        let here = session.objects.pointers_in_tree(head)?;
-        let here: std::collections::HashSet<_> = here.into_iter().map(|it| (it.path, it.blob)).collect();
-        found.retain(|it| !here.contains(&(it.path.clone(), it.blob)));
+/// The paths that FILES mean in a version, all where there are none.
+fn named(
+    args: &CheckoutArgs,
+    commit: ObjectId,
+    repo: &Repo,
+) -> Result<Option<HashSet<BString>>, CommandError> {
+    if args.files.is_empty() {
+        return Ok(None);
     }
-    found.retain(|it| it.pointer.size > 0 && selection.holds(it.path.as_ref()));
-    found.retain(|it| !session.repo.lfs_object_path(&it.pointer.oid).is_file());
-    let oids: Vec<_> = found.iter().map(|it| it.pointer.oid).collect();
+    let tree = format!("--with-tree={commit}");
+    let ask = ["ls-files", "-z", "--full-name", "--cached", &tree, "--"];
+    let said = repo.git().run(ask.into_iter().chain(args.files.iter().map(String::as_str)))?;
+    Ok(Some(said.split(|byte| *byte == 0).map(BString::from).collect()))
+}
+
+/// Whether the store or this machine has what is wanted of a version; else nothing is touched.
+pub fn ask_for(
+    commit: ObjectId,
+    is_wanted: &dyn Fn(&BStr) -> bool,
+    site: &mut Site,
+) -> Result<(), CommandError> {
+    let there = checked_out(site)?;
+    seek(commit, coming(commit, is_wanted, &there, site)?, &there, site)
+}
+
+/// What git-lfs tracks of HEAD.
+pub fn checked_out(site: &Site) -> Result<Vec<TreePointer>, CommandError> {
+    Ok(site.objects.head()?.map_or(Ok(vec![]), |head| site.objects.pointers_in_tree(head))?)
+}
+
+/// What is wanted of a version, and is not the same in `there`: what stays as it is was asked for when it came.
+pub fn coming(
+    commit: ObjectId,
+    is_wanted: &dyn Fn(&BStr) -> bool,
+    there: &[TreePointer],
+    site: &Site,
+) -> Result<Vec<TreePointer>, CommandError> {
+    let stays: HashSet<_> = there.iter().map(|it| (&it.path, it.blob)).collect();
+    let mut wanted = wanted(commit, is_wanted, site)?;
+    wanted.retain(|it| !stays.contains(&(&it.path, it.blob)));
+    Ok(wanted)
+}
+
+/// What of a version git-lfs tracks and is wanted.
+fn wanted(
+    commit: ObjectId,
+    is_wanted: &dyn Fn(&BStr) -> bool,
+    site: &Site,
+) -> Result<Vec<TreePointer>, CommandError> {
+    // What a partial clone lacks comes in one go, not one pointer after the other.
+    site.objects.bring(&[commit], is_wanted)?;
+    let mut found = site.objects.pointers_in_tree(commit)?;
+    found.retain(|it| it.pointer.size > 0 && is_wanted(it.path.as_ref()));
+    Ok(found)
+}
+
+/// Looks for data here, in the work tree that `there` describes, and in the store.
+fn seek(
+    commit: ObjectId,
+    mut wanted: Vec<TreePointer>,
+    there: &[TreePointer],
+    site: &mut Site,
+) -> Result<(), CommandError> {
+    site.hold(&wanted, there)?;
+    wanted.retain(|it| !site.here().has(&it.pointer));
+    let Some(first) = wanted.first() else { return Ok(()) };
+    let session = match site.session() {
+        Ok(session) => session,
+        Err(error) => {
+            let error = CommandError::from(error);
+            let message = format!(
+                "{} files of {commit} are not on this machine, {} first, and the store cannot be asked: {}",
+                wanted.len(),
+                first.path,
+                error.message
+            );
+            return Err(CommandError { message, ..error }.hint(
+                "to leave such files as pointers until then: GIT_LFS_SKIP_SMUDGE=1 git checkout VERSION",
+            ));
+        }
+    };
+    let oids: Vec<_> = wanted.iter().map(|it| it.pointer.oid).collect();
     let rows = rows(&mut session.catalog, session.repo_id, &oids)?;
-    let absent: Vec<_> = found.iter().filter(|it| !rows.contains_key(&it.pointer.oid)).collect();
+    let absent: Vec<_> = wanted.iter().filter(|it| !rows.contains_key(&it.pointer.oid)).collect();
     let Some(first) = absent.first() else { return Ok(()) };
     let message =
         format!("{} files of {commit} are neither here nor in the store, {} first", absent.len(), first.path);
@@ -196,11 +296,22 @@ pub fn ask_for(commit: ObjectId, selection: &Selection, session: &mut Session) -
 /// Writes a version into a directory of its own, with an index that is gone afterwards.
 fn write_to(
     dest: &Path,
-    version: &str,
+    target: Option<&Target>,
     args: &CheckoutArgs,
-    mut session: Session,
+    mut site: Site,
     context: &Context,
-) -> Result<ExitCode, CommandError> {
+) -> Result<Filled, CommandError> {
+    let selection = match args.paths.as_slice() {
+        [] => site.repo.fetch_selection(None, None)?,
+        paths => Selection::of_patterns(paths.iter().map(String::as_bytes)),
+    };
+    let head = site.objects.head()?;
+    if let Some(commit) = target.map(|target| target.commit).or(head) {
+        let there = checked_out(&site)?;
+        let wanted = wanted(commit, &|path| selection.holds(path), &site)?;
+        seek(commit, wanted, &there, &mut site)?;
+    }
+    let version = target.map_or_else(|| "HEAD".to_owned(), |target| target.commit.to_string());
     let failed = |error| CommandError::new(Kind::Failed, format!("cannot write {}: {error}", dest.display()));
     let occupied = || {
         CommandError::new(Kind::Difference, format!("{} is not an empty directory", dest.display()))
@@ -214,27 +325,20 @@ fn write_to(
         Err(_) => return Err(occupied()),
     }
     let dest = dest.canonicalize().map_err(failed)?;
-    let index = tempfile::Builder::new()
-        .prefix("datamon-index-")
-        .tempdir_in(session.repo.git_dir())
-        .map_err(failed)?;
+    let index =
+        tempfile::Builder::new().prefix("datamon-index-").tempdir_in(site.repo.git_dir()).map_err(failed)?;
     // Another work tree of the same repository, as git sees it for these few commands.
     let git = Git::at(&dest)
-        .with_env("GIT_DIR", Some(session.repo.git_dir()))
+        .with_env("GIT_DIR", Some(site.repo.git_dir()))
         .with_env("GIT_WORK_TREE", Some(&dest))
         .with_env("GIT_INDEX_FILE", Some(index.path().join("index")));
     let (git, off) = Filters::Off.apply(git);
     let run = |words: &[&str]| git.run(off.iter().chain(words));
-    run(&["-c", "core.sparseCheckout=false", "read-tree", "--end-of-options", version])?;
+    run(&["-c", "core.sparseCheckout=false", "read-tree", "--end-of-options", &version])?;
     run(&["checkout-index", "--all", "--index"])?;
-    session.repo = Repo::found_by(git.clone())?;
-    let selection = match args.paths.as_slice() {
-        [] => session.repo.fetch_selection(None, None)?,
-        paths => Selection::of_patterns(paths.iter().map(String::as_bytes)),
-    };
-    let filling = Filling::plan(&session.repo, &session.objects, &selection, LocalObjects::Drop)?;
-    clone::run_filling(filling, &mut session, context)?;
-    Ok(ExitCode::SUCCESS)
+    site.repo = Repo::found_by(git.clone())?;
+    let filling = Filling::plan(&site.repo, &site.objects, &selection, LocalObjects::Drop)?;
+    clone::run_filling(filling, &mut site, context)
 }
 
 impl From<FiltersError> for CommandError {

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::head::Head;
 use crate::cli::{Context, bundles};
-use crate::git::{ConfigError, Filters, Git, Hooks, NotesError, Operation, Repo, Selection};
-use crate::transfer::{Filling, LocalObjects, NoSession, Session};
+use crate::git::{ConfigError, Filters, Git, Hooks, NotesError, Repo, Selection};
+use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
 /// Clone a repository with its data
 ///
@@ -43,15 +45,20 @@ pub struct CloneArgs {
     /// Check out this branch or tag.
     #[arg(short, long)]
     branch: Option<String>,
+
+    /// One JSON object, with stable field names; what git says goes to stderr.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Clones, then fills.
 pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let context = &context.aside(args.json);
     let dir = match &args.into {
         Some(dir) => dir.clone(),
         None => named_after(&args.url)?,
     };
-    let git = Git::at(&context.dir);
+    let git = Git::at(&context.dir).aside(args.json);
     // Nothing is compared in a clone, so the filter can be left out, unless the user has hooks for every repository.
     let own = |key| git.run(["config", "--get", key]).is_ok();
     let hooks = own("core.hooksPath") || own("init.templateDir");
@@ -67,38 +74,53 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
         return Ok(hook::exit_code(status));
     }
     let dir = context.dir.join(dir);
-    fill(args, &dir, context).map_err(|error| {
+    let filled = fill(args, &dir, context).map_err(|error| {
         error.hint(format!(
             "the commits are cloned; for their data: git -C {} datamon pull --data-only",
             dir.display()
         ))
-    })
+    })?;
+    let filled = match filled {
+        Ok(filled) => filled,
+        Err(code) => return Ok(code),
+    };
+    if args.json {
+        let head = Head::of(&Repo::discover(&dir)?);
+        context.ui.json(&json!({
+            "dest": dir.to_string_lossy(), "commit": head.commit, "branch": head.branch,
+            "files": filled.files, "bytes": filled.bytes,
+        }));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<ExitCode, CommandError> {
-    let repo = Repo::discover(dir)?;
-    if repo.objects()?.head()?.is_none() {
-        return Ok(ExitCode::SUCCESS);
+/// What came; or how git-lfs ended, where it did not bring the data of a repository of its own.
+fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<Result<Filled, ExitCode>, CommandError> {
+    let mut site = Site::of(Repo::discover(dir)?, "origin")?;
+    if site.objects.head()?.is_none() {
+        return Ok(Ok(Filled::default()));
     }
-    let mut session = match Session::open(repo.clone(), "origin", Operation::Download) {
-        Ok(session) => session,
+    if !site.names_store()? {
         // Not one of ours: git-lfs finishes what it knows how to.
-        Err(NoSession::NoStore) if args.no_data => return Ok(ExitCode::SUCCESS),
-        Err(NoSession::NoStore) => return Ok(hook::exit_code(Git::at(dir).interactive(["lfs", "pull"])?)),
-        Err(error) => {
-            bring_notes(&repo, context);
-            return Err(error.into());
-        }
-    };
-    let local = settle_in(&session.repo, context)?;
-    bring_notes(&session.repo, context);
+        let git = Git::at(dir).aside(args.json);
+        let status = if args.no_data { None } else { Some(git.interactive(["lfs", "pull"])?) };
+        let failed = status.filter(|status| !status.success());
+        return Ok(failed.map_or(Ok(Filled::default()), |status| Err(hook::exit_code(status))));
+    }
+    let local = settle_in(&site.repo, context)?;
+    bring_notes(&site.repo, context);
     let selection = match args.no_data {
         true => Selection::nothing(),
-        false => selection(&session.repo, &args.paths)?,
+        false => selection(&site.repo, &args.paths)?,
     };
-    let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
-    run_filling(filling, &mut session, context)?;
-    Ok(ExitCode::SUCCESS)
+    let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
+    if filling.files() == 0
+        && let Err(error) = site.session()
+    {
+        // What pins the store; a clone that wants nothing of it need not wait for it.
+        context.ui.warning(&format!("the store was not seen: {error}"));
+    }
+    Ok(Ok(run_filling(filling, &mut site, context)?))
 }
 
 /// What a clone of ours has and an ordinary one has not: the hook, and leave to push what is not kept here.
@@ -132,10 +154,14 @@ pub fn selection(repo: &Repo, paths: &[String]) -> Result<Selection, ConfigError
 }
 
 /// Fills and says so; a file that could not be is an error.
-pub fn run_filling(filling: Filling, session: &mut Session, context: &Context) -> Result<(), CommandError> {
+pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Result<Filled, CommandError> {
     let wanted = filling.files();
     let bar = Bar::new("fetching", filling.bytes(), context.ui.is_quiet());
-    let filled = filling.run(session, &bar)?;
+    let filled = filling.run(site, &bar).map_err(|error| {
+        let error = CommandError::from(error);
+        let message = format!("not all files have their data, and more cannot be had: {}", error.message);
+        CommandError { message, ..error }
+    })?;
     bar.finish();
     if wanted > 0 {
         context.ui.done(&format!("fetched {} files, {}", filled.files, bytes(filled.bytes)));
@@ -144,7 +170,7 @@ pub fn run_filling(filling: Filling, session: &mut Session, context: &Context) -
         let message = format!("{} files could not be fetched, {path} first: {why}", filled.failed.len());
         return Err(CommandError::new(Kind::Integrity, message));
     }
-    Ok(())
+    Ok(filled)
 }
 
 /// The directory that git would make: the last part of the URL, without what git adds to it.

@@ -7,16 +7,19 @@ use std::process::{ExitCode, ExitStatus};
 use std::thread;
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::json;
 
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::hook;
 use crate::cli::dataset::{DatasetArgs, named};
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::head::{self, Head};
 use crate::cli::{Context, bundles};
 use crate::git::{BString, Git, ObjectId, Operation, Repo, Scope};
-use crate::id::RepoId;
-use crate::ops::label::{Expected, set};
-use crate::transfer::{Intake, IntakeError, LocalObjects, NoSession, Session, TakenIn};
+use crate::id::{BundleId, RepoId};
+use crate::ops::label::{self, Expected};
+use crate::transfer::{Intake, IntakeError, LocalObjects, Session, TakenIn};
 
 /// Commit what changed, and send its data to the store
 ///
@@ -51,13 +54,18 @@ pub struct CommitArgs {
     #[arg(long)]
     no_upload: bool,
 
+    /// One JSON object, with stable field names; what git says goes to stderr.
+    #[arg(long)]
+    json: bool,
+
     /// What to commit; by default what changed.
     paths: Vec<String>,
 }
 
 /// Takes in, commits, and makes the version known.
 pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let git = Git::at(&context.dir);
+    let context = &context.aside(args.json);
+    let git = Git::at(&context.dir).aside(args.json);
     let repo = Repo::found_by(git.clone())?;
     check(args, &repo)?;
     let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
@@ -70,11 +78,11 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     changed.0?;
     let mut session = or_offline(args, session, context)?;
     let label = label(args, &repo, session.as_ref(), context)?;
-    stage(&changed.1?, &repo, session.as_mut(), context)?;
+    let staged = stage(args, &changed.1?, &repo, session.as_mut(), context)?;
     if !args.paths.is_empty() {
         git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
     }
-    let before = head(&repo);
+    let before = head::commit(&repo);
     let status = if args.paths.is_empty() {
         git.interactive(words(args, &["commit", "--all"], context))?
     } else {
@@ -83,9 +91,17 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     if !status.success() {
         return Ok(hook::exit_code(status));
     }
-    let commit = head(&repo).filter(|commit| Some(commit) != before.as_ref());
-    if let (Some(session), Some(commit)) = (session, commit) {
-        version(session, &commit, label, context)?;
+    let made = head::commit(&repo).filter(|commit| Some(commit) != before.as_ref());
+    let bundles = match (session, made) {
+        (Some(session), Some(commit)) => version(session, &commit, label, context)?,
+        _ => vec![],
+    };
+    if args.json {
+        let head = Head::of(&repo);
+        context.ui.json(&json!({
+            "commit": head.commit, "branch": head.branch, "bundles": bundles, "label": args.label,
+            "files": staged.files, "bytes": staged.bytes, "uploaded": staged.uploaded,
+        }));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -121,28 +137,34 @@ fn check_paths(specs: &[&str], repo: &Repo) -> Result<(), CommandError> {
 }
 
 /// The store, if data may go there now.
-fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, NoSession> {
+fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, CommandError> {
     if args.no_upload {
         return Ok(None);
     }
-    Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload).map(Some)
+    Ok(Some(Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload)?))
 }
 
-/// A commit needs no store, but a label is there and nowhere else.
+/// A commit needs no store, but a label is there and nowhere else: who asked for it should know before the commit.
 fn or_offline(
     args: &CommitArgs,
-    session: Result<Option<Session>, NoSession>,
+    session: Result<Option<Session>, CommandError>,
     context: &Context,
 ) -> Result<Option<Session>, CommandError> {
-    match session {
-        Err(error) if args.label.is_some() => Err(CommandError::from(error)
-            .hint("nothing was committed; to commit all the same: leave out --label")),
-        Err(error) => {
-            offline(&error.to_string(), context);
+    match (session, &args.label) {
+        (Err(error), Some(label)) => Err(no_label(label, error)),
+        (Err(error), None) => {
+            offline(&error.message, context);
             Ok(None)
         }
-        Ok(session) => Ok(session),
+        (Ok(session), _) => Ok(session),
     }
+}
+
+fn no_label(label: &str, error: CommandError) -> CommandError {
+    let message = format!("nothing was committed, as label {label} cannot be set: {}", error.message);
+    CommandError { message, ..error }
+        .hint("commit without --label; when the store has it:")
+        .hint(format!("git datamon push, then git datamon label set {label}"))
 }
 
 /// A label to be set, and the dataset that it is one of.
@@ -151,7 +173,7 @@ struct Label<'a> {
     repo: RepoId,
 }
 
-/// Whose label is meant is known before anything is committed.
+/// Whose label is meant, and that it may be set, is known before anything is committed.
 fn label<'a>(
     args: &'a CommitArgs,
     repo: &Repo,
@@ -163,6 +185,7 @@ fn label<'a>(
         Some(typed) => named(&repo.manifest()?.datasets(), typed, catalog)?.clone(),
         None => DatasetArgs::default().part_of(repo, catalog, context)?.expect("no repo was named"),
     };
+    label::check(catalog, dataset.repo, name)?;
     Ok(Some(Label { name, repo: dataset.repo }))
 }
 
@@ -171,38 +194,51 @@ fn offline(why: &str, context: &Context) {
     context.ui.hint("to send it later: git datamon push");
 }
 
+/// What was taken in.
+#[derive(Default)]
+struct Staging {
+    files: usize,
+    bytes: u64,
+    /// Whether the store has it.
+    uploaded: bool,
+}
+
 /// Takes in what git-lfs tracks of what changed, and stages its pointers.
 fn stage(
+    args: &CommitArgs,
     changed: &[BString],
     repo: &Repo,
     session: Option<&mut Session>,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<Staging, CommandError> {
     let intake = Intake::plan(repo, &repo.objects()?, changed)?;
     if intake.files() == 0 {
-        return Ok(());
+        return Ok(Staging { uploaded: true, ..Staging::default() });
     }
     let bar = Bar::new("reading", intake.bytes(), context.ui.is_quiet());
-    let taken = take_in(&intake, repo, session, &bar, context)?;
+    let (taken, uploaded) = take_in(args, &intake, session, &bar, context)?;
     bar.finish();
     context.ui.detail(&format!("{} files, {}", intake.files(), bytes(intake.bytes())));
-    Ok(taken.stage()?)
+    taken.stage()?;
+    Ok(Staging { files: intake.files(), bytes: intake.bytes(), uploaded })
 }
 
 fn take_in(
+    args: &CommitArgs,
     intake: &Intake,
-    repo: &Repo,
     session: Option<&mut Session>,
     bar: &Bar,
     context: &Context,
-) -> Result<TakenIn, CommandError> {
+) -> Result<(TakenIn, bool), CommandError> {
     if let Some(session) = session {
-        match intake.upload(session, local_objects(repo)?, bar) {
-            Err(IntakeError::Session(error)) => offline(&error.to_string(), context),
-            other => return Ok(other?),
+        let local = local_objects(&session.repo)?;
+        match (intake.upload(session, local, bar), &args.label) {
+            (Err(IntakeError::Session(error)), Some(label)) => return Err(no_label(label, error.into())),
+            (Err(IntakeError::Session(error)), None) => offline(&error.to_string(), context),
+            (other, _) => return Ok((other?, true)),
         }
     }
-    Ok(intake.keep_here(bar)?)
+    Ok((intake.keep_here(bar)?, false))
 }
 
 /// Whether the verbs keep a second copy. What they do not keep need not be here for `git push`; our hook proves that the store
@@ -255,9 +291,11 @@ fn commit_only(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<Exit
     Ok(git.interactive(words(args, &["commit"], context))?)
 }
 
-fn head(repo: &Repo) -> Option<String> {
-    let said = repo.git().run(["rev-parse", "--verify", "--quiet", "HEAD"]).ok()?;
-    Some(String::from_utf8_lossy(&said).trim().to_owned())
+/// A version that a commit has now.
+#[derive(Debug, Serialize)]
+struct Version {
+    repo: RepoId,
+    bundle: BundleId,
 }
 
 /// Makes the commit a version of its datasets. It stands without: what fails here is made up for by the next push.
@@ -266,7 +304,7 @@ fn version(
     commit: &str,
     label: Option<Label<'_>>,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<Vec<Version>, CommandError> {
     session.objects = session.repo.objects()?;
     let id = ObjectId::from_hex(commit.as_bytes())
         .map_err(|error| CommandError::new(Kind::Failed, format!("{commit}: {error}")))?;
@@ -278,12 +316,13 @@ fn version(
             vec![]
         }),
     };
-    let (mut made, mut labelled) = (Vec::new(), None);
+    let (mut made, mut versions, mut labelled) = (Vec::new(), Vec::new(), None);
     for part in &parts {
         let is_labelled = label.as_ref().is_some_and(|label| label.repo == part.id());
         match bundles::make_of(&mut session, part, id, false, context) {
             Ok((bundle, is_new)) => {
                 made.push((id, bundle));
+                versions.push(Version { repo: part.id(), bundle });
                 let of =
                     if parts.len() == 1 { String::new() } else { format!(" of {}", part.called(&session)) };
                 if is_labelled {
@@ -302,12 +341,12 @@ fn version(
     if let Some(Label { name, repo }) = label {
         let none = || Err(CommandError::new(Kind::NotFound, "the commit names no such dataset"));
         let (bundle, of) = labelled.unwrap_or_else(none).map_err(unlabelled)?;
-        set(&mut session.catalog, repo, name, bundle, Expected::Anything)?;
+        label::set(&mut session.catalog, repo, name, bundle, Expected::Anything)?;
         bundles::note_label(&session.catalog, &session.repo, repo, name, context);
         context.ui.done(&format!("bundle {bundle} ({name}){of}"));
     }
     session.keep_house();
-    Ok(())
+    Ok(versions)
 }
 
 fn unlabelled(error: CommandError) -> CommandError {

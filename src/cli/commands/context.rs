@@ -36,6 +36,9 @@ enum Action {
         /// Make the store where there is none.
         #[arg(long)]
         create: bool,
+        /// One JSON object, with stable field names.
+        #[arg(long)]
+        json: bool,
     },
     /// The names and what they stand for
     List {
@@ -55,11 +58,17 @@ enum Action {
     Use {
         /// The name.
         name: String,
+        /// One JSON object, with stable field names.
+        #[arg(long)]
+        json: bool,
     },
     /// Forget a name; the store stays as it is
     Remove {
         /// The name.
         name: String,
+        /// One JSON object, with stable field names: what was forgotten.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -79,17 +88,19 @@ pub fn run(args: &ContextArgs, context: &Context) -> Result<(), CommandError> {
     let git = Git::at(&context.dir);
     let config = Config::read(&git)?;
     match &args.action {
-        Action::Add { name, url, remote, create } => {
+        Action::Add { name, url, remote, create, json } => {
+            let context = &context.aside(*json);
             add(&git, &config, name, url, *create, context)?;
             if let Some(remote) = remote {
                 Repo::discover(&context.dir)?.bind_remote(remote, name)?;
                 context.ui.done(&format!("data for remote {remote} goes to {name}"));
             }
+            tell(*json, &git, name, context)?;
         }
         Action::List { json } => {
             let all: Vec<Shown> = config.contexts().into_iter().map(|it| shown(&config, it)).collect();
             if *json {
-                fact(context, &all);
+                context.ui.json(&all);
             } else {
                 all.iter().for_each(|it| context.ui.fact(&line(it)));
             }
@@ -101,7 +112,7 @@ pub fn run(args: &ContextArgs, context: &Context) -> Result<(), CommandError> {
             let trusted = Some(trust::is_trusted(&config, &catalog));
             let found = Shown { store, trusted, ..shown(&config, found) };
             if *json {
-                fact(context, &found);
+                context.ui.json(&found);
             } else {
                 let trusted = if found.trusted == Some(true) {
                     "trusted with uploads"
@@ -111,15 +122,21 @@ pub fn run(args: &ContextArgs, context: &Context) -> Result<(), CommandError> {
                 context.ui.fact(&format!("{}, store {}, {trusted}", line(&found), catalog.identity().store));
             }
         }
-        Action::Use { name } => {
+        Action::Use { name, json } => {
+            let context = &context.aside(*json);
             known(&config, name)?;
             git.use_context(name)?;
             context.ui.done(&format!("{name} is what is asked where no store is named"));
+            tell(*json, &git, name, context)?;
         }
-        Action::Remove { name } => {
-            known(&config, name)?;
+        Action::Remove { name, json } => {
+            let context = &context.aside(*json);
+            let forgotten = shown(&config, known(&config, name)?);
             git.remove_context(name)?;
             context.ui.done(&format!("forgot {name}; its store stays as it is"));
+            if *json {
+                context.ui.json(&forgotten);
+            }
         }
     }
     Ok(())
@@ -169,6 +186,11 @@ fn line(it: &Shown) -> String {
     format!("{} {}  {}", if it.used { "*" } else { " " }, it.name, it.url)
 }
 
-fn fact(context: &Context, it: &impl Serialize) {
-    context.ui.fact(&serde_json::to_string_pretty(it).expect("plain values always encode"));
+/// What a name stands for now, for a program.
+fn tell(json: bool, git: &Git, name: &str, context: &Context) -> Result<(), CommandError> {
+    if json {
+        let config = Config::read(git)?;
+        context.ui.json(&shown(&config, known(&config, name)?));
+    }
+    Ok(())
 }

@@ -13,12 +13,13 @@ use crate::cli::commands::ls;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{self, shown};
-use crate::ops::bundle::{Changed, Comparison, Fate, compare};
+use crate::ops::bundle::{Changed, Comparison, Fate, NewChunks, compare, new_chunks};
 
 /// Show how two versions differ
 ///
 /// A line each for what was added (A), removed (D), modified (M), renamed (R: the same content lay elsewhere), what may be run
-/// now or no more (X), or became something else (T). Parts that both versions share are not read. Exits with 1 if they differ.
+/// now or no more (X), or became something else (T). Parts that both versions share are not read, and no data is. Exits with 1
+/// if they differ.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     git datamon diff HEAD~1\n  \
@@ -30,7 +31,7 @@ pub struct DiffArgs {
     /// The newer one; by default that of HEAD, or `latest` where there is no git.
     new: Option<String>,
 
-    /// Sizes too, and what it adds up to.
+    /// Sizes too, and what it adds up to, in files and in chunks.
     #[arg(long, conflicts_with_all = ["name_only", "json"])]
     stat: bool,
 
@@ -56,14 +57,17 @@ pub fn run(args: &DiffArgs, context: &Context) -> Result<ExitCode, CommandError>
     let new = args.new.as_deref().unwrap_or(if dataset.git.is_some() { "HEAD" } else { "latest" });
     let (old, new) = (dataset.open(&args.old)?, dataset.open(new)?);
     let found = compare(&old, &new).map_err(CatalogError::from)?;
+    let counts = args.json || args.stat;
+    let chunks = if counts { new_chunks(&dataset.catalog, &found)? } else { NewChunks::default() };
     if args.json {
         let changes: Vec<Value> = found.changes.iter().map(|it| Value::Object(object(it))).collect();
         let (old, new) = (old.root(), new.root());
         let said = json!({
             "old": old.id, "new": new.id, "changes": changes,
             "old_bytes": old.bytes(), "new_bytes": new.bytes(), "added_bytes": found.new_bytes(),
+            "added_chunks": chunks.chunks, "added_chunk_bytes": chunks.bytes, "added_stored_bytes": chunks.stored,
         });
-        context.ui.fact(&serde_json::to_string_pretty(&said).expect("plain values always encode"));
+        context.ui.json(&said);
     } else {
         for it in &found.changes {
             match (args.name_only, args.zero) {
@@ -73,7 +77,7 @@ pub fn run(args: &DiffArgs, context: &Context) -> Result<ExitCode, CommandError>
             }
         }
         if args.stat {
-            context.ui.fact(&total(&found));
+            context.ui.fact(&total(&found, chunks));
         }
     }
     let same = found.changes.is_empty();
@@ -101,7 +105,7 @@ fn line(it: &Changed, stat: bool) -> String {
     format!("{} {name}{sizes}", letter(it.fate).0)
 }
 
-fn total(found: &Comparison) -> String {
+fn total(found: &Comparison, new: NewChunks) -> String {
     let counts = [Fate::Added, Fate::Removed, Fate::Modified, Fate::Renamed, Fate::Mode, Fate::Type];
     let count = |fate: &Fate| {
         let count = found.changes.iter().filter(|it| it.fate == *fate).count();
@@ -109,7 +113,9 @@ fn total(found: &Comparison) -> String {
     };
     let counts: Vec<String> = counts.iter().filter_map(count).collect();
     let said = if counts.is_empty() { "no difference".to_owned() } else { counts.join(", ") };
-    format!("{said}; {} of new content", bytes(found.new_bytes()))
+    let NewChunks { chunks, bytes: raw, stored } = new;
+    let content = format!("{} of new content", bytes(found.new_bytes()));
+    format!("{said}; {content}, {chunks} new chunks of {}, stored in {}", bytes(raw), bytes(stored))
 }
 
 fn object(it: &Changed) -> Map<String, Value> {

@@ -76,7 +76,7 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<(), CommandError> {
             "bundle": bundle.root().id, "dest": folder.to_string_lossy(),
             "written": done.written, "kept": done.kept, "bytes": done.bytes,
         });
-        context.ui.fact(&serde_json::to_string_pretty(&said).expect("plain values always encode"));
+        context.ui.json(&said);
     } else {
         let (written, size) = (done.written, bytes(done.bytes));
         let kept = if done.kept > 0 { format!(", {} were there already", done.kept) } else { String::new() };

@@ -11,8 +11,8 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, bundles};
 use crate::git::{Git, Hooks, ObjectId, Operation, PushedRef, Repo, TreePointer};
-use crate::id::Oid;
-use crate::ops::receipt::RECEIPT_ENV;
+use crate::id::{BundleId, Oid};
+use crate::ops::receipt::{RECEIPT_ENV, UploadStats};
 use crate::ops::upload::Uploaded;
 use crate::store::without_password;
 use crate::transfer::{NoSession, Pusher};
@@ -73,7 +73,7 @@ fn pre_push(remote: &str, url: &str, context: &Context) -> Result<ExitCode, Comm
         return Ok(ExitCode::SUCCESS);
     }
     let receipt = match (step, Strictness::of(&repo)) {
-        (Ok(receipt), _) => receipt,
+        (Ok(sent), _) => sent.and_then(|sent| sent.receipt),
         (Err(error), Strictness::Block) => {
             // Without our step git-lfs would do the same and fail the same way, on a full disk for one.
             return Err(error.hint("to push the commits without the data: GIT_LFS_SKIP_PUSH=1 git push"));
@@ -130,12 +130,7 @@ fn is_ours(repo: &Repo, remote: &str) -> Result<bool, CommandError> {
 }
 
 /// Send the data of the whole push in one transfer, so that git-lfs finds each object in the receipt.
-fn our_step(
-    repo: &Repo,
-    remote: &str,
-    refs: &[u8],
-    context: &Context,
-) -> Result<Option<NamedTempFile>, CommandError> {
+fn our_step(repo: &Repo, remote: &str, refs: &[u8], context: &Context) -> Result<Option<Sent>, CommandError> {
     if skipped() || Strictness::of(repo) == Strictness::Off {
         return Ok(None);
     }
@@ -174,21 +169,33 @@ fn our_step(
     if pointers.iter().all(|found| found.pointer.size == 0 || pusher.has(&found.pointer.oid)) {
         pointers.clear();
     }
-    send(pusher, pointers, &tips, context)
+    send(pusher, pointers, &tips, context).map(Some)
 }
 
-/// Upload `pointers`, prove that the store has every one of them, and make the bundles of `tips`. Gives the receipt for the
-/// agent, if there was anything.
+/// What a push sent.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// For the agent, if there was any data.
+    pub receipt: Option<NamedTempFile>,
+    /// What the data cost.
+    pub stats: UploadStats,
+    /// The bundles of the tips.
+    pub bundles: Vec<(ObjectId, BundleId)>,
+}
+
+/// Upload `pointers`, prove that the store has every one of them, and make the bundles of `tips`.
 pub fn send(
     mut pusher: Pusher,
     pointers: Vec<TreePointer>,
     tips: &[ObjectId],
     context: &Context,
-) -> Result<Option<NamedTempFile>, CommandError> {
-    let receipt =
-        if pointers.is_empty() { None } else { Some(send_data(&mut pusher, &pointers, tips, context)?) };
-    bundles::complete(&mut pusher.into_session(), tips, context);
-    Ok(receipt)
+) -> Result<Sent, CommandError> {
+    let mut sent = match pointers.is_empty() {
+        true => Sent::default(),
+        false => send_data(&mut pusher, &pointers, tips, context)?,
+    };
+    sent.bundles = bundles::complete(&mut pusher.into_session(), tips, context);
+    Ok(sent)
 }
 
 /// The data, and with it the bundle of the first tip that has none.
@@ -213,7 +220,7 @@ fn send_data(
     pointers: &[TreePointer],
     tips: &[ObjectId],
     context: &Context,
-) -> Result<NamedTempFile, CommandError> {
+) -> Result<Sent, CommandError> {
     let total = pointers.iter().map(|found| found.pointer.size).fold(0, u64::saturating_add);
     let bar = Bar::new("uploading", total, context.ui.is_quiet());
     let uploaded = upload(pusher, pointers, tips, &bar)?;
@@ -249,7 +256,7 @@ fn send_data(
     let kept = |e: std::io::Error| CommandError::new(Kind::Failed, format!("cannot write the receipt: {e}"));
     let receipt = NamedTempFile::new().map_err(kept)?;
     uploaded.receipt.write(receipt.path()).map_err(kept)?;
-    Ok(receipt)
+    Ok(Sent { receipt: Some(receipt), stats: uploaded.stats, bundles: vec![] })
 }
 
 /// The exit code of what was run; one that a signal ended counts as failed.

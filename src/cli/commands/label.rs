@@ -108,6 +108,10 @@ struct DeleteArgs {
 
     #[command(flatten)]
     dataset: DatasetArgs,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -167,7 +171,7 @@ fn set(args: &SetArgs, context: &Context) -> Result<(), CommandError> {
     }
     if args.json {
         let at = LabelAt { bundle: Some(to), seq: moved.seq };
-        print(&Led::of(&dataset, &args.name, at), context);
+        context.ui.json(&Led::of(&dataset, &args.name, at));
         return Ok(());
     }
     let before = match moved.before {
@@ -255,7 +259,7 @@ fn list(args: &ListArgs, context: &Context) -> Result<(), CommandError> {
     }
     let led = all.into_iter().map(|(name, at)| Led::of(&dataset, name, at));
     if args.json {
-        print(&led.collect::<Vec<_>>(), context);
+        context.ui.json(&led.collect::<Vec<_>>());
     } else {
         led.for_each(|led| context.ui.fact(&led.line()));
     }
@@ -267,7 +271,7 @@ fn show(args: &NameArgs, context: &Context) -> Result<(), CommandError> {
     let newest = moves.into_iter().next().filter(|it| it.led.bundle.is_some());
     let newest = newest.ok_or_else(|| not_set(&dataset, &args.name))?;
     if args.json {
-        print(&newest, context);
+        context.ui.json(&newest);
     } else {
         let Told { led, contributor, time } = newest;
         context.ui.fact(&format!("label   {}", led.name));
@@ -285,7 +289,7 @@ fn history(args: &NameArgs, context: &Context) -> Result<(), CommandError> {
         return Err(not_set(&dataset, &args.name));
     }
     if args.json {
-        print(&moves, context);
+        context.ui.json(&moves);
         return Ok(());
     }
     for (back, Told { led, contributor, time }) in moves.iter().enumerate() {
@@ -332,6 +336,11 @@ fn delete(args: &DeleteArgs, context: &Context) -> Result<(), CommandError> {
             LabelError::NotSet { name } => not_set(&dataset, &name),
             other => other.into(),
         })?;
+    if args.json {
+        let at = LabelAt { bundle: None, seq: moved.seq };
+        context.ui.json(&Led::of(&dataset, &args.name, at));
+        return Ok(());
+    }
     let before = moved.before.map_or("nowhere".to_owned(), |it| format!("to bundle {it}"));
     context.ui.done(&format!("{} is taken away; it led {before}", args.name));
     Ok(())
@@ -350,10 +359,6 @@ impl Led {
             self.commit.as_deref().map_or(String::new(), |it| format!("  {}", &it[..it.len().min(12)]));
         format!("{bundle}{commit}  {}", one_line(&self.name))
     }
-}
-
-fn print(value: &impl Serialize, context: &Context) {
-    context.ui.fact(&serde_json::to_string_pretty(value).expect("plain values always encode"));
 }
 
 impl From<LabelError> for CommandError {

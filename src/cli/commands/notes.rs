@@ -30,6 +30,9 @@ enum What {
     Sync {
         /// The remote; by default the one that `git push` takes.
         remote: Option<String>,
+        /// One JSON object, with stable field names.
+        #[arg(long)]
+        json: bool,
     },
     /// Write the notes of the commits of this clone anew from the store, of all datasets or of the one that --repo names
     Repair {
@@ -55,16 +58,20 @@ enum What {
 /// Does it.
 pub fn run(args: &NotesArgs, context: &Context) -> Result<(), CommandError> {
     match &args.what {
-        What::Sync { remote } => sync(remote.as_deref(), context),
+        What::Sync { remote, json } => sync(remote.as_deref(), *json, context),
         What::Repair { dataset, dry_run, json } => mend(dataset, *dry_run, *json, context),
         What::Show { revision, json } => show(revision.as_deref().unwrap_or("HEAD"), *json, context),
     }
 }
 
-fn sync(remote: Option<&str>, context: &Context) -> Result<(), CommandError> {
+fn sync(remote: Option<&str>, as_json: bool, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
     let remote = remote.map_or_else(|| bundles::default_remote(&repo), str::to_owned);
     let synced = repo.sync_notes(&remote)?;
+    if as_json {
+        context.ui.json(&json!({ "remote": remote, "fetched": synced.pulled, "pushed": synced.pushed }));
+        return Ok(());
+    }
     let said = match (synced.pulled, synced.pushed) {
         (true, true) => "fetched, merged and pushed",
         (true, false) => "fetched",

@@ -8,7 +8,7 @@ use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::{Config, Git};
-use crate::ops::label::{Expected, set};
+use crate::ops::label::{self, Expected};
 use crate::ops::promote::{NotPromoted, promote};
 use crate::ops::trust;
 
@@ -64,6 +64,8 @@ pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
         let message = format!("{} is not trusted with uploads", stores::shown(&to));
         return Err(CommandError::new(Kind::Conflict, message).hint(format!("git datamon trust {}", args.to)));
     }
+    // What stands against the label is said before anything is copied.
+    args.label.iter().try_for_each(|name| label::check(&to, dataset.repo, name))?;
     to.set_contributor(git.author());
     let total = crate::ops::bundle::open(&dataset.catalog, id)?.root().bytes();
     let bar = Bar::new("promoting", total, context.ui.is_quiet());
@@ -74,7 +76,7 @@ pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
     bar.finish();
     let promoted = promoted?;
     if let Some(label) = &args.label {
-        set(&mut to, dataset.repo, label, id, Expected::Anything)?;
+        label::set(&mut to, dataset.repo, label, id, Expected::Anything)?;
     }
     let (store, stats) = (to.identity().store, promoted.stats);
     if args.json {
@@ -87,7 +89,7 @@ pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
             new_bytes: stats.new_raw,
             stored_bytes: stats.stored,
         };
-        context.ui.fact(&serde_json::to_string_pretty(&arrived).expect("plain values always encode"));
+        context.ui.json(&arrived);
     } else if promoted.was_there {
         context.ui.done(&format!("{} has bundle {id} already", stores::shown(&to)));
     } else {

@@ -1,15 +1,19 @@
 //! `git datamon pull`: git's own pull beside the filters of git-lfs, then the data in one transfer, straight into the work tree.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{checkout, clone, commit, hook};
 use crate::cli::errors::{CommandError, Kind};
-use crate::git::{Filters, Git, Operation, Repo};
-use crate::transfer::{Filling, Hydration, Session};
+use crate::cli::head::Head;
+use crate::git::{Filters, Git, Pointer, Repo};
+use crate::id::Oid;
+use crate::transfer::{Filled, Filling, Hydration, LocalObjects, Site};
 
 /// Fetch commits and their data, then merge
 ///
@@ -28,6 +32,10 @@ pub struct PullArgs {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
+    /// One JSON object, with stable field names; what git says goes to stderr.
+    #[arg(long)]
+    json: bool,
+
     /// The remote; by default what `git pull` would take.
     remote: Option<String>,
 
@@ -37,7 +45,8 @@ pub struct PullArgs {
 
 /// Pulls, then fills.
 pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let git = Git::at(&context.dir);
+    let context = &context.aside(args.json);
+    let git = Git::at(&context.dir).aside(args.json);
     let words: Vec<&str> = args.remote.iter().chain(&args.refspec).map(String::as_str).collect();
     if !args.data_only {
         let status = git.foreground(["fetch"].iter().chain(&words), &[])?;
@@ -48,41 +57,83 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
     let remote = args.remote.as_deref().unwrap_or("origin");
     let repo = Repo::found_by(git.clone())?;
     if args.dry_run {
-        // What was fetched for the current branch stands first.
-        let revision = if args.data_only { "HEAD" } else { "FETCH_HEAD" };
-        let plan = Hydration::plan(repo, remote, revision)?;
-        context.ui.fact(&format!("{} files, {} to fetch", plan.files(), bytes(plan.bytes())));
-        return Ok(ExitCode::SUCCESS);
+        let filled = to_fetch(args, repo, remote)?;
+        if !args.json {
+            context.ui.fact(&format!("{} files, {} to fetch", filled.files, bytes(filled.bytes)));
+        }
+        return said(args, &filled, ExitCode::SUCCESS, &git, context);
     }
     if args.data_only {
         let state = Checkout::of(&repo);
         if state != Checkout::Done {
-            fetch_alone(repo, remote, context)?;
-            return complete(&git, state, context);
+            let filled = fetch_alone(repo, remote, context)?;
+            let completed = complete(&git, state, context)?;
+            return said(args, &filled, completed, &git, context);
         }
     }
-    let mut session = Session::open(repo, remote, Operation::Download)?;
-    let selection = clone::selection(&session.repo, &[])?;
+    let mut site = Site::of(repo, remote)?;
+    let selection = clone::selection(&site.repo, &[])?;
     let mut pulled = ExitCode::SUCCESS;
     if !args.data_only {
-        if let Ok(fetched) = session.objects.commit("FETCH_HEAD") {
-            checkout::ask_for(fetched, &selection, &mut session)?;
+        if let Ok(fetched) = site.objects.commit("FETCH_HEAD") {
+            checkout::ask_for(fetched, &|path| selection.holds(path), &mut site)?;
         }
-        let (git, off) = Filters::of_pull(&session.repo)?.apply(git);
+        let (git, off) = Filters::of_pull(&site.repo)?.apply(git.clone());
         // A merge that stops for the user has brought files too.
         pulled = hook::exit_code(git.interactive(off.iter().chain(&["pull"]).chain(&words))?);
     }
-    let local = commit::local_objects(&session.repo)?;
-    let filling = Filling::plan(&session.repo, &session.objects, &selection, local)?;
-    clone::run_filling(filling, &mut session, context)?;
-    Ok(pulled)
+    let local = commit::local_objects(&site.repo)?;
+    let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
+    let filled = clone::run_filling(filling, &mut site, context)?;
+    said(args, &filled, pulled, &git, context)
+}
+
+/// What a pull would get from the store, each content once.
+fn to_fetch(args: &PullArgs, repo: Repo, remote: &str) -> Result<Filled, CommandError> {
+    if args.data_only && Checkout::of(&repo) != Checkout::Done {
+        let plan = Hydration::plan(repo, remote, "HEAD")?;
+        return Ok(Filled { files: plan.files() as u64, bytes: plan.bytes(), failed: vec![] });
+    }
+    let site = Site::of(repo, remote)?;
+    let selection = clone::selection(&site.repo, &[])?;
+    let wanted: Vec<Pointer> = if args.data_only {
+        Filling::plan(&site.repo, &site.objects, &selection, LocalObjects::Drop)?.pointers().collect()
+    } else {
+        // What was fetched for the current branch stands first.
+        let fetched = site.objects.commit("FETCH_HEAD")?;
+        let there = checkout::checked_out(&site)?;
+        let coming = checkout::coming(fetched, &|path| selection.holds(path), &there, &site)?;
+        coming.into_iter().map(|it| it.pointer).collect()
+    };
+    let here = site.here();
+    let absent: BTreeMap<Oid, u64> =
+        wanted.iter().filter(|it| !here.has(it)).map(|it| (it.oid, it.size)).collect();
+    Ok(Filled { files: absent.len() as u64, bytes: absent.values().sum(), failed: vec![] })
+}
+
+/// Where the work tree stands now, and what came. Whether git did what it was asked to, its exit code says.
+fn said(
+    args: &PullArgs,
+    filled: &Filled,
+    code: ExitCode,
+    git: &Git,
+    context: &Context,
+) -> Result<ExitCode, CommandError> {
+    if args.json {
+        let head = Head::of(&Repo::found_by(git.clone())?);
+        context.ui.json(&json!({
+            "commit": head.commit, "branch": head.branch, "files": filled.files, "bytes": filled.bytes,
+            "dry_run": args.dry_run,
+        }));
+    }
+    Ok(code)
 }
 
 /// The data of HEAD as git-lfs's own objects: where there is no work tree to fill yet.
-fn fetch_alone(repo: Repo, remote: &str, context: &Context) -> Result<(), CommandError> {
+fn fetch_alone(repo: Repo, remote: &str, context: &Context) -> Result<Filled, CommandError> {
     let plan = Hydration::plan(repo, remote, "HEAD")?;
     if plan.files() == 0 {
-        return Ok(());
+        return Ok(Filled::default());
     }
     let bar = Bar::new("fetching", plan.bytes(), context.ui.is_quiet());
     let got = plan.run(&bar)?;
@@ -93,7 +144,7 @@ fn fetch_alone(repo: Repo, remote: &str, context: &Context) -> Result<(), Comman
             let message = format!("{} files could not be fetched: {why}", got.failed.len());
             Err(CommandError::new(Kind::Integrity, message))
         }
-        None => Ok(()),
+        None => Ok(Filled { files: got.files, bytes: got.bytes, failed: vec![] }),
     }
 }
 

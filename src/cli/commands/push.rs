@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::cli::bar::bytes;
-use crate::cli::commands::hook;
+use crate::cli::commands::hook::{self, Sent};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, bundles};
-use crate::git::{Git, PushedRef, Repo};
+use crate::git::{Git, ObjectId, PushedRef, Repo};
 use crate::ops::receipt::RECEIPT_ENV;
 use crate::transfer::Pusher;
 
@@ -33,6 +34,10 @@ pub struct PushArgs {
     #[arg(short = 'u', long)]
     set_upstream: bool,
 
+    /// One JSON object, with stable field names; what git says goes to stderr.
+    #[arg(long)]
+    json: bool,
+
     /// The remote; by default what `git push` would take.
     remote: Option<String>,
 
@@ -49,7 +54,8 @@ impl PushArgs {
 
 /// Sends the data, then lets git push.
 pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let git = Git::at(&context.dir);
+    let context = &context.aside(args.json);
+    let git = Git::at(&context.dir).aside(args.json);
     let repo = Repo::found_by(git.clone())?;
     let remote = match &args.remote {
         Some(remote) => remote.clone(),
@@ -61,22 +67,46 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
     if args.dry_run {
         let (files, known) = pusher.preview(pointers)?;
         let total = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-        context.ui.fact(&format!("{} files, {}; the store has {known} of them", files.len(), bytes(total)));
+        if args.json {
+            let planned = json!({ "remote": remote, "dry_run": true, "files": files.len(), "known": known, "bytes": total });
+            context.ui.json(&planned);
+        } else {
+            let (count, total) = (files.len(), bytes(total));
+            context.ui.fact(&format!("{count} files, {total}; the store has {known} of them"));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let tips = if args.data_only { vec![] } else { bundles::tips(&repo, &pusher.session().objects, &pushed) };
-    let receipt = hook::send(pusher, pointers, &tips, context)?;
+    let sent = hook::send(pusher, pointers, &tips, context)?;
     if args.data_only {
+        said(args, &remote, &[], &sent, context);
         return Ok(ExitCode::SUCCESS);
     }
-    let path = receipt.as_ref().map(|receipt| receipt.path().as_os_str().to_owned());
+    let path = sent.receipt.as_ref().map(|receipt| receipt.path().as_os_str().to_owned());
     let status =
         git.with_env(RECEIPT_ENV, path).foreground(["push"].iter().copied().chain(args.words()), &[])?;
     if status.success() {
         // Where the hook is in place it has done so.
         bundles::sync(&repo, &remote, context);
+        said(args, &remote, &pushed, &sent, context);
     }
     Ok(hook::exit_code(status))
+}
+
+fn said(args: &PushArgs, remote: &str, pushed: &[PushedRef], sent: &Sent, context: &Context) {
+    if !args.json {
+        return;
+    }
+    let id = |id: &Option<ObjectId>| id.map(|id| id.to_string());
+    let refs = pushed.iter().map(|it| json!({ "ref": it.remote_ref.to_string(), "commit": id(&it.local) }));
+    let bundles =
+        sent.bundles.iter().map(|(commit, bundle)| json!({ "commit": commit.to_string(), "bundle": bundle }));
+    let stats = &sent.stats;
+    context.ui.json(&json!({
+        "remote": remote, "dry_run": false, "files": stats.files, "known": stats.known, "bytes": stats.logical,
+        "new_bytes": stats.new_raw, "stored_bytes": stats.stored,
+        "refs": refs.collect::<Vec<Value>>(), "bundles": bundles.collect::<Vec<Value>>(),
+    }));
 }
 
 /// What `git push` with these words would push, by its own word.

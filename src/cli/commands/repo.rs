@@ -61,6 +61,10 @@ struct CreateArgs {
     /// A store, as in `init --store`; by default the one of this repository.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// List the datasets of the store
@@ -106,6 +110,10 @@ struct RenameArgs {
     /// A store, as in `init --store`; by default the one of this repository.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Let a dataset take no more pushes; its data stays, and it can be undeleted until that is dropped
@@ -117,6 +125,10 @@ struct DeleteArgs {
     /// A store, as in `init --store`; by default the one of this repository.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Bring a deleted dataset back
@@ -128,6 +140,10 @@ struct UndeleteArgs {
     /// A store, as in `init --store`; by default the one of this repository.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What is said of a repo, with stable names.
@@ -149,31 +165,44 @@ pub fn run(args: &RepoArgs, context: &Context) -> Result<(), CommandError> {
         What::List(args) => list(args, context),
         What::Show(args) => show(args, context),
         What::Rename(args) => rename(args, context),
-        What::Delete(DeleteArgs { name, store }) => {
-            let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
-            let repo = repo::live(&catalog, name)?;
+        What::Delete(args) => {
+            let context = &context.aside(args.json);
+            let mut catalog = stores::chosen_to_write(args.store.as_deref(), &context.dir)?;
+            let repo = repo::live(&catalog, &args.name)?;
             repo::delete(&mut catalog, repo)?;
-            context.ui.done(&format!("{name} is deleted; its data stays until it is dropped"));
+            context.ui.done(&format!("{} is deleted; its data stays until it is dropped", args.name));
             context.ui.hint(&format!("to bring it back: git datamon repo undelete {repo}"));
+            tell(args.json, repo, &catalog, context);
             Ok(())
         }
-        What::Undelete(UndeleteArgs { name, store }) => {
-            let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
-            let repo = repo::deleted(&catalog, name)?;
+        What::Undelete(args) => {
+            let context = &context.aside(args.json);
+            let mut catalog = stores::chosen_to_write(args.store.as_deref(), &context.dir)?;
+            let repo = repo::deleted(&catalog, &args.name)?;
             repo::undelete(&mut catalog, repo)?;
-            context.ui.done(&format!("{name} is back"));
+            context.ui.done(&format!("{} is back", args.name));
+            tell(args.json, repo, &catalog, context);
             Ok(())
         }
     }
 }
 
+/// What a repo is after a change, for a program.
+fn tell(json: bool, repo: RepoId, catalog: &Catalog, context: &Context) {
+    if json && let Some(shown) = Shown::all(catalog).into_iter().find(|it| it.repo == repo) {
+        context.ui.json(&shown);
+    }
+}
+
 fn create(args: &CreateArgs, context: &Context) -> Result<(), CommandError> {
     repo::check_name(&args.name)?;
+    let context = &context.aside(args.json);
     let mut catalog = stores::chosen_to_write(args.store.as_deref(), &context.dir)?;
     let Some(path) = &args.path else {
         let id = RepoId::new();
         repo::create(&mut catalog, id, &args.name)?;
         context.ui.done(&format!("repo    {} ({id})", args.name));
+        tell(args.json, id, &catalog, context);
         return Ok(());
     };
     let git = git::Repo::discover(&context.dir)?;
@@ -187,15 +216,19 @@ fn create(args: &CreateArgs, context: &Context) -> Result<(), CommandError> {
     let file = add_part(&git, top, &part)?;
     repo::create(&mut catalog, part.repo, &args.name)?;
     context.ui.done(&format!("repo    {} ({}) in {}", args.name, part.repo, part.path));
-    init::stage(&git, top, &[file], init::KEEP, context)
+    init::stage(&git, top, &[file], init::KEEP, context)?;
+    tell(args.json, part.repo, &catalog, context);
+    Ok(())
 }
 
 fn rename(args: &RenameArgs, context: &Context) -> Result<(), CommandError> {
-    let RenameArgs { old, new, store } = args;
+    let RenameArgs { old, new, store, json } = args;
+    let context = &context.aside(*json);
     let mut catalog = stores::chosen_to_write(store.as_deref(), &context.dir)?;
     let id = repo::live(&catalog, old)?;
     repo::rename(&mut catalog, id, new)?;
     context.ui.done(&format!("{old} is {new} now"));
+    tell(*json, id, &catalog, context);
     if store.is_some() {
         return Ok(());
     }
@@ -288,7 +321,7 @@ fn list(args: &ListArgs, context: &Context) -> Result<(), CommandError> {
     let mut all = Shown::all(&catalog);
     all.retain(|it| args.all || !it.deleted);
     if args.json {
-        context.ui.fact(&serde_json::to_string_pretty(&all).expect("plain values always encode"));
+        context.ui.json(&all);
         return Ok(());
     }
     for Shown { repo, name, deleted, bundles, labels, .. } in all {
@@ -307,7 +340,7 @@ fn show(args: &ShowArgs, context: &Context) -> Result<(), CommandError> {
             .hint("the first push or label makes it known: git datamon push")
     })?;
     if args.json {
-        context.ui.fact(&serde_json::to_string_pretty(&shown).expect("plain values always encode"));
+        context.ui.json(&shown);
         return Ok(());
     }
     let Shown { repo, name, bundles, labels, newest, deleted } = shown;

@@ -1,6 +1,7 @@
 //! `git datamon trust`: the user's word that uploads may go to a store that only the repository names.
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
@@ -19,6 +20,10 @@ use crate::ops::trust;
 pub struct TrustArgs {
     /// A store, as in `init --store`; by default the one this repository uploads to.
     store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Records the trust.
@@ -38,6 +43,10 @@ pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
     let found = stores::find(&url)?;
     let news = trust::trust(repo.git(), repo.config(), &found)?;
     let said = if news { "is trusted now" } else { "was trusted already" };
-    context.ui.done(&format!("the store {} {said}", stores::shown(&found)));
+    context.aside(args.json).ui.done(&format!("the store {} {said}", stores::shown(&found)));
+    if args.json {
+        let (store, url) = (found.identity().store.to_string(), found.store().url().to_string());
+        context.ui.json(&json!({ "store": store, "url": url, "already": !news }));
+    }
     Ok(())
 }

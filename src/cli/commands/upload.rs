@@ -14,7 +14,7 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::shown;
 use crate::git::Git;
 use crate::ops::bundle::{self, DirectoryError, Made, upload_directory};
-use crate::ops::label::{Expected, set};
+use crate::ops::label::{self, Expected};
 use crate::ops::tree::TreeError;
 
 /// Make a version of a directory, without git
@@ -60,6 +60,8 @@ pub fn run(args: &UploadArgs, context: &Context) -> Result<(), CommandError> {
         return Err(CommandError::new(Kind::NotFound, message).hint("name the directory to upload"));
     }
     let mut dataset = args.dataset.open_to_upload(context)?;
+    // What stands against the label is said before anything is read.
+    args.label.iter().try_for_each(|name| label::check(&dataset.catalog, dataset.repo, name))?;
     let parent = match &args.parent {
         Some(name) => Some(dataset.find(name)?),
         None => bundle::newest(&dataset.catalog, dataset.repo),
@@ -79,7 +81,7 @@ pub fn run(args: &UploadArgs, context: &Context) -> Result<(), CommandError> {
         context.ui.warning(&format!("left out: {path} holds no data of its own"));
     }
     if let Some(name) = &args.label {
-        set(&mut dataset.catalog, dataset.repo, name, made.bundle, Expected::Anything)?;
+        label::set(&mut dataset.catalog, dataset.repo, name, made.bundle, Expected::Anything)?;
     }
     if args.json {
         let skipped: Vec<_> = made.skipped.iter().map(|path| path.to_string_lossy()).collect();
@@ -88,7 +90,7 @@ pub fn run(args: &UploadArgs, context: &Context) -> Result<(), CommandError> {
             "label": args.label, "entries": made.entries, "changed": made.changed, "removed": made.gone,
             "skipped": skipped, "new_bytes": made.stats.new_raw, "stored_bytes": made.stats.stored,
         });
-        context.ui.fact(&serde_json::to_string_pretty(&said).expect("plain values always encode"));
+        context.ui.json(&said);
     } else {
         context.ui.fact(&made.bundle.to_string());
         context.ui.detail(&summary(&made));

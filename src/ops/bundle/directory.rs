@@ -79,6 +79,7 @@ pub fn upload_directory(
         maybe_changed.contains_key(name.as_bytes())
     };
     let files: Vec<Upload> = scan.files.iter().filter(is_needed).cloned().collect();
+    progress.expect(files.iter().map(|file| file.size).fold(0, u64::saturating_add));
     let facts = Facts { parents: parent.into_iter().collect(), ..facts };
     let drafting = |read: &Read| Draft::new(base.root.clone(), facts.clone(), base.changes(&scan.tree(read)));
     let uploaded = upload_bundle(catalog, repo, &files, &drafting, progress)?;
@@ -200,11 +201,26 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use super::*;
     use crate::catalog::Journal;
-    use crate::progress::Silent;
+    use crate::progress::Progress;
     use crate::store::{Store, StoreUrl};
+
+    /// What is done, and how much there is to do.
+    #[derive(Default)]
+    struct Counted(AtomicU64, AtomicU64);
+
+    impl Progress for Counted {
+        fn add(&self, bytes: u64) {
+            self.0.fetch_add(bytes, Relaxed);
+        }
+
+        fn expect(&self, bytes: u64) {
+            self.1.store(bytes, Relaxed);
+        }
+    }
 
     #[test]
     fn what_looks_untouched_is_neither_read_nor_promised_anew() {
@@ -217,7 +233,10 @@ mod tests {
         fs::create_dir(&data).expect("made");
         (0..20).for_each(|n| fs::write(data.join(n.to_string()), n.to_string()).expect("written"));
         let upload = |catalog: &mut Catalog, parent| {
-            upload_directory(catalog, repo, &data, parent, Facts::default(), &Silent).expect("uploads")
+            let (done, facts) = (Counted::default(), Facts::default());
+            let made = upload_directory(catalog, repo, &data, parent, facts, &done).expect("uploads");
+            assert_eq!(done.0.into_inner(), done.1.into_inner(), "all of what was expected was done");
+            made
         };
         let first = upload(&mut catalog, None);
         let settle = |catalog: &Catalog| {

@@ -105,6 +105,7 @@ pub fn export(
     }
     entries.retain(|path, _| !kept.right.contains(path));
     let files = files(catalog, &target, &entries)?;
+    progress.expect(files.iter().map(|file| file.wanted.size).fold(0, u64::saturating_add));
     make_folders(&target, &entries).map_err(|(path, error)| failed(&path, error))?;
     fetch_all(catalog, &target, &files, wanted.force, progress)?;
     // Last, so that nothing is written through one.

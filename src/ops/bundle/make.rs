@@ -101,6 +101,7 @@ pub fn make(
     }
     let prepared = Prepared::of(catalog, place, commit, verified)?;
     name_repo(catalog, place.id, place.name.unwrap_or("data"))?;
+    progress.expect(prepared.uploads().iter().map(|file| file.size).fold(0, u64::saturating_add));
     let drafting = |read: &Read| prepared.draft(read);
     let uploaded = upload_bundle(catalog, place.id, prepared.uploads(), &drafting, progress)?;
     match (uploaded.bundle, uploaded.failed.into_iter().next()) {

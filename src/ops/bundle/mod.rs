@@ -1,6 +1,7 @@
 //! Bundles in use: made in the entry that promises their data, found by any of their names, read without git.
 
 mod adopt;
+mod chunks;
 mod commit;
 mod comparison;
 mod directory;
@@ -17,6 +18,7 @@ mod making;
 mod tests;
 
 pub use adopt::{Adopted, Unlike, adopt};
+pub use chunks::{NewChunks, new_chunks};
 pub use commit::{Dataset, NoBundle, Planning, bundle_of, git_id, latest};
 pub use comparison::{Changed, Comparison, Fate, compare};
 pub use directory::{DirectoryError, Made, upload_directory};
