@@ -205,16 +205,32 @@ impl Repo {
     /// Says what files look like that are, through the filter, what the index has for them. An entry that has another blob by
     /// now is left alone.
     pub fn settle(&self, looks: &[(BString, ObjectId, Look)]) -> Result<(), IndexError> {
-        if looks.is_empty() {
+        self.tell(looks.iter().map(|(path, blob, look)| (path, blob, look.stat)))
+    }
+
+    /// Leaves unsaid what files look like, so that git asks the filter. Where it knows the length of a pointer, it says that a
+    /// whole file differs and looks no further.
+    pub fn unsettle<'a>(
+        &self,
+        files: impl Iterator<Item = (&'a BString, &'a ObjectId)>,
+    ) -> Result<(), IndexError> {
+        self.tell(files.map(|(path, blob)| (path, blob, Stat::default())))
+    }
+
+    fn tell<'a>(
+        &self,
+        looks: impl Iterator<Item = (&'a BString, &'a ObjectId, Stat)>,
+    ) -> Result<(), IndexError> {
+        let by_path: HashMap<&BStr, (&ObjectId, Stat)> =
+            looks.map(|(path, blob, stat)| (path.as_bstr(), (blob, stat))).collect();
+        if by_path.is_empty() {
             return Ok(());
         }
         let mut index = self.read_index()?;
-        let by_path: HashMap<&BStr, (&ObjectId, &Look)> =
-            looks.iter().map(|(path, blob, look)| (path.as_bstr(), (blob, look))).collect();
         for (entry, path) in index.entries_mut_with_paths() {
-            let Some((blob, look)) = by_path.get(path) else { continue };
+            let Some((blob, stat)) = by_path.get(path) else { continue };
             if entry.stage() == Stage::Unconflicted && entry.id == **blob {
-                entry.stat = look.stat;
+                entry.stat = *stat;
             }
         }
         // The cache of trees stays: no entry got another blob, mode or path.

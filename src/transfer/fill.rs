@@ -2,8 +2,9 @@
 //!
 //! Git has written every file, those of git-lfs as the text of their pointers (`git::Filters`). A file that is exactly its pointer
 //! holds nothing of anybody's, so it may be replaced: from the store, verified while it is written, or from git-lfs's own objects
-//! where they are here. It is written beside and renamed, and the index is told what it looks like now. Ended at any moment, this
-//! leaves pointers and whole files, both of which git calls unchanged; the next run fills the rest.
+//! where they are here. It is written beside and renamed, and the index, which meanwhile says nothing of its looks, is told what
+//! it looks like now. Ended at any moment, this leaves pointers and whole files, both of which git calls unchanged; the next run
+//! fills the rest.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Permissions};
@@ -140,6 +141,7 @@ impl Filling {
         }
         let before = session.catalog.store().requests();
         let folder = self.folder(&session.repo)?;
+        session.repo.unsettle(self.holes.iter().map(|hole| (&hole.path, &hole.blob)))?;
         let outcome = Mutex::new(Outcome::default());
         let here = |hole: &&Hole| {
             let found = fs::metadata(session.repo.lfs_object_path(&hole.pointer.oid));
@@ -148,11 +150,12 @@ impl Filling {
         let (here, absent): (Vec<&Hole>, Vec<&Hole>) = self.holes.iter().partition(here);
         let unusable = self.copy_here(&session.repo, &here, folder.path(), &outcome, progress);
         let absent: Vec<&Hole> = absent.into_iter().chain(unusable).collect();
-        self.fetch(session, &absent, folder.path(), &outcome, progress)?;
+        let fetched = self.fetch(session, &absent, folder.path(), &outcome, progress);
         let outcome = outcome.into_inner().expect("no holder of this lock panics");
         let Outcome { filled, mut looks, .. } = outcome;
         looks.extend(self.aged());
         session.repo.settle(&looks)?;
+        fetched?;
         let requests = session.catalog.store().requests().since(before);
         LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
         Ok(filled)

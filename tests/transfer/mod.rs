@@ -17,6 +17,7 @@ mod partial;
 mod pushes;
 mod servers;
 mod similar;
+mod steps;
 mod strangers;
 mod switches;
 mod verbs;
