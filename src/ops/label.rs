@@ -96,10 +96,7 @@ pub fn set(
     to: BundleId,
     expected: Expected,
 ) -> Result<Moved, LabelError> {
-    // What somebody set once, under whatever rules, can be moved.
-    if catalog.state().label(repo, name).is_none() {
-        check_name(catalog, repo, name)?;
-    }
+    check_name(catalog, repo, name)?;
     put(catalog, repo, name, Some(to), expected)
 }
 
@@ -155,8 +152,12 @@ fn put(
     Err(LabelError::Contended { name: name.to_owned() })
 }
 
-/// Whether a new label may have the name: one that can be a git tag, and that means nothing else.
-fn check_name(catalog: &Catalog, repo: RepoId, name: &str) -> Result<(), LabelError> {
+/// Whether a label may have the name: one that can be a git tag, and that means nothing else. What somebody set once, under
+/// whatever rules, can be moved.
+pub fn check_name(catalog: &Catalog, repo: RepoId, name: &str) -> Result<(), LabelError> {
+    if catalog.state().label(repo, name).is_some() {
+        return Ok(());
+    }
     let no = |why: &str| Err(LabelError::Name { name: name.to_owned(), why: why.to_owned() });
     if name.is_empty() || name.len() > LONGEST {
         return no("a name has 1 to 255 bytes");

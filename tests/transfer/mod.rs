@@ -6,6 +6,7 @@
 mod adopt;
 mod agent;
 mod beside;
+mod contexts;
 mod damage;
 mod fetches;
 mod hooks;

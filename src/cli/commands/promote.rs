@@ -7,8 +7,8 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{Config, Git};
-use crate::ops::label::{Expected, set};
+use crate::git::{Config, Git, is_context_name};
+use crate::ops::label::{Expected, check_name, set};
 use crate::ops::promote::{NotPromoted, promote};
 use crate::ops::trust;
 
@@ -56,13 +56,19 @@ pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
     let dataset = args.dataset.open(context)?;
     let id = dataset.find(&args.version)?;
     let git = Git::at(&context.dir);
-    let mut to = stores::find(&stores::spelled(&args.to, &context.dir)?)?;
+    let mut to = stores::find(&stores::spelled(&args.to, &context.dir)?).map_err(|error| {
+        // A name that is no context was taken for a directory.
+        if is_context_name(&args.to) { error.hint("git datamon context list") } else { error }
+    })?;
     if to.identity().store == dataset.catalog.identity().store {
         return Err(CommandError::new(Kind::Usage, "that is the store it is in"));
     }
     if !trust::is_trusted(&Config::read(&git)?, &to) {
         let message = format!("{} is not trusted with uploads", stores::shown(&to));
         return Err(CommandError::new(Kind::Conflict, message).hint(format!("git datamon trust {}", args.to)));
+    }
+    if let Some(label) = &args.label {
+        check_name(&to, dataset.repo, label)?;
     }
     to.set_contributor(git.author());
     let total = crate::ops::bundle::open(&dataset.catalog, id)?.root().bytes();
