@@ -136,6 +136,7 @@ impl Filling {
     /// Fill them.
     pub fn run(self, session: &mut Session, progress: &dyn Progress) -> Result<Filled, NoSession> {
         if self.holes.is_empty() {
+            Folder::sweep(&session.repo);
             session.repo.settle(&self.aged())?;
             return Ok(Filled::default());
         }

@@ -5,10 +5,12 @@
 
 mod adopt;
 mod agent;
+mod alike;
 mod beside;
 mod contexts;
 mod damage;
 mod fetches;
+mod hands;
 mod hooks;
 mod killed;
 mod layouts;
@@ -17,6 +19,7 @@ mod lineage;
 mod partial;
 mod pushes;
 mod servers;
+mod signatures;
 mod similar;
 mod steps;
 mod strangers;
