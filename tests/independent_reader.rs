@@ -7,13 +7,15 @@ use std::process::Command;
 
 use datamon::bundle::{Entry, Facts, Root};
 use datamon::cache::Cache;
-use datamon::catalog::change::{Change, ChangeRecord, Compact, Drop, Forward, Label, TableKind};
+use datamon::catalog::change::{
+    BundleRef, Change, ChangeRecord, Compact, Drop, Forward, Label, Push, TableKind,
+};
 use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, Journal};
 use datamon::id::{BundleId, GitId, Oid, PackId, PackKind, Prefix, RepoId};
 use datamon::ops::bundle::{Draft, Planned, open};
 use datamon::ops::upload::{Upload, upload, upload_bundle};
-use datamon::pack::{Frame, PackWriter, read_footer};
+use datamon::pack::{Blob, Frame, PackInfo, PackWriter, read_footer};
 use datamon::progress::Silent;
 use datamon::store::{Store, StoreUrl, key};
 use datamon::table::Recipe;
@@ -267,6 +269,100 @@ fn label(scene: &mut Scene, name: &str, bundle: Option<BundleId>) {
     let record =
         scene.commit(Change::Label(Label { repo: scene.repo, name: name.to_owned(), bundle, previous }));
     scene.land(&record);
+}
+
+/// Bytes that no other number has, in the order of the numbers.
+fn made_up<const N: usize>(n: usize) -> [u8; N] {
+    let mut bytes = [1; N];
+    bytes[..8].copy_from_slice(&n.to_be_bytes());
+    bytes
+}
+
+/// So many packs, bundles and drops that are made up, in entries of a few MiB.
+fn fill(scene: &mut Scene, root: Blob, count: usize) {
+    const AT_ONCE: usize = 45_000;
+    let (repo, git) = (scene.repo, |n| GitId::from_slice(&made_up::<20>(n)).expect("a git id"));
+    let bundle = |n| {
+        let (id, commit) = (BundleId::from_bytes(made_up(n)), Some(git(n)));
+        BundleRef { id, repo, base: None, root, commit, tree: Some(git(n + 1)) }
+    };
+    for from in (0..count).step_by(AT_ONCE) {
+        let numbers = from..(from + AT_ONCE).min(count);
+        let bundles = numbers.clone().map(bundle).collect();
+        let push = Push { repo, rows: None, segments: vec![], bundles };
+        let mut record = scene.commit(Change::Push(push));
+        let info = PackInfo { kind: PackKind::Meta, size: 4 << 20, footer: 10_000 };
+        record.added = numbers.clone().map(|n| (PackId::from_bytes(made_up(n)), info)).collect();
+        record.named = vec![root.pack];
+        scene.land(&record);
+        let keys = numbers.map(|n| (Oid::from_bytes(made_up(n)), repo)).collect();
+        let planned_on = scene.catalog.head().seq();
+        let record = scene.commit(Change::Drop(Drop { planned_on, keys, bundles: vec![] }));
+        scene.land(&record);
+        scene.catalog.write_checkpoint().expect("written");
+    }
+}
+
+/// A bundle that stands in the last part of the list of bundles, as all that were made up come before it.
+fn last_bundle(scene: &mut Scene) -> BundleId {
+    let oid = scene.push(&[b"x".to_vec()], None)[0];
+    let changes = BTreeMap::from([(b"x".to_vec(), Some(Planned::File { executable: false, oid, size: 1 }))]);
+    let drafting = |_: &_| Draft::new(None, Facts::default(), changes.clone());
+    let made = upload_bundle(&mut scene.catalog, scene.repo, &[], &drafting, &Silent).expect("made");
+    made.bundle.expect("a bundle")
+}
+
+fn blobs_of_checkpoint(scene: &Scene) -> Vec<String> {
+    scene.catalog.state().checkpoint().expect("written").1.blobs.keys().cloned().collect()
+}
+
+#[test]
+fn lists_that_go_on_in_further_blobs_are_read_to_their_end() {
+    const COUNT: usize = (1 << 17) + 100;
+    let mut scene = Scene::new();
+    let bundle = last_bundle(&mut scene);
+    let root = scene.catalog.state().bundles()[&bundle].root;
+    fill(&mut scene, root, COUNT);
+    label(&mut scene, "last", Some(bundle));
+    let oids = scene.push(&[seeded_bytes(1, 50_000)], None);
+    let dropped =
+        Drop { planned_on: scene.catalog.head().seq(), keys: vec![(oids[0], scene.repo)], bundles: vec![] };
+    let record = scene.commit(Change::Drop(dropped));
+    scene.land(&record);
+    let kept = scene.push(&[seeded_bytes(2, 50_000)], None);
+    scene.catalog.write_checkpoint().expect("written");
+    let blobs = blobs_of_checkpoint(&scene);
+    for part in ["packs.1", "bundles.1", "commits.1", "drops.1"] {
+        assert!(blobs.iter().any(|it| it == part), "{blobs:?}");
+    }
+    scene.assert_reads(&kept);
+    assert!(scene.refusal(oids[0]).stderr.contains("has no file"));
+    let listed = run(scene.command().arg("--bundles"));
+    let lines = listed.lines();
+    assert_eq!(lines.len(), COUNT + 1);
+    let hex = |n| made_up::<20>(n).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let made_up = format!(" {} {} -", hex(COUNT - 1), hex(COUNT));
+    assert!(lines[COUNT - 1].ends_with(&made_up), "{}", lines[COUNT - 1]);
+    assert!(lines[COUNT].starts_with(&bundle.to_string()), "{}", lines[COUNT]);
+    assert!(lines[COUNT].ends_with(" last"), "{}", lines[COUNT]);
+    let read = run(scene.command().arg("--bundle").arg(bundle.to_string()));
+    assert!(read.lines() == printed(&scene.catalog, bundle));
+}
+
+#[test]
+#[ignore = "one entry of the log for each of 33,000 labels, for `just nightly`"]
+fn labels_that_go_on_in_a_further_blob_are_read_to_their_end() {
+    let mut scene = Scene::new();
+    let bundle = last_bundle(&mut scene);
+    for n in 0..=1 << 15 {
+        label(&mut scene, &format!("label-{n:05}"), Some(bundle));
+        scene.catalog.upkeep().expect("done");
+    }
+    scene.catalog.write_checkpoint().expect("written");
+    assert!(blobs_of_checkpoint(&scene).contains(&"labels.1".to_owned()));
+    let listed = run(scene.command().arg("--bundles"));
+    assert!(listed.text().ends_with(",label-32768") || listed.text().ends_with(" label-32768"));
+    assert_eq!(listed.text().matches("label-").count(), (1 << 15) + 1);
 }
 
 #[test]

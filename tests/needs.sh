@@ -35,6 +35,8 @@ want git-lfs have git-lfs
 case ${1:-build} in
     build) ;;
     tests)
+        # Signed commits.
+        want openssh-client have ssh-keygen
         # The independent reader of the format.
         want python3 python3 -c 'import ctypes, hashlib, json'
         want libzstd1 python3 -c '

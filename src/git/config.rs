@@ -3,6 +3,9 @@
 //! The precedence is that of git-lfs, since git-lfs chooses the agent by the same URL: `lfs.pushurl` (for uploads), then
 //! `lfs.url`, then `remote.<name>.lfspushurl` and `.lfsurl`; for each key git's own configuration, of whatever scope, beats
 //! the committed `.lfsconfig`. A URL is for us when it starts with `datamon::`.
+//!
+//! Where that leads to a store, the one that git's own configuration gives to the remote goes first: git-lfs starts the same agent
+//! for both, and with `lfs.url` in every repository no remote could have a store of its own.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -316,12 +319,27 @@ impl Repo {
     /// The store for a transfer with `remote` (a name, or the URL the user typed); `None` if git-lfs would use a server.
     pub fn store_url(&self, remote: &str, operation: Operation) -> Result<Option<StoreUrl>, ConfigError> {
         let Some(found) = self.lfs_url(remote, operation)? else { return Ok(None) };
-        let named = StoreUrl::read(&found.url, &found.key, found.from)?;
+        let Some(store) = StoreUrl::read(&found.url, &found.key, found.from)? else { return Ok(None) };
+        let store = self.store_of_remote(remote, operation)?.unwrap_or(store);
         // The name of a context is the user's own.
-        Ok(named.map(|store| match self.config().context(&store.url) {
+        Ok(Some(match self.config().context(&store.url) {
             Some(context) => StoreUrl { url: context.url, ..store },
             None => store,
         }))
+    }
+
+    /// The store that the user, not the repository, gave to a remote.
+    fn store_of_remote(&self, remote: &str, operation: Operation) -> Result<Option<StoreUrl>, ConfigError> {
+        let keys: &[&str] = match operation {
+            Operation::Upload => &["lfspushurl", "lfsurl"],
+            Operation::Download => &["lfsurl"],
+        };
+        for key in keys.iter().map(|key| format!("remote.{remote}.{key}")) {
+            if let Some((scope, value)) = self.config().scoped(&key) {
+                return StoreUrl::read(value, &key, Source::Config(scope));
+            }
+        }
+        Ok(None)
     }
 
     /// The URL, of whatever kind, that configuration names for a transfer with `remote`; `None` if git-lfs would talk to the
@@ -513,7 +531,23 @@ mod tests {
         assert_eq!(ours("unknown", Operation::Download).as_deref(), Some("origin"));
         scratch.git.set_config(Scope::Local, "lfs.url", "datamon::all").unwrap();
         let repo = scratch.repo();
-        assert_eq!(store(&repo, "/srv/typed", Operation::Upload).unwrap().0, "all");
+        let ours = |remote, operation| store(&repo, remote, operation).map(|(url, _)| url);
+        for (remote, read, written) in [
+            ("/srv/typed", "all", "all"),
+            ("", "all", "all"),
+            ("plain", "all", "all"),
+            ("near", "near", "near-write"),
+        ] {
+            assert_eq!(ours(remote, Operation::Download).as_deref(), Some(read), "{remote}");
+            assert_eq!(ours(remote, Operation::Upload).as_deref(), Some(written), "{remote}");
+        }
+        // A server stays one, and what the repository says of a remote is less than what it says of all.
+        scratch.git.set_config(Scope::Local, "lfs.url", "https://example.org/lfs").unwrap();
+        assert_eq!(store(&scratch.repo(), "near", Operation::Upload), None);
+        scratch.git.unset_config(Scope::Local, "lfs.url").unwrap();
+        let text = "[lfs]\nurl = datamon::all\n[remote \"plain\"]\nlfsurl = datamon::theirs\n";
+        scratch.commit(&[(LFSCONFIG_FILE, text.as_bytes())]);
+        assert_eq!(store(&scratch.repo(), "plain", Operation::Upload).unwrap().0, "all");
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! else. Only looks are written through gix; no entry ever changes its blob there.
 //!
 //! A look is believed by git if the file is older than the index, in whole seconds: so a file that is written here is dated
-//! back to the second before, and for a file that the user wrote just now that second is waited for.
+//! back to the second before, and for a file that the user wrote just now that second is waited for. Of a file that is as young as
+//! the index and not as the index says, git keeps no length when it writes the index anew, and neither do we: an edit of that
+//! second would never show.
 
 use std::collections::HashMap;
 use std::fs::{File, FileTimes};
@@ -24,6 +26,9 @@ use crate::git::repo::{Repo, path_of};
 
 /// File systems take their clock from the last tick, so a time read here may be ahead of theirs.
 const TICK: Duration = Duration::from_millis(20);
+
+/// The largest file that is compared with its blob here, bytes; git compares larger ones.
+const LARGEST_COMPARED: u64 = 1 << 20;
 
 /// An index that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -213,16 +218,45 @@ impl Repo {
     /// Says what files look like that are, through the filter, what the index has for them. An entry that has another blob by
     /// now is left alone.
     pub fn settle(&self, looks: &[(BString, ObjectId, Look)]) -> Result<(), IndexError> {
-        if looks.is_empty() {
+        self.tell(looks.iter().map(|(path, blob, look)| (path, blob, look.stat)))
+    }
+
+    /// Leaves unsaid what files look like, so that git asks the filter. Where it knows the length of a pointer, it says that a
+    /// whole file differs and looks no further.
+    pub fn unsettle<'a>(
+        &self,
+        files: impl Iterator<Item = (&'a BString, &'a ObjectId)>,
+    ) -> Result<(), IndexError> {
+        self.tell(files.map(|(path, blob)| (path, blob, Stat::default())))
+    }
+
+    fn tell<'a>(
+        &self,
+        looks: impl Iterator<Item = (&'a BString, &'a ObjectId, Stat)>,
+    ) -> Result<(), IndexError> {
+        let by_path: HashMap<&BStr, (&ObjectId, Stat)> =
+            looks.map(|(path, blob, stat)| (path.as_bstr(), (blob, stat))).collect();
+        if by_path.is_empty() {
             return Ok(());
         }
         let mut index = self.read_index()?;
-        let by_path: HashMap<&BStr, (&ObjectId, &Look)> =
-            looks.iter().map(|(path, blob, look)| (path.as_bstr(), (blob, look))).collect();
+        let written = index.timestamp().unix_seconds();
+        let top = self.work_tree().unwrap_or(self.git_dir()).to_owned();
+        let at = |path: &BStr| top.join(path_of(path));
         for (entry, path) in index.entries_mut_with_paths() {
-            let Some((blob, look)) = by_path.get(path) else { continue };
-            if entry.stage() == Stage::Unconflicted && entry.id == **blob {
-                entry.stat = look.stat;
+            let told = by_path
+                .get(path)
+                .filter(|(blob, _)| entry.stage() == Stage::Unconflicted && entry.id == **blob);
+            match told {
+                Some((_, stat)) => entry.stat = *stat,
+                // Git looks into a file that is as young as the index. It still has to when the index is younger.
+                None if entry.mode != Mode::COMMIT
+                    && i64::from(entry.stat.mtime.secs) >= written
+                    && !is_blob(&at(path), &entry.id) =>
+                {
+                    entry.stat.size = 0;
+                }
+                None => {}
             }
         }
         // The cache of trees stays: no entry got another blob, mode or path.
@@ -235,6 +269,19 @@ impl Repo {
             source: Box::new(source),
         })
     }
+}
+
+/// Whether a file or link holds exactly the bytes of a blob; one that is no small file may hold anything.
+fn is_blob(path: &Path, blob: &ObjectId) -> bool {
+    let bytes = match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => {
+            std::fs::read_link(path).map(|leads| leads.into_os_string().into_encoded_bytes()).ok()
+        }
+        Ok(meta) if meta.is_file() && meta.len() <= LARGEST_COMPARED => std::fs::read(path).ok(),
+        _ => None,
+    };
+    let id = bytes.map(|bytes| gix::objs::compute_hash(blob.kind(), gix::objs::Kind::Blob, &bytes));
+    matches!(id, Some(Ok(id)) if id == *blob)
 }
 
 #[cfg(test)]
@@ -285,6 +332,39 @@ mod tests {
         scratch.git.run(["fsck", "--strict"]).unwrap();
         File::options().write(true).open(scratch.path().join("dir/2.bin")).unwrap().set_len(1).unwrap();
         assert_eq!(scratch.says(&["diff-files", "--name-only"]), "dir/2.bin");
+    }
+
+    #[test]
+    fn an_edit_in_the_second_of_the_index_still_shows_when_the_index_is_written_anew() {
+        let scratch = scratch();
+        scratch.git.run(["config", "core.trustctime", "false"]).unwrap();
+        stage(&scratch, "a.bin", 1, 100);
+        let [text, index, large] = ["dir/text", ".git/index", "a.bin"].map(|path| scratch.path().join(path));
+        let ago = |seconds| FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(seconds));
+        let (then, before) = (ago(100), ago(200));
+        let open = |path: &Path| File::options().write(true).open(path).unwrap();
+        let date = |path: &Path| open(path).set_times(then).unwrap();
+        open(&large).set_times(before).unwrap();
+        let settle = || {
+            let look = Look::at(&large).unwrap().unwrap();
+            scratch.repo().settle(&[("a.bin".into(), pointer(1).blob_id(), look)]).unwrap();
+        };
+        settle();
+        date(&text);
+        scratch.git.run(["update-index", "--refresh"]).unwrap();
+        date(&index);
+        std::fs::write(&text, "y").unwrap();
+        date(&text);
+        assert_eq!(scratch.says(&["diff-files", "--name-only"]), "dir/text", "git looks into it");
+        settle();
+        assert_eq!(scratch.says(&["diff-files", "--name-only"]), "dir/text");
+        // What is as young and as it was stays believed.
+        std::fs::write(&text, "x").unwrap();
+        date(&text);
+        scratch.git.run(["update-index", "--refresh"]).unwrap();
+        date(&index);
+        settle();
+        assert_eq!(scratch.says(&["diff-files", "--name-only"]), "");
     }
 
     #[test]

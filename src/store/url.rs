@@ -32,7 +32,10 @@ pub enum BadUrl {
     #[error("the store URL {0:?} has a control character; write it again without")]
     Control(String),
     /// Neither a URL nor an absolute path.
-    #[error("{0:?} is no store URL: use file:///absolute/path, an absolute path, or {LOCAL:?}")]
+    #[error(
+        "{0:?} is no store: use file:///absolute/path, an absolute path, {LOCAL:?}, or a context that you have named \
+         (`git datamon context list`)"
+    )]
     Unclear(String),
     /// A scheme nobody knows, or one this build lacks.
     #[error("this git-datamon opens no {scheme}:// stores ({url}): use file:///absolute/path or {LOCAL:?}")]
@@ -174,10 +177,10 @@ mod tests {
         assert!(refused("/a\n[lfs]").contains("control character"));
         assert!(refused("file:///a%0ab").contains("control character"));
         assert!(refused("gopher://x/y").contains("gopher://"));
-        assert!(refused("relative/path").contains("no store URL"));
+        assert!(refused("relative/path").contains("no store"));
         assert!(refused("/a/../b").contains(".."));
         assert!(!refused("s3://me:secret@bucket/x").contains("secret"));
-        assert!(refused("").contains("no store URL"));
+        assert!(refused("").contains("no store"));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Git has written every file, those of git-lfs as the text of their pointers (`git::Filters`). A file that is exactly its pointer
 //! holds nothing of anybody's, so it may be replaced: from the store, verified while it is written, or from git-lfs's own objects
-//! where they are here. It is written beside and renamed, and the index is told what it looks like now. Ended at any moment, this
-//! leaves pointers and whole files, both of which git calls unchanged; the next run fills the rest.
+//! where they are here. It is written beside and renamed, and the index, which meanwhile says nothing of its looks, is told what
+//! it looks like now. Ended at any moment, this leaves pointers and whole files, both of which git calls unchanged; the next run
+//! fills the rest.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Permissions};
@@ -141,11 +142,13 @@ impl Filling {
     /// Fill them.
     pub fn run(self, site: &mut Site, progress: &dyn Progress) -> Result<Filled, NoSession> {
         if self.holes.is_empty() {
+            Folder::sweep(&site.repo);
             site.repo.settle(&self.aged())?;
             return Ok(Filled::default());
         }
         let repo = site.repo.clone();
         let folder = self.folder(&repo)?;
+        repo.unsettle(self.holes.iter().map(|hole| (&hole.path, &hole.blob)))?;
         let outcome = Mutex::new(Outcome::default());
         let absent = self.copy_here(site, folder.path(), &outcome, progress);
         let fetched = match absent.as_slice() {

@@ -36,6 +36,11 @@ impl Folder {
         made.map_err(|source| NoSession::Folder { path, source })
     }
 
+    /// What dead processes left goes, where nobody needs a directory.
+    pub fn sweep(repo: &Repo) {
+        sweep(&repo.lfs_dir().join("tmp"));
+    }
+
     fn make_in(path: &Path) -> io::Result<Folder> {
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let mut last = None;

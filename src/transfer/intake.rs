@@ -124,6 +124,7 @@ impl Intake {
         name_repo(catalog, *repo_id, repo_name.as_deref().unwrap_or("data")).map_err(failed)?;
         let uploaded = upload(catalog, *repo_id, &files, &[], progress).map_err(failed)?;
         if let Some(first) = uploaded.failed.first() {
+            unchanged(self.changes.iter())?;
             let source = io::Error::other(first.error.to_string());
             return Err(IntakeError::File { path: "the data is not complete".to_owned(), source });
         }
@@ -162,8 +163,20 @@ impl Change {
         Upload { oid: None, size: self.look.size, path: self.at.clone(), previous: self.previous }
     }
 
+    fn is_same(&self) -> bool {
+        matches!(Look::at(&self.at), Ok(Some(look)) if look == self.look)
+    }
+
     fn failed(&self, source: io::Error) -> IntakeError {
-        IntakeError::File { path: self.path.to_string(), source }
+        let path = self.path.to_string();
+        if self.is_same() { IntakeError::File { path, source } } else { IntakeError::Changed { path } }
+    }
+}
+
+fn unchanged<'c>(mut changes: impl Iterator<Item = &'c Change>) -> Result<(), IntakeError> {
+    match changes.find(|change| !change.is_same()) {
+        Some(change) => Err(IntakeError::Changed { path: change.path.to_string() }),
+        None => Ok(()),
     }
 }
 
@@ -179,9 +192,9 @@ impl TakenIn {
             let kept = local::duplicate(&change.at, &file)
                 .and_then(|()| self.repo.sharing().apply(&file))
                 // Bytes that were not hashed become an object only if the file is the one that was.
-                .and_then(|()| match Look::at(&change.at)? == Some(change.look) {
+                .and_then(|()| match change.is_same() {
                     true => local::keep(&file, &object),
-                    false => Err(io::Error::other("it changed while it was read: run the command again")),
+                    false => Err(io::Error::other("it changed while it was read")),
                 });
             kept.map_err(|source| change.failed(source))
         };
@@ -189,11 +202,7 @@ impl TakenIn {
     }
 
     fn unchanged(&self) -> Result<(), IntakeError> {
-        let same = |change: &Change| matches!(Look::at(&change.at), Ok(Some(look)) if look == change.look);
-        match self.files.iter().find(|(change, _)| !same(change)) {
-            Some((change, _)) => Err(IntakeError::Changed { path: change.path.to_string() }),
-            None => Ok(()),
-        }
+        unchanged(self.files.iter().map(|(change, _)| change))
     }
 
     /// Puts the pointers into git and the index. A file of this very second is waited for, so that git need not read it again.

@@ -253,20 +253,23 @@ class State:
 
     def open(self, checkpoint):
         blobs = {kind: unpack(self.store.named_blob(blob["at"])) for kind, blob in checkpoint["blobs"].items()}
-        for kind, blob in blobs.items():
-            # Long lists go on in packs.1, packs.2 and so on.
-            if kind.split(".")[0] == "packs":
-                self.packs.update(pack for pack, _, _ in blob["data"] + blob["meta"])
-            if kind.split(".")[0] == "drops":
-                self.drops.update({(oid, repo): upto for oid, repo, upto, _ in blob["drops"]})
-        for bundle, repo, root, seq in blobs.get("bundles", {}).get("bundles", []):
+
+        def parts(kind, of):
+            """A list, of which long ones go on in packs.1, packs.2 and so on."""
+            return [row for name, blob in blobs.items() if name.split(".")[0] == kind for row in blob[of]]
+
+        for of in ("data", "meta"):
+            self.packs.update(pack for pack, _, _ in parts("packs", of))
+        self.drops.update({(oid, repo): upto for oid, repo, upto, _ in parts("drops", "drops")})
+        for bundle, repo, root, seq in parts("bundles", "bundles"):
             self.bundles[bundle] = {"repo": repo, "root": root, "seq": seq}
         for key, of in (("commit", "commits"), ("tree", "trees")):
-            for bundle, name in blobs.get("commits", {}).get(of, []):
+            for bundle, name in parts("commits", of):
                 self.bundles[bundle][key] = name
-        labels = blobs.get("labels", {"set": [], "gone": []})
-        for repo, name, bundle, seq in labels["set"] + [(repo, name, None, seq) for repo, name, seq in labels["gone"]]:
+        for repo, name, bundle, seq in parts("labels", "set"):
             self.labels[repo, name] = (bundle, seq)
+        for repo, name, seq in parts("labels", "gone"):
+            self.labels[repo, name] = (None, seq)
         for segment, born, _, _ in blobs.get("segments", {}).get("segments", []):
             self.add(segment, born)
         for forward in blobs.get("forwards", {}).get("forwards", []):

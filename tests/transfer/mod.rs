@@ -5,9 +5,12 @@
 
 mod adopt;
 mod agent;
+mod alike;
 mod beside;
+mod contexts;
 mod damage;
 mod fetches;
+mod hands;
 mod hooks;
 mod input;
 mod killed;
@@ -20,7 +23,9 @@ mod programs;
 mod pushes;
 mod servers;
 mod several;
+mod signatures;
 mod similar;
+mod steps;
 mod strangers;
 mod switches;
 mod verbs;

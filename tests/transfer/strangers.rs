@@ -151,7 +151,7 @@ fn urls_nobody_would_write_are_refused(machine: Machine) {
     let team = Team::pushed(machine);
     let cases = [
         ("datamon::gopher://host/path", "opens no gopher:// stores"),
-        ("datamon::relative/path", "is no store URL"),
+        ("datamon::relative/path", "is no store"),
         ("datamon::", "nothing stands behind"),
         ("datamon::file:///srv/../etc", "is not a datamon store"),
         ("datamon::--upload-pack=x", "starts with a dash"),

@@ -90,9 +90,10 @@ pub fn run(args: &ContextArgs, context: &Context) -> Result<(), CommandError> {
     match &args.action {
         Action::Add { name, url, remote, create, json } => {
             let context = &context.aside(*json);
+            let bound = remote.as_ref().map(|remote| remote_here(remote, context)).transpose()?;
             add(&git, &config, name, url, *create, context)?;
-            if let Some(remote) = remote {
-                Repo::discover(&context.dir)?.bind_remote(remote, name)?;
+            if let (Some(repo), Some(remote)) = (bound, remote) {
+                repo.bind_remote(remote, name)?;
                 context.ui.done(&format!("data for remote {remote} goes to {name}"));
             }
             tell(*json, &git, name, context)?;
@@ -156,16 +157,26 @@ fn add(
         return Err(CommandError::new(Kind::Usage, message));
     }
     let url = stores::spelled(url, &context.dir)?;
-    let catalog = if create { stores::prepare(&url)? } else { stores::find(&url)? };
     if let Some(old) = config.context(name).filter(|old| !crate::store::is_same(&old.url, &url)) {
         let message = format!("{name} is {} already", crate::store::without_password(&old.url));
         return Err(CommandError::new(Kind::Conflict, message)
             .hint(format!("git datamon context remove {name}, then add it again")));
     }
+    let catalog = if create { stores::prepare(&url)? } else { stores::find(&url)? };
     git.set_context(name, &url)?;
     trust::trust(git, config, &catalog)?;
     context.ui.done(&format!("{name} is {}", stores::shown(&catalog)));
     Ok(())
+}
+
+/// The repository here, which has to have the remote: a part of its configuration alone would be a remote that git cannot add.
+fn remote_here(remote: &str, context: &Context) -> Result<Repo, CommandError> {
+    let repo = Repo::discover(&context.dir)?;
+    if repo.config().get(&format!("remote.{remote}.url")).is_some() {
+        return Ok(repo);
+    }
+    Err(CommandError::new(Kind::NotFound, format!("this repository has no remote {remote:?}"))
+        .hint(format!("git remote add {remote} <URL>")))
 }
 
 fn known(config: &Config, name: &str) -> Result<StoreContext, CommandError> {

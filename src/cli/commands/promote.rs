@@ -7,7 +7,7 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{Config, Git};
+use crate::git::{Config, Git, is_context_name};
 use crate::ops::label::{self, Expected};
 use crate::ops::promote::{NotPromoted, promote};
 use crate::ops::trust;
@@ -56,7 +56,10 @@ pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
     let dataset = args.dataset.open(context)?;
     let id = dataset.find(&args.version)?;
     let git = Git::at(&context.dir);
-    let mut to = stores::find(&stores::spelled(&args.to, &context.dir)?)?;
+    let mut to = stores::find(&stores::spelled(&args.to, &context.dir)?).map_err(|error| {
+        // A name that is no context was taken for a directory.
+        if is_context_name(&args.to) { error.hint("git datamon context list") } else { error }
+    })?;
     if to.identity().store == dataset.catalog.identity().store {
         return Err(CommandError::new(Kind::Usage, "that is the store it is in"));
     }

@@ -8,6 +8,7 @@ mod bytes;
 mod environment;
 mod git_lfs;
 mod lfs_server;
+mod meddle;
 mod process;
 mod repo;
 
@@ -15,5 +16,6 @@ pub use bytes::{seeded_bytes, seeded_numbers};
 pub use environment::Hermetic;
 pub use git_lfs::{SECOND_GIT_LFS, second_git_lfs};
 pub use lfs_server::LfsServer;
+pub use meddle::{Change, Killed, Meddler};
 pub use process::{Output, run, run_failing};
 pub use repo::TestRepo;
