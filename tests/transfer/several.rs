@@ -297,7 +297,7 @@ fn a_commit_makes_the_versions_and_labels_the_one_that_is_meant() {
     fs::rename(&team.store, &away).expect("moved");
     repo.write("data/one/x.bin", seeded_bytes(13, 30_000));
     let said = git_fails(repo, &["-C", "data/one", "datamon", "commit", "-m", "late", "--label", "v2"]);
-    assert!(said.contains("leave out --label"), "{said}");
+    assert!(said.contains("commit without --label"), "{said}");
     assert_eq!(repo.head(), more);
     fs::rename(&away, &team.store).expect("moved back");
 }
