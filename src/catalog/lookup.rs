@@ -81,6 +81,11 @@ impl Catalog {
         self.suspects.add(packs, &self.cache);
     }
 
+    /// All of these packs was read and is right: they may be relied on again, restored from a backup for one.
+    pub fn acquit(&mut self, packs: impl IntoIterator<Item = PackId>) {
+        self.suspects.acquit(packs, &self.cache);
+    }
+
     /// The terms of a row, each led through forwards where its pack has left the table (R4).
     pub fn terms(&self, row: &Row) -> Result<Vec<Term>, CatalogError> {
         let mut terms = match &row.recipe {

@@ -24,6 +24,21 @@ impl Suspects {
     /// Suspect these too.
     pub fn add(&mut self, packs: impl IntoIterator<Item = PackId>, cache: &Cache) {
         self.0.extend(packs);
+        self.keep(cache);
+    }
+
+    /// Suspect these no more: every byte of them was read and is right.
+    pub fn acquit(&mut self, packs: impl IntoIterator<Item = PackId>, cache: &Cache) {
+        let before = self.0.len();
+        for pack in packs {
+            self.0.remove(&pack);
+        }
+        if self.0.len() < before {
+            self.keep(cache);
+        }
+    }
+
+    fn keep(&self, cache: &Cache) {
         let lines: Vec<String> = self.0.iter().map(PackId::to_string).collect();
         cache.put(NAME, lines.join("\n").as_bytes());
     }

@@ -54,6 +54,9 @@ pub struct Findings {
     /// Packs that are damaged or missing.
     #[serde(skip)]
     pub bad_packs: Vec<PackId>,
+    /// Packs of which every byte was read and is right; none without `data`.
+    #[serde(skip)]
+    pub good_packs: Vec<PackId>,
 }
 
 impl Findings {
@@ -187,7 +190,10 @@ fn check_packs(
     let mut footers = HashMap::new();
     for result in checked {
         match result {
-            Ok((pack, footer)) => drop(footers.insert(pack, footer)),
+            Ok((pack, footer)) => {
+                footers.insert(pack, footer);
+                findings.good_packs.extend(data.then_some(pack));
+            }
             Err((pack, what)) => {
                 findings.bad_packs.push(pack);
                 findings.problem(what);

@@ -156,10 +156,31 @@ fn a_flipped_bit_in_a_data_pack_costs_the_files_it_touches() {
         &["--data"],
         &["large.bin", "again/large.bin", &oid(&files(1)["large.bin"]), "BAD"],
     );
-    // The advice given: push it again from where it still is. Then everybody has it.
     overwrite(&data, &whole);
     assert_files(&team.clone_elsewhere(first), &files(1));
     team.assert_sound();
+}
+
+#[test]
+fn a_pack_that_came_back_from_a_backup_is_relied_on_once_all_of_it_was_read() {
+    for (fsck, is_relied_on) in [(&["datamon", "fsck"][..], false), (&["datamon", "fsck", "--data"], true)] {
+        let team = Team::pushed(first);
+        let data = pack(&team, "data/");
+        let whole = fs::read(&data).unwrap();
+        flip(&data, 700_000);
+        assert_fsck_finds(&team, &["--data"], &["large.bin"]);
+        overwrite(&data, &whole);
+        // Sizes and footers alone prove nothing.
+        team.repo.git(fsck);
+        let size = || objects(&team.store).values().map(|at| fs::metadata(at).unwrap().len()).sum::<u64>();
+        let before = size();
+        let longer = [&files(1)["large.bin"][..], b"more"].concat();
+        let large = longer.len() as u64;
+        team.change("longer", &BTreeMap::from([("longer.bin".to_owned(), longer)]));
+        team.repo.push("origin", "main");
+        assert_eq!(size() - before < large / 2, is_relied_on, "{} of {large} bytes new", size() - before);
+        team.assert_sound();
+    }
 }
 
 #[test]

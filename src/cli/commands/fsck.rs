@@ -46,6 +46,7 @@ pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError>
     let findings = verify(&catalog, args.data, &bar)?;
     bar.finish();
     catalog.suspect(findings.bad_packs.iter().copied());
+    catalog.acquit(findings.good_packs.iter().copied());
     let paths = paths_of(context, &findings);
     if args.json {
         report_json(context, &findings, &paths);
