@@ -11,8 +11,7 @@ use crate::cli::{Context, stores};
 use crate::git::{self, Datasets, Git, Objects, Repo, RepoError};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, Name, NotFound};
-use crate::ops::{trust, upload};
-use crate::transfer::NoSession;
+use crate::ops::upload;
 
 /// Which dataset.
 #[derive(Debug, Clone, Default, Args)]
@@ -133,11 +132,7 @@ impl DatasetArgs {
     /// must be trusted.
     pub fn open_to_upload(&self, context: &Context) -> Result<Dataset, CommandError> {
         let Some(typed) = &self.store else {
-            let mut dataset = self.open(context)?;
-            if !trust::is_trusted(Repo::discover(&context.dir)?.config(), &dataset.catalog) {
-                let url = dataset.catalog.store().url().to_string();
-                return Err(NoSession::Untrusted { url }.into());
-            }
+            let mut dataset = self.open_to_write(context)?;
             if let Some(git) = &dataset.git {
                 let all = git.repo.manifest()?.datasets();
                 let name = all.into_iter().find(|it| it.repo == dataset.repo).and_then(|it| it.name);
@@ -145,7 +140,7 @@ impl DatasetArgs {
             }
             return Ok(dataset);
         };
-        let mut catalog = stores::prepare(&stores::spelled(typed, &context.dir)?)?;
+        let mut catalog = stores::prepare(&stores::spelled(typed, &context.dir)?, &context.dir)?;
         catalog.set_contributor(Git::at(&context.dir).author());
         let unknown = |name: &&String| {
             let known = catalog.state().repo_named(name).is_some();

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::cli::errors::{CommandError, Kind};
 use crate::git::{Config, Git, Operation, Repo, RepoError, STORE_SCHEME, is_context_name};
-use crate::ops::open;
-use crate::store::{LOCAL, StoreUrl};
+use crate::ops::{open, trust};
+use crate::store::{LOCAL, StoreError, StoreUrl};
 use crate::transfer::Session;
 
 /// What the user typed for a store (a directory, a URL, `local`, a context, any of them behind `datamon::`) as it is committed:
@@ -29,9 +29,22 @@ pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
     Ok(StoreUrl::of_directory(&path)?.as_str().to_owned())
 }
 
-/// Makes the store, or opens it where it is there already.
-pub fn prepare(url: &str) -> Result<Catalog, CommandError> {
-    Ok(open::create(&StoreUrl::parse(url)?)?)
+/// Makes the store, or opens it where it is there already. Where the user's data went before, a new one is not made: what is not
+/// there now may be a disk that is not mounted.
+pub fn prepare(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
+    let url = StoreUrl::parse(url)?;
+    let config = Config::read(&Git::at(dir))?;
+    if let Some(before) = trust::store_before(&config, &url)
+        && let Err(CatalogError::Store(StoreError::Absent { .. }) | CatalogError::NotAStore { .. }) =
+            open::open(&url)
+    {
+        let message =
+            format!("there was a store at {url} ({before}), and it is not there now: no other was made");
+        return Err(CommandError::new(Kind::NotFound, message)
+            .hint("mount or restore it; to give it up and begin with a new one:")
+            .hint(format!("git config --global --unset-all datamon.trust {before}")));
+    }
+    Ok(open::create(&url)?)
 }
 
 /// Opens the store.
@@ -69,12 +82,13 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
 
 /// The same for a change. What only the repository names has to be trusted, and must not be a store that was left.
 pub fn chosen_to_write(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> {
-    match store {
-        Some(_) => {
-            let mut catalog = chosen(store, dir)?;
-            catalog.set_contributor(Git::at(dir).author());
-            Ok(catalog)
-        }
-        None => Ok(Session::open(Repo::discover(dir)?, "", Operation::Upload)?.catalog),
+    if store.is_none()
+        && let Ok(repo) = Repo::discover(dir)
+    {
+        return Ok(Session::open(repo, "", Operation::Upload)?.catalog);
     }
+    // The user names it, by the command or by the context in use.
+    let mut catalog = chosen(store, dir)?;
+    catalog.set_contributor(Git::at(dir).author());
+    Ok(catalog)
 }

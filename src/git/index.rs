@@ -30,6 +30,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// The largest file that is compared with its blob here, bytes; git compares larger ones.
 const LARGEST_COMPARED: u64 = 1 << 20;
 
+/// How long another git may hold the index.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// An index that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
@@ -239,6 +242,16 @@ impl Repo {
         if by_path.is_empty() {
             return Ok(());
         }
+        // Held from before the reading: what another git stages meanwhile would be undone.
+        let path = self.index_path()?;
+        let failed = |source: gix::Error| IndexError::File {
+            doing: "write",
+            path: path.clone(),
+            source: Box::new(source),
+        };
+        let patience = gix::lock::acquire::Fail::AfterDurationWithBackoff(PATIENCE);
+        let lock = gix::lock::File::acquire_to_update_resource(&path, patience, None, 0)
+            .map_err(|error| failed(gix::Error::from_error(error)))?;
         let mut index = self.read_index()?;
         let written = index.timestamp().unix_seconds();
         let top = self.work_tree().unwrap_or(self.git_dir()).to_owned();
@@ -260,14 +273,13 @@ impl Repo {
             }
         }
         // The cache of trees stays: no entry got another blob, mode or path.
-        let path = index.path().to_owned();
         let skip_hash = self.config().is_true("index.skiphash");
         let options = gix::index::write::Options { skip_hash, ..Default::default() };
-        index.write(options).map_err(|source| IndexError::File {
-            doing: "write",
-            path,
-            source: Box::new(source),
-        })
+        let mut out = io::BufWriter::with_capacity(1 << 16, lock);
+        index.write_to(&mut out, options).map_err(failed)?;
+        let lock = out.into_inner().map_err(|error| failed(gix::Error::from_error(error.into_error())))?;
+        lock.commit().map_err(|error| failed(gix::Error::from_error(error.error)))?;
+        Ok(())
     }
 }
 

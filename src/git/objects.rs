@@ -118,7 +118,11 @@ pub struct Objects {
 impl Objects {
     pub(super) fn open(repo: &Repo) -> Result<Objects, ObjectsError> {
         // Git has judged whose repository this is before it told where it lies.
-        let options = gix::open::Options::isolated().open_path_as_is(true).with(gix::sec::Trust::Full);
+        // What git sends is the object itself, not what `git replace` shows in its place on this machine.
+        let options = gix::open::Options::isolated()
+            .open_path_as_is(true)
+            .with(gix::sec::Trust::Full)
+            .config_overrides(["core.useReplaceRefs=false"]);
         let slots = Slots::AsNeededByDiskState { multiplier: 1.1, minimum: ROOM_FOR_PACKS };
         let options = options.object_store_slots(slots);
         let opened = gix::open_opts(repo.git_dir(), options);

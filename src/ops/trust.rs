@@ -8,7 +8,7 @@
 
 use crate::catalog::Catalog;
 use crate::git::{Config, Git, GitFailed, Scope};
-use crate::store::LOCAL;
+use crate::store::{LOCAL, StoreUrl};
 
 const KEY: &str = "datamon.trust";
 
@@ -21,6 +21,16 @@ pub fn is_trusted(config: &Config, catalog: &Catalog) -> bool {
     let wanted = value(catalog);
     let listed = |scope| config.get_all(scope, KEY).any(|value| value == wanted.as_bytes());
     catalog.store().url().as_str() == LOCAL || listed(Scope::Global) || listed(Scope::System)
+}
+
+/// The id of a store that the user trusts at this place.
+pub fn store_before(config: &Config, url: &StoreUrl) -> Option<String> {
+    let place = url.canonical();
+    let of_place = |value: &[u8]| {
+        let (id, at) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+        (at == place).then(|| id.to_owned())
+    };
+    [Scope::Global, Scope::System].into_iter().flat_map(|scope| config.get_all(scope, KEY)).find_map(of_place)
 }
 
 /// Let uploads go there, from every repository of the user; `false` if they could already.

@@ -2,8 +2,8 @@
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{
-    Astray, ConfigError, GitFailed, IndexError, ManifestError, Objects, ObjectsError, Operation, Repo,
-    RepoError, Source,
+    Astray, ConfigError, GitFailed, IndexError, Manifest, ManifestError, Objects, ObjectsError, Operation,
+    Repo, RepoError, Source,
 };
 use crate::id::RepoId;
 use crate::ops;
@@ -112,7 +112,11 @@ impl Session {
         pin(&repo, &named);
         match operation {
             Operation::Upload => Session::of(repo, catalog),
-            Operation::Download => Session::with(repo, catalog),
+            // Who only reads finds an object whatever repo it is of, also beside a `datamon.toml` that is not understood.
+            Operation::Download => {
+                let manifest = repo.manifest().unwrap_or(Manifest::NONE);
+                Session::with(repo, manifest, catalog)
+            }
         }
     }
 
@@ -125,11 +129,11 @@ impl Session {
     /// A session that writes for the user, as git knows them, with a store that they have just named.
     pub fn of(repo: Repo, mut catalog: Catalog) -> Result<Session, NoSession> {
         catalog.set_contributor(repo.git().author());
-        Session::with(repo, catalog)
+        let manifest = repo.manifest()?;
+        Session::with(repo, manifest, catalog)
     }
 
-    fn with(repo: Repo, catalog: Catalog) -> Result<Session, NoSession> {
-        let manifest = repo.manifest()?;
+    fn with(repo: Repo, manifest: Manifest, catalog: Catalog) -> Result<Session, NoSession> {
         let objects = repo.objects()?;
         Ok(Session { repo, objects, repo_id: manifest.repo, repo_name: manifest.name, catalog })
     }

@@ -74,7 +74,7 @@ fn any_remote_will_do_or_none_where_a_server_is_named(machine: Machine) {
     for repo in [single, default] {
         let said = legacy.adopt(&repo, &[]);
         assert!(line_with(&said, "stored").contains("20 files"), "{said}");
-        fs::remove_dir_all(legacy.store()).unwrap();
+        give_up(&legacy, &repo);
     }
 
     let legacy = Legacy::on_a_server(machine);
@@ -83,8 +83,19 @@ fn any_remote_will_do_or_none_where_a_server_is_named(machine: Machine) {
         repo.git(["remote", "remove", "origin"]);
         let said = legacy.adopt(&repo, more);
         assert!(line_with(&said, "stored").contains(files), "{said}");
-        fs::remove_dir_all(legacy.store()).unwrap();
+        give_up(&legacy, &repo);
     }
+}
+
+/// Takes the store away, and does what the user is told who wants a new one at its place.
+fn give_up(legacy: &Legacy, repo: &TestRepo) {
+    fs::remove_dir_all(legacy.store()).unwrap();
+    let store = legacy.store().display().to_string();
+    let said = git_fails(repo, &["datamon", "context", "add", "new", &store, "--create"]);
+    let hint = line_with(&said, "--unset-all").trim_start_matches("hint: git ").to_owned();
+    assert!(said.contains("it is not there now"), "{said}");
+    assert!(!legacy.store().exists());
+    repo.git(hint.split(' '));
 }
 
 /// A clone with commits in a work tree of its own, and two stashes; the server alone has the data.
@@ -112,7 +123,7 @@ fn what_only_other_work_trees_and_the_stash_hold_comes_along(machine: Machine) {
     let repo = busy_clone(&legacy, "all");
     let said = legacy.adopt(&repo, &[]);
     assert!(line_with(&said, "stored").contains("24 files"), "{said}");
-    fs::remove_dir_all(legacy.store()).unwrap();
+    give_up(&legacy, &repo);
     let repo = busy_clone(&legacy, "tips");
     let said = legacy.adopt(&repo, &["--recent"]);
     assert!(line_with(&said, "stored").contains("13 files"), "two tips, one work tree, two stashes: {said}");

@@ -16,7 +16,7 @@ use crate::cli::dataset::{DatasetArgs, named};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::{self, Head};
 use crate::cli::{Context, bundles};
-use crate::git::{BString, Git, ObjectId, Operation, Repo, Scope};
+use crate::git::{BString, Git, Hooks, Install, ObjectId, Operation, Repo, Scope};
 use crate::id::{BundleId, RepoId};
 use crate::ops::label::{self, Expected};
 use crate::transfer::{Intake, IntakeError, LocalObjects, Session, TakenIn};
@@ -82,7 +82,6 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     if !args.paths.is_empty() {
         git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
     }
-    let before = head::commit(&repo);
     let status = if args.paths.is_empty() {
         git.interactive(words(args, &["commit", "--all"], context))?
     } else {
@@ -91,8 +90,8 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     if !status.success() {
         return Ok(hook::exit_code(status));
     }
-    let made = head::commit(&repo).filter(|commit| Some(commit) != before.as_ref());
-    let bundles = match (session, made) {
+    // Also where an amended commit has the id that it had: its version may be missing, its label is not set.
+    let bundles = match (session, head::commit(&repo)) {
         (Some(session), Some(commit)) => version(session, &commit, label, context)?,
         _ => vec![],
     };
@@ -241,15 +240,22 @@ fn take_in(
     Ok((intake.keep_here(bar)?, false))
 }
 
-/// Whether the verbs keep a second copy. What they do not keep need not be here for `git push`; our hook proves that the store
-/// has it.
+/// Set by us where our hook proves what git-lfs would have to see on this machine.
+pub const PUSH_WITHOUT: &str = "lfs.allowincompletepush";
+
+/// Whether the verbs keep a second copy. What they do not keep need not be here for `git push`, if our hook proves that the
+/// store has it: where it cannot be put in place, everything is kept.
 pub fn local_objects(repo: &Repo) -> Result<LocalObjects, CommandError> {
-    const KEY: &str = "lfs.allowincompletepush";
-    let local = LocalObjects::of(repo);
-    if local == LocalObjects::Drop && repo.config().get(KEY).is_none() {
-        repo.git().set_config(Scope::Local, KEY, "true")?;
+    if LocalObjects::of(repo) == LocalObjects::Keep || repo.config().get(PUSH_WITHOUT).is_some() {
+        return Ok(LocalObjects::of(repo));
     }
-    Ok(local)
+    match Hooks::of(repo).and_then(|hooks| hooks.install()) {
+        Ok(Install::Shared(_)) | Err(_) => Ok(LocalObjects::Keep),
+        Ok(_) => {
+            repo.git().set_config(Scope::Local, PUSH_WITHOUT, "true")?;
+            Ok(LocalObjects::Drop)
+        }
+    }
 }
 
 fn words<'a>(args: &'a CommitArgs, command: &[&'a str], context: &Context) -> Vec<&'a str> {

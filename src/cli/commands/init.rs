@@ -126,8 +126,11 @@ impl Chosen {
 
     /// Opens the store, and makes it where the user names it and there is none. Whether uploads may go there.
     pub fn open(&self, repo: &Repo, context: &Context) -> Result<(Catalog, bool), CommandError> {
-        let mut found =
-            if self.named_by_user { stores::prepare(&self.url)? } else { stores::find(&self.url)? };
+        let mut found = if self.named_by_user {
+            stores::prepare(&self.url, &context.dir)?
+        } else {
+            stores::find(&self.url)?
+        };
         found.set_contributor(repo.git().author());
         context.ui.done(&format!("store   {}", stores::shown(&found)));
         if self.named_by_user {

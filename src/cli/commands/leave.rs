@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::bar::{Bar, bytes};
+use crate::cli::commands::commit::PUSH_WITHOUT;
 use crate::cli::commands::init;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::relocation::{self, Edited};
@@ -160,6 +161,10 @@ fn restore(
         .done(&format!("staged  {LFSCONFIG_FILE}; {MANIFEST_FILE} stays, for coming back to the same repo"));
     if Hooks::of(repo)?.uninstall()? {
         context.ui.done("hook    that of git-lfs, or yours");
+    }
+    // Nobody proves any more that a server has what is not here.
+    if repo.config().get_in(Scope::Local, PUSH_WITHOUT) == Some(b"true") {
+        repo.git().unset_config(Scope::Local, PUSH_WITHOUT)?;
     }
     context.ui.hint("git commit -m 'Keep big files on the LFS server'");
     context.ui.hint("in other clones, when they have pulled it: git config --unset lfs.url");

@@ -119,7 +119,7 @@ fn said(
     git: &Git,
     context: &Context,
 ) -> Result<ExitCode, CommandError> {
-    if args.json {
+    if args.json && code == ExitCode::SUCCESS {
         let head = Head::of(&Repo::found_by(git.clone())?);
         context.ui.json(&json!({
             "commit": head.commit, "branch": head.branch, "files": filled.files, "bytes": filled.bytes,

@@ -47,9 +47,6 @@ pub fn adopt(
     commit: ObjectId,
     facts: Facts,
 ) -> Result<Adopted, NoBundle> {
-    if let Some(made) = bundle_of(catalog, objects, repo, dataset, commit)? {
-        return Ok(Adopted::Already(made));
-    }
     let tree = objects.tree_at(commit, &dataset.path)?.ok_or_else(|| NoBundle::NoDataset {
         commit,
         path: String::from_utf8_lossy(&dataset.path).into_owned(),
@@ -68,6 +65,9 @@ pub fn adopt(
     let unlike = unlike(there, looks(objects, dataset, tree)?);
     if !unlike.is_empty() {
         return Ok(Adopted::Unlike(unlike));
+    }
+    if let Some(made) = bundle_of(catalog, objects, repo, dataset, commit)? {
+        return Ok(Adopted::Already(made));
     }
     let mut from = vec![bundle];
     from.extend(parents(catalog, objects, repo, dataset, commit)?.into_iter().filter(|it| *it != bundle));
