@@ -3,6 +3,8 @@
 //! Without the filter git is as fast as git is, and wrong about each LFS file that it has to compare by content: so that is done
 //! only where it compares none, because all of them are as the index says, and where no hook could add a file meanwhile.
 
+use gix::bstr::ByteSlice;
+
 use crate::git::command::{Git, GitFailed};
 use crate::git::hooks::{HookError, Hooks};
 use crate::git::index::IndexError;
@@ -39,6 +41,9 @@ const HOOKS: [&str; 12] = [
     "prepare-commit-msg",
     "reference-transaction",
 ];
+
+/// How little of `--autostash` git takes for it.
+const AUTOSTASH: &str = "--au";
 
 /// Why it is not known how git may run.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +100,9 @@ impl Filters {
 
     /// How a pull may run. Edits that git puts aside and brings back come back as pointers where the filter leaves these.
     pub fn of_pull(repo: &Repo) -> Result<Filters, FiltersError> {
-        let puts_aside = ["rebase.autostash", "merge.autostash"].iter().any(|key| repo.config().is_true(key));
+        let config = repo.config();
+        let puts_aside = ["rebase.autostash", "merge.autostash"].iter().any(|key| config.is_true(key))
+            || config.get_within("branch", "mergeoptions").any(|options| options.contains_str(AUTOSTASH));
         let edited = || repo.git().run(["status", "--porcelain", "--untracked-files=no"]);
         if puts_aside && !edited()?.is_empty() { Ok(Filters::On) } else { Filters::of(repo) }
     }

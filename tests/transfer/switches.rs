@@ -101,6 +101,21 @@ fn a_pull_merges_beside_local_edits(machine: Machine) {
 }
 
 #[test]
+fn a_merge_that_puts_edits_aside_brings_them_back_whole() {
+    let team = history(first);
+    let clone = cloned(&team, first);
+    team.repo.write("text.bin", seeded_bytes(92, 80_000));
+    team.repo.git(["datamon", "-q", "commit", "-m", "next"]);
+    team.repo.push("origin", "main");
+    clone.git(["config", "branch.main.mergeOptions", "--autostash"]);
+    clone.write("large.bin", seeded_bytes(93, 600_000));
+    clone.git(["datamon", "-q", "pull"]);
+    assert!(clone.read("large.bin") == seeded_bytes(93, 600_000));
+    assert!(clone.read("text.bin") == seeded_bytes(92, 80_000));
+    assert_eq!(clone.git(["status", "--porcelain"]).text().trim(), "M large.bin");
+}
+
+#[test]
 fn local_edits_are_overwritten_by_force_only() {
     let team = history(first);
     let clone = cloned(&team, first);
