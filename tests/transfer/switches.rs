@@ -144,6 +144,35 @@ fn local_edits_are_overwritten_by_force_only() {
 }
 
 #[test]
+fn what_git_does_not_track_is_overwritten_by_force_only() {
+    let team = history(first);
+    let repo = &team.repo;
+    repo.git(["checkout", "--quiet", "side"]);
+    for path in ["new.bin", "new.txt", "dir/new.bin", "was/dir.txt"] {
+        repo.write(path, seeded_bytes(98, 2_000));
+    }
+    repo.git(["datamon", "-q", "commit", "-m", "new", "."]);
+    repo.git(["datamon", "-q", "checkout", "main"]);
+    for path in ["new.bin", "new.txt", "dir/new.bin", "was"] {
+        repo.write(path, "precious");
+        // The file itself, and what holds it.
+        for named in [path, path.split('/').next().expect("a first part"), "."] {
+            let said = git_fails(repo, &["datamon", "checkout", "side", "--", named]);
+            assert!(said.contains("1 files") && said.contains(path) && said.contains("--force"), "{said}");
+        }
+        assert_eq!(repo.read(path), b"precious", "{path}");
+        fs::remove_file(repo.dir().join(path)).expect("there");
+    }
+    repo.write("new.bin", "precious");
+    repo.git(["datamon", "-q", "checkout", "side", "--", "dir", "new.txt"]);
+    assert_eq!(repo.read("new.bin"), b"precious");
+    repo.git(["datamon", "-q", "checkout", "--force", "side", "--", "new.bin"]);
+    for path in ["new.bin", "new.txt", "dir/new.bin"] {
+        assert!(repo.read(path) == seeded_bytes(98, 2_000), "{path}");
+    }
+}
+
+#[test]
 fn a_version_goes_elsewhere_or_comes_in_part() {
     let team = history(first);
     let clone = cloned(&team, first);
