@@ -323,10 +323,11 @@ pub fn at(top: &Path, path: &BStr) -> PathBuf {
 
 /// Directories below the top that are none of them a link, so that each is looked at once.
 #[derive(Default)]
-struct Real(HashSet<PathBuf>);
+pub(super) struct Real(HashSet<PathBuf>);
 
 impl Real {
-    fn holds(&mut self, top: &Path, file: &Path) -> bool {
+    /// Whether a file lies below `top` with no link between.
+    pub(super) fn holds(&mut self, top: &Path, file: &Path) -> bool {
         let parent = file.parent().unwrap_or(top);
         let real = self.0.contains(parent) || no_link_above(top, parent).is_ok();
         if real {

@@ -7,7 +7,7 @@ use datamon_test_support::{Hermetic, TestRepo, run, run_failing, seeded_bytes};
 
 use super::beside::assert_settled;
 use super::{
-    Machine, Team, assert_clean, assert_files, each_git_lfs, file, files, first, git_fails, git_with,
+    Machine, Team, assert_clean, assert_files, each_git_lfs, file, files, first, git_fails, git_with, oid,
 };
 
 each_git_lfs!(a_switch_is_what_git_would_do, a_pull_merges_beside_local_edits);
@@ -224,6 +224,27 @@ fn nothing_is_written_behind_a_link() {
     assert!(clone.read("large.bin") == files(2)["large.bin"]);
     let text = fs::read(outside.join("1 ä.bin")).expect("there");
     assert!(text.starts_with(b"version https://git-lfs"), "it was written through the link");
+}
+
+#[test]
+fn nothing_is_taken_from_behind_a_link() {
+    let team = history(first);
+    let outside = team.env.work().join("outside");
+    fs::create_dir(&outside).expect("made");
+    fs::write(outside.join("1 ä.bin"), seeded_bytes(97, 6_666)).expect("written");
+    fs::remove_dir_all(team.repo.dir().join("small")).expect("there");
+    symlink(&outside, team.repo.dir().join("small")).expect("made");
+    team.repo.git(["datamon", "-q", "commit", "-m", "gone"]);
+    let tree = team.repo.git(["ls-tree", "-r", "--name-only", "HEAD"]);
+    assert!(!tree.text().contains("small/"), "{}", tree.text());
+    let oid = oid(&seeded_bytes(97, 6_666));
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 6666\n");
+    team.repo.write("pointer.bin", pointer);
+    team.repo.add(".");
+    team.repo.commit("a pointer to nothing");
+    let said = git_fails(&team.repo, &["datamon", "status", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(said.trim()).expect("JSON");
+    assert_eq!(said["missing"][0]["path"], "pointer.bin", "the store has it: {said}");
 }
 
 #[test]
