@@ -24,7 +24,7 @@ const OFF: [&str; 8] = [
 ];
 
 /// What git-lfs is told where its filter runs and is to fetch nothing.
-const SKIP_SMUDGE: &str = "GIT_LFS_SKIP_SMUDGE";
+pub const SKIP_SMUDGE: &str = "GIT_LFS_SKIP_SMUDGE";
 
 /// Hooks that may run while git switches, merges or rebases.
 const HOOKS: [&str; 12] = [
@@ -77,7 +77,8 @@ impl Filters {
     /// How git may run in this work tree, whose files it may have to compare.
     pub fn of(repo: &Repo) -> Result<Filters, FiltersError> {
         // What git is told here it tells git in submodules, whose files nobody would put in place.
-        if repo.config().is_true("submodule.recurse") {
+        // And only git-lfs knows what other programs make of its files.
+        if repo.config().is_true("submodule.recurse") || repo.has_lfs_extensions() {
             return Ok(Filters::On);
         }
         if Hooks::of(repo)?.any_foreign(&HOOKS)? {

@@ -72,7 +72,7 @@ impl Intake {
     pub fn plan(repo: &Repo, objects: &Objects, paths: &[BString]) -> Result<Intake, NoSession> {
         let top = repo.work_tree().unwrap_or(repo.git_dir());
         let trusts_modes = repo.config().get("core.filemode") != Some(b"false");
-        let lfs = repo.lfs_paths(paths.iter().map(|path| path.as_ref()))?;
+        let lfs = repo.lfs_paths(paths.iter().map(|path| path.as_ref()))?.plain;
         let mut changes = Vec::new();
         let staged: HashMap<BString, (ObjectId, bool)> = match lfs.is_empty() {
             true => HashMap::new(),

@@ -10,7 +10,11 @@ use super::{
     Machine, Team, assert_clean, assert_files, each_git_lfs, file, files, first, git_fails, git_with, oid,
 };
 
-each_git_lfs!(a_switch_is_what_git_would_do, a_pull_merges_beside_local_edits);
+each_git_lfs!(
+    a_switch_is_what_git_would_do,
+    a_pull_merges_beside_local_edits,
+    files_with_an_ident_come_whole,
+);
 
 /// Versions 1 and 2 of the files, on `main` and labelled, and a branch `side` with another.
 fn history(machine: Machine) -> Team {
@@ -245,6 +249,62 @@ fn nothing_is_taken_from_behind_a_link() {
     let said = git_fails(&team.repo, &["datamon", "status", "--json"]);
     let said: serde_json::Value = serde_json::from_str(said.trim()).expect("JSON");
     assert_eq!(said["missing"][0]["path"], "pointer.bin", "the store has it: {said}");
+}
+
+/// A machine with a program between each file and its pointer.
+fn swapping() -> Hermetic {
+    let env = first();
+    for (key, value) in [("clean", "tr ab ba"), ("smudge", "tr ab ba"), ("priority", "0")] {
+        run(env.command("git").args(["config", "--global", &format!("lfs.extension.swap.{key}"), value]));
+    }
+    env
+}
+
+#[test]
+fn what_other_programs_make_of_files_git_writes() {
+    let team = history(swapping);
+    let clone = cloned(&team, swapping);
+    assert_files(&clone, &files(2));
+    clone.git(["datamon", "-q", "checkout", "side"]);
+    assert_files(&clone, &files(3));
+    clone.git(["datamon", "-q", "checkout", "main", "--dest", "../out"]);
+    assert!(fs::read(clone.env().work().join("out/text.bin")).expect("there") == files(2)["text.bin"]);
+
+    let env = swapping();
+    let words = ["datamon", "-q", "clone", "--paths", "text.bin"];
+    run(env.command("git").args(words).arg(team.remote.dir()).arg("clone"));
+    let clone = env.repo("clone");
+    assert!(clone.read("text.bin") == files(2)["text.bin"]);
+    assert!(is_pointer(&clone, "large.bin"));
+}
+
+fn files_with_an_ident_come_whole(machine: Machine) {
+    let team = Team::new(machine);
+    team.repo.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs ident -text\n");
+    for n in [1, 2] {
+        for (path, bytes) in files(n) {
+            team.repo.write(&path, bytes);
+        }
+        team.repo.git(["datamon", "-q", "commit", "-m", "next", "."]);
+    }
+    team.repo.push("origin", "main");
+    team.repo.git(["datamon", "-q", "checkout", "HEAD~1"]);
+    assert_files(&team.repo, &files(1));
+    let clone = cloned(&team, machine);
+    assert_files(&clone, &files(2));
+
+    // Who has no git-lfs is told.
+    let env = machine();
+    run(env.command("git").args(["config", "--global", "--remove-section", "filter.lfs"]));
+    let clone = env.command("git").args(["datamon", "clone"]).arg(team.remote.dir()).arg("clone").output();
+    let clone = clone.expect("run");
+    let said = String::from_utf8_lossy(&clone.stderr);
+    assert_eq!(clone.status.code(), Some(2), "{said}");
+    assert!(said.contains("still are pointers") && said.contains("git datamon install"), "{said}");
+    let clone = env.repo("clone");
+    run(env.command("git").args(["datamon", "-q", "install"]));
+    clone.git(["datamon", "-q", "pull", "--data-only"]);
+    assert_files(&clone, &files(2));
 }
 
 #[test]

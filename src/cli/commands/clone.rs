@@ -63,7 +63,14 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
     // Nothing is compared in a clone, so the filter can be left out, unless the user has hooks for every repository.
     let own = |key| here.run(["config", "--get", key]).is_ok();
     let hooks = own("core.hooksPath") || own("init.templateDir");
-    let (git, off) = if hooks { Filters::Skip } else { Filters::Off }.apply(here.clone());
+    // Or has programs that git-lfs alone knows how to run.
+    let extended = here.run(["config", "--get-regexp", r"^lfs\.extension\."]).is_ok();
+    let filters = match extended {
+        true if !args.no_data && args.paths.is_empty() => Filters::On,
+        _ if hooks || extended => Filters::Skip,
+        _ => Filters::Off,
+    };
+    let (git, off) = filters.apply(here.clone());
     let mut words: Vec<&OsStr> = off.iter().chain(&["clone"]).map(OsStr::new).collect();
     words.extend(context.ui.is_quiet().then_some(OsStr::new("--quiet")));
     if let Some(branch) = &args.branch {
@@ -170,6 +177,15 @@ pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Resu
     if let Some((path, why)) = filled.failed.first() {
         let message = format!("{} files could not be fetched, {path} first: {why}", filled.failed.len());
         return Err(CommandError::new(Kind::Integrity, message));
+    }
+    if let Some((path, why)) = filled.left.first() {
+        let message = format!(
+            "{} files that git writes itself (`ident`, `lfs.extension`) still are pointers, {path} first: {why}",
+            filled.left.len()
+        );
+        let error = CommandError::new(Kind::NotFound, message);
+        let error = if site.repo.has_lfs_filter() { error } else { error.hint("git datamon install") };
+        return Err(error.hint("to try again: git datamon pull --data-only"));
     }
     Ok(filled)
 }
