@@ -10,20 +10,32 @@ use crate::git::repo::Repo;
 /// What is asked of each path: the filter, and what else would change the pointer on its way through git.
 const ASKED: [&str; 3] = ["filter", "working-tree-encoding", "ident"];
 
+/// Paths whose files git hands to git-lfs.
+#[derive(Debug, Default)]
+pub struct LfsPaths {
+    /// Git takes them back as pointers, unchanged by anything else.
+    pub plain: HashSet<BString>,
+    /// Something else has a hand in them too: only git with all its filters can write and compare them.
+    pub odd: HashSet<BString>,
+}
+
+impl LfsPaths {
+    /// Whether there is none of either.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.odd.is_empty()
+    }
+}
+
 impl Repo {
-    /// Those of `paths` (from the top of the work tree) whose files git hands to git-lfs and takes back as pointers, unchanged
-    /// by anything else.
-    pub fn lfs_paths<'p>(
-        &self,
-        paths: impl IntoIterator<Item = &'p BStr>,
-    ) -> Result<HashSet<BString>, GitFailed> {
+    /// Those of `paths` (from the top of the work tree) whose files git hands to git-lfs.
+    pub fn lfs_paths<'p>(&self, paths: impl IntoIterator<Item = &'p BStr>) -> Result<LfsPaths, GitFailed> {
         let mut asked = Vec::new();
         for path in paths {
             asked.extend_from_slice(path);
             asked.push(0);
         }
-        if asked.is_empty() || self.has_lfs_extensions() {
-            return Ok(HashSet::new());
+        if asked.is_empty() {
+            return Ok(LfsPaths::default());
         }
         let top = self.work_tree().unwrap_or(self.git_dir());
         let git = self.git().clone().moved_to(top);
@@ -37,12 +49,13 @@ impl Repo {
                 _ => drop(odd.insert(BString::from(path))),
             }
         }
-        lfs.retain(|path| !odd.contains(path));
-        Ok(lfs)
+        let extended = self.has_lfs_extensions();
+        let (odd, plain) = lfs.into_iter().partition(|path| extended || odd.contains(path));
+        Ok(LfsPaths { plain, odd })
     }
 
     /// `lfs.extension.*` puts other programs between a file and its pointer.
-    fn has_lfs_extensions(&self) -> bool {
+    pub(super) fn has_lfs_extensions(&self) -> bool {
         self.config().keys().any(|key| key.starts_with(b"lfs.extension."))
     }
 

@@ -16,6 +16,9 @@ const STDERR_SHOWN: usize = 4096;
 /// How much of a line is kept, bytes.
 const LONGEST_LINE: u64 = 64 << 10;
 
+/// Where git keeps what `-c` and the like say.
+const RUN_CONFIG: [&str; 2] = ["GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"];
+
 /// A git command that did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GitFailed {
@@ -77,6 +80,15 @@ impl Git {
     pub fn with_env(mut self, key: impl Into<OsString>, value: Option<impl Into<OsString>>) -> Git {
         self.env.push((key.into(), value.map(Into::into)));
         self
+    }
+
+    /// The same, and the repository is that of the directory, whatever `GIT_DIR` and its like say: a hook has them, say. What
+    /// configures this run (`git -c`) stays.
+    pub fn unbound(self) -> Result<Git, GitFailed> {
+        let listed = self.run(["rev-parse", "--local-env-vars"])?;
+        let names = String::from_utf8_lossy(&listed).into_owned();
+        let binding = names.lines().filter(|name| !RUN_CONFIG.contains(name));
+        Ok(binding.fold(self, |git, name| git.with_env(name, None::<OsString>)))
     }
 
     /// The same in another directory.

@@ -127,6 +127,15 @@ impl Config {
         self.entries.iter().map(|entry| entry.key.as_slice())
     }
 
+    /// Every value of a name in a section, whatever stands between them: `branch` and `mergeoptions` for those of all branches.
+    pub(super) fn get_within(&self, section: &str, name: &str) -> impl Iterator<Item = &[u8]> {
+        let (before, after) = (format!("{section}."), format!(".{name}"));
+        let named = move |entry: &&Entry| {
+            entry.key.starts_with(before.as_bytes()) && entry.key.ends_with(after.as_bytes())
+        };
+        self.entries.iter().filter(named).filter_map(|entry| entry.value.as_deref().map(Vec::as_slice))
+    }
+
     /// The value that counts for a key, of whatever scope; section and name in lower case, as git prints them.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         self.entry(key).map(|entry| entry.value.as_ref().map_or(&b"true"[..], |value| value.as_slice()))

@@ -3,6 +3,8 @@
 //! Without the filter git is as fast as git is, and wrong about each LFS file that it has to compare by content: so that is done
 //! only where it compares none, because all of them are as the index says, and where no hook could add a file meanwhile.
 
+use gix::bstr::ByteSlice;
+
 use crate::git::command::{Git, GitFailed};
 use crate::git::hooks::{HookError, Hooks};
 use crate::git::index::IndexError;
@@ -22,7 +24,7 @@ const OFF: [&str; 8] = [
 ];
 
 /// What git-lfs is told where its filter runs and is to fetch nothing.
-const SKIP_SMUDGE: &str = "GIT_LFS_SKIP_SMUDGE";
+pub const SKIP_SMUDGE: &str = "GIT_LFS_SKIP_SMUDGE";
 
 /// Hooks that may run while git switches, merges or rebases.
 const HOOKS: [&str; 12] = [
@@ -39,6 +41,9 @@ const HOOKS: [&str; 12] = [
     "prepare-commit-msg",
     "reference-transaction",
 ];
+
+/// How little of `--autostash` git takes for it.
+const AUTOSTASH: &str = "--au";
 
 /// Why it is not known how git may run.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +77,8 @@ impl Filters {
     /// How git may run in this work tree, whose files it may have to compare.
     pub fn of(repo: &Repo) -> Result<Filters, FiltersError> {
         // What git is told here it tells git in submodules, whose files nobody would put in place.
-        if repo.config().is_true("submodule.recurse") {
+        // And only git-lfs knows what other programs make of its files.
+        if repo.config().is_true("submodule.recurse") || repo.has_lfs_extensions() {
             return Ok(Filters::On);
         }
         if Hooks::of(repo)?.any_foreign(&HOOKS)? {
@@ -95,7 +101,9 @@ impl Filters {
 
     /// How a pull may run. Edits that git puts aside and brings back come back as pointers where the filter leaves these.
     pub fn of_pull(repo: &Repo) -> Result<Filters, FiltersError> {
-        let puts_aside = ["rebase.autostash", "merge.autostash"].iter().any(|key| repo.config().is_true(key));
+        let config = repo.config();
+        let puts_aside = ["rebase.autostash", "merge.autostash"].iter().any(|key| config.is_true(key))
+            || config.get_within("branch", "mergeoptions").any(|options| options.contains_str(AUTOSTASH));
         let edited = || repo.git().run(["status", "--porcelain", "--untracked-files=no"]);
         if puts_aside && !edited()?.is_empty() { Ok(Filters::On) } else { Filters::of(repo) }
     }

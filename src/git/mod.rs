@@ -65,6 +65,7 @@ mod wholeness;
 pub use gix::ObjectId;
 pub use gix::bstr::{BStr, BString};
 
+pub use attributes::LfsPaths;
 pub use authorship::Authorship;
 pub use command::{Git, GitFailed};
 pub use config::{
@@ -73,7 +74,7 @@ pub use config::{
 pub use contexts::{StoreContext, is_context_name};
 pub use datasets::Datasets;
 pub use delta::{Delta, TreeItem};
-pub use filters::{Filters, FiltersError};
+pub use filters::{Filters, FiltersError, SKIP_SMUDGE};
 pub use history::Listed;
 pub use hooks::{HookError, Hooks, Install};
 pub use index::{IndexError, Look, Staged, Tracked, date_back};

@@ -21,7 +21,8 @@ use super::folder::Folder;
 use super::session::{NoSession, Session};
 use super::site::Site;
 use crate::git::{
-    BStr, BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, Selection, Tracked, date_back,
+    BStr, BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, SKIP_SMUDGE, Selection,
+    Tracked, date_back,
 };
 use crate::id::Oid;
 use crate::ops::download::{rows, wanted};
@@ -72,12 +73,16 @@ pub struct Filled {
     pub bytes: u64,
     /// Paths that still are pointers, and why.
     pub failed: Vec<(BString, String)>,
+    /// Paths that still are pointers, though git with all its filters was to write them, and why.
+    pub left: Vec<(BString, String)>,
 }
 
 /// Files of a work tree that are to be filled.
 pub struct Filling {
     top: PathBuf,
     holes: Vec<Hole>,
+    /// Pointers that only git with all its filters can fill.
+    odd: Vec<Hole>,
     /// Files that stay as git wrote them, so young that it would look into them again: with the pointer, if they are one.
     young: Vec<(BString, ObjectId, Option<Pointer>)>,
     local: LocalObjects,
@@ -119,28 +124,73 @@ impl Filling {
         }
         let paths = holes.iter().map(|hole| &hole.path).chain(young.iter().map(|(path, ..)| path));
         let tracked = repo.lfs_paths(paths.map(|path| path.as_ref()))?;
-        holes.retain(|hole| tracked.contains(&hole.path));
-        young.retain(|(path, ..)| tracked.contains(path));
-        Ok(Filling { top, holes, young, local })
+        let odd = holes.iter().filter(|hole| tracked.odd.contains(&hole.path)).cloned().collect();
+        holes.retain(|hole| tracked.plain.contains(&hole.path));
+        young.retain(|(path, ..)| tracked.plain.contains(path));
+        Ok(Filling { top, holes, odd, young, local })
     }
 
     /// What the files to fill point to.
     pub fn pointers(&self) -> impl Iterator<Item = Pointer> + '_ {
-        self.holes.iter().map(|hole| hole.pointer)
+        self.all().map(|hole| hole.pointer)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Hole> {
+        self.holes.iter().chain(&self.odd)
     }
 
     /// Files to fill.
     pub fn files(&self) -> usize {
-        self.holes.len()
+        self.all().count()
     }
 
     /// Their bytes.
     pub fn bytes(&self) -> u64 {
-        self.holes.iter().map(|hole| hole.pointer.size).fold(0, u64::saturating_add)
+        self.all().map(|hole| hole.pointer.size).fold(0, u64::saturating_add)
     }
 
     /// Fill them.
     pub fn run(self, site: &mut Site, progress: &dyn Progress) -> Result<Filled, NoSession> {
+        let mut filled = self.fill(site, progress)?;
+        self.hand_over(&site.repo, &mut filled)?;
+        Ok(filled)
+    }
+
+    /// Has git write what only it can write, with git-lfs. What it fails to write is the pointer again.
+    fn hand_over(&self, repo: &Repo, filled: &mut Filled) -> Result<(), NoSession> {
+        let same = |hole: &&Hole| {
+            let at = at(&self.top, hole.path.as_ref());
+            matches!(Look::at(&at), Ok(Some(look)) if look == hole.seen)
+        };
+        let odd: Vec<&Hole> = self.odd.iter().filter(same).collect();
+        if odd.is_empty() {
+            return Ok(());
+        }
+        // Else git takes the pointers for what it would write.
+        repo.unsettle(odd.iter().map(|hole| (&hole.path, &hole.blob)))?;
+        let paths: Vec<u8> = odd.iter().flat_map(|hole| hole.path.iter().copied().chain([0])).collect();
+        let write = |option, skip: Option<&str>| {
+            let git = repo.git().clone().moved_to(&self.top).with_env(SKIP_SMUDGE, skip);
+            git.run_with_stdin(["checkout-index", option, "--index", "-z", "--stdin"], &paths)
+        };
+        let error = write("--force", None).err();
+        if error.is_some() {
+            write("--quiet", Some("1"))?;
+        }
+        let why = error.map_or_else(|| "the filter of git-lfs left it so".to_owned(), |error| error.said());
+        for hole in odd {
+            let at = at(&self.top, hole.path.as_ref());
+            if is_pointer(&at, hole.pointer) {
+                filled.left.push((hole.path.clone(), why.clone()));
+            } else {
+                filled.files += 1;
+                filled.bytes += hole.pointer.size;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill(&self, site: &mut Site, progress: &dyn Progress) -> Result<Filled, NoSession> {
         if self.holes.is_empty() {
             Folder::sweep(&site.repo);
             site.repo.settle(&self.aged())?;
@@ -323,10 +373,11 @@ pub fn at(top: &Path, path: &BStr) -> PathBuf {
 
 /// Directories below the top that are none of them a link, so that each is looked at once.
 #[derive(Default)]
-struct Real(HashSet<PathBuf>);
+pub(super) struct Real(HashSet<PathBuf>);
 
 impl Real {
-    fn holds(&mut self, top: &Path, file: &Path) -> bool {
+    /// Whether a file lies below `top` with no link between.
+    pub(super) fn holds(&mut self, top: &Path, file: &Path) -> bool {
         let parent = file.parent().unwrap_or(top);
         let real = self.0.contains(parent) || no_link_above(top, parent).is_ok();
         if real {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::fill::{LocalObjects, at};
+use super::fill::{LocalObjects, Real, at};
 use super::folder::Folder;
 use super::session::{NoSession, Session};
 use crate::git::{BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, Staged};
@@ -68,21 +68,22 @@ pub struct TakenIn {
 
 impl Intake {
     /// What `git add` would hand to git-lfs of these paths of the work tree: files that differ from the index by their looks,
-    /// and new ones. What is a pointer already, and what is empty, is left to git.
+    /// and new ones. What is a pointer already, empty, or behind a link, is left to git.
     pub fn plan(repo: &Repo, objects: &Objects, paths: &[BString]) -> Result<Intake, NoSession> {
         let top = repo.work_tree().unwrap_or(repo.git_dir());
         let trusts_modes = repo.config().get("core.filemode") != Some(b"false");
-        let lfs = repo.lfs_paths(paths.iter().map(|path| path.as_ref()))?;
+        let lfs = repo.lfs_paths(paths.iter().map(|path| path.as_ref()))?.plain;
         let mut changes = Vec::new();
         let staged: HashMap<BString, (ObjectId, bool)> = match lfs.is_empty() {
             true => HashMap::new(),
             false => repo.tracked()?.into_iter().map(|it| (it.path, (it.blob, it.executable))).collect(),
         };
-        let mut seen = HashSet::new();
+        let (mut seen, mut real) = (HashSet::new(), Real::default());
         for path in paths.iter().filter(|path| lfs.contains(*path) && seen.insert(*path)) {
             let at = at(top, path.as_ref());
             let Ok(Some(look)) = Look::at(&at) else { continue };
-            if look.size == 0 || is_pointer(&at, &look) {
+            // What lies behind a link is not of this work tree: to git the file is gone.
+            if look.size == 0 || is_pointer(&at, &look) || !real.holds(top, &at) {
                 continue;
             }
             let before = staged.get(path);

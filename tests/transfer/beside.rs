@@ -331,6 +331,35 @@ fn a_repository_of_another_kind_is_cloned_as_git_does() {
 }
 
 #[test]
+fn a_clone_in_the_environment_of_another_repository_leaves_that_alone() {
+    let team = Team::pushed(first);
+    let env = &team.env;
+    let other = env.init("other");
+    other.write("kept.txt", "kept");
+    other.add(".");
+    other.commit("kept");
+    let at = |path: &str| other.dir().join(path);
+    let state = || ["index", "config"].map(|file| fs::read(at(".git").join(file)).expect("there"));
+    let before = state();
+    run(env
+        .command("git")
+        .args(["-c", "datamon.localObjects=keep", "datamon", "-q", "clone"])
+        .arg(team.remote.dir())
+        .arg("clone")
+        .env("GIT_DIR", at(".git"))
+        .env("GIT_WORK_TREE", other.dir())
+        .env("GIT_INDEX_FILE", at(".git/index")));
+    assert!(state() == before);
+    assert!(!at(".git/hooks/pre-push").exists() && !at("large.bin").exists());
+    let clone = env.repo("clone");
+    assert_files(&clone, &files(1));
+    assert_settled(&clone);
+    assert!(clone.dir().join(".git/hooks/pre-push").exists());
+    // What configures the run counts.
+    assert!(!clone.lfs_objects().is_empty());
+}
+
+#[test]
 fn a_killed_clone_is_finished_by_a_pull() {
     let team = Team::new(first);
     let mut many = file("large.bin", 80, 30 << 20);

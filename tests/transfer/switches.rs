@@ -7,10 +7,14 @@ use datamon_test_support::{Hermetic, TestRepo, run, run_failing, seeded_bytes};
 
 use super::beside::assert_settled;
 use super::{
-    Machine, Team, assert_clean, assert_files, each_git_lfs, file, files, first, git_fails, git_with,
+    Machine, Team, assert_clean, assert_files, each_git_lfs, file, files, first, git_fails, git_with, oid,
 };
 
-each_git_lfs!(a_switch_is_what_git_would_do, a_pull_merges_beside_local_edits);
+each_git_lfs!(
+    a_switch_is_what_git_would_do,
+    a_pull_merges_beside_local_edits,
+    files_with_an_ident_come_whole,
+);
 
 /// Versions 1 and 2 of the files, on `main` and labelled, and a branch `side` with another.
 fn history(machine: Machine) -> Team {
@@ -101,6 +105,21 @@ fn a_pull_merges_beside_local_edits(machine: Machine) {
 }
 
 #[test]
+fn a_merge_that_puts_edits_aside_brings_them_back_whole() {
+    let team = history(first);
+    let clone = cloned(&team, first);
+    team.repo.write("text.bin", seeded_bytes(92, 80_000));
+    team.repo.git(["datamon", "-q", "commit", "-m", "next"]);
+    team.repo.push("origin", "main");
+    clone.git(["config", "branch.main.mergeOptions", "--autostash"]);
+    clone.write("large.bin", seeded_bytes(93, 600_000));
+    clone.git(["datamon", "-q", "pull"]);
+    assert!(clone.read("large.bin") == seeded_bytes(93, 600_000));
+    assert!(clone.read("text.bin") == seeded_bytes(92, 80_000));
+    assert_eq!(clone.git(["status", "--porcelain"]).text().trim(), "M large.bin");
+}
+
+#[test]
 fn local_edits_are_overwritten_by_force_only() {
     let team = history(first);
     let clone = cloned(&team, first);
@@ -126,6 +145,35 @@ fn local_edits_are_overwritten_by_force_only() {
     clone.write("large.bin", seeded_bytes(3, 1_500_000));
     clone.git(["datamon", "-q", "checkout", "main"]);
     assert_files(&clone, &files(2));
+}
+
+#[test]
+fn what_git_does_not_track_is_overwritten_by_force_only() {
+    let team = history(first);
+    let repo = &team.repo;
+    repo.git(["checkout", "--quiet", "side"]);
+    for path in ["new.bin", "new.txt", "dir/new.bin", "was/dir.txt"] {
+        repo.write(path, seeded_bytes(98, 2_000));
+    }
+    repo.git(["datamon", "-q", "commit", "-m", "new", "."]);
+    repo.git(["datamon", "-q", "checkout", "main"]);
+    for path in ["new.bin", "new.txt", "dir/new.bin", "was"] {
+        repo.write(path, "precious");
+        // The file itself, and what holds it.
+        for named in [path, path.split('/').next().expect("a first part"), "."] {
+            let said = git_fails(repo, &["datamon", "checkout", "side", "--", named]);
+            assert!(said.contains("1 files") && said.contains(path) && said.contains("--force"), "{said}");
+        }
+        assert_eq!(repo.read(path), b"precious", "{path}");
+        fs::remove_file(repo.dir().join(path)).expect("there");
+    }
+    repo.write("new.bin", "precious");
+    repo.git(["datamon", "-q", "checkout", "side", "--", "dir", "new.txt"]);
+    assert_eq!(repo.read("new.bin"), b"precious");
+    repo.git(["datamon", "-q", "checkout", "--force", "side", "--", "new.bin"]);
+    for path in ["new.bin", "new.txt", "dir/new.bin"] {
+        assert!(repo.read(path) == seeded_bytes(98, 2_000), "{path}");
+    }
 }
 
 #[test]
@@ -180,6 +228,83 @@ fn nothing_is_written_behind_a_link() {
     assert!(clone.read("large.bin") == files(2)["large.bin"]);
     let text = fs::read(outside.join("1 ä.bin")).expect("there");
     assert!(text.starts_with(b"version https://git-lfs"), "it was written through the link");
+}
+
+#[test]
+fn nothing_is_taken_from_behind_a_link() {
+    let team = history(first);
+    let outside = team.env.work().join("outside");
+    fs::create_dir(&outside).expect("made");
+    fs::write(outside.join("1 ä.bin"), seeded_bytes(97, 6_666)).expect("written");
+    fs::remove_dir_all(team.repo.dir().join("small")).expect("there");
+    symlink(&outside, team.repo.dir().join("small")).expect("made");
+    team.repo.git(["datamon", "-q", "commit", "-m", "gone"]);
+    let tree = team.repo.git(["ls-tree", "-r", "--name-only", "HEAD"]);
+    assert!(!tree.text().contains("small/"), "{}", tree.text());
+    let oid = oid(&seeded_bytes(97, 6_666));
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 6666\n");
+    team.repo.write("pointer.bin", pointer);
+    team.repo.add(".");
+    team.repo.commit("a pointer to nothing");
+    let said = git_fails(&team.repo, &["datamon", "status", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(said.trim()).expect("JSON");
+    assert_eq!(said["missing"][0]["path"], "pointer.bin", "the store has it: {said}");
+}
+
+/// A machine with a program between each file and its pointer.
+fn swapping() -> Hermetic {
+    let env = first();
+    for (key, value) in [("clean", "tr ab ba"), ("smudge", "tr ab ba"), ("priority", "0")] {
+        run(env.command("git").args(["config", "--global", &format!("lfs.extension.swap.{key}"), value]));
+    }
+    env
+}
+
+#[test]
+fn what_other_programs_make_of_files_git_writes() {
+    let team = history(swapping);
+    let clone = cloned(&team, swapping);
+    assert_files(&clone, &files(2));
+    clone.git(["datamon", "-q", "checkout", "side"]);
+    assert_files(&clone, &files(3));
+    clone.git(["datamon", "-q", "checkout", "main", "--dest", "../out"]);
+    assert!(fs::read(clone.env().work().join("out/text.bin")).expect("there") == files(2)["text.bin"]);
+
+    let env = swapping();
+    let words = ["datamon", "-q", "clone", "--paths", "text.bin"];
+    run(env.command("git").args(words).arg(team.remote.dir()).arg("clone"));
+    let clone = env.repo("clone");
+    assert!(clone.read("text.bin") == files(2)["text.bin"]);
+    assert!(is_pointer(&clone, "large.bin"));
+}
+
+fn files_with_an_ident_come_whole(machine: Machine) {
+    let team = Team::new(machine);
+    team.repo.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs ident -text\n");
+    for n in [1, 2] {
+        for (path, bytes) in files(n) {
+            team.repo.write(&path, bytes);
+        }
+        team.repo.git(["datamon", "-q", "commit", "-m", "next", "."]);
+    }
+    team.repo.push("origin", "main");
+    team.repo.git(["datamon", "-q", "checkout", "HEAD~1"]);
+    assert_files(&team.repo, &files(1));
+    let clone = cloned(&team, machine);
+    assert_files(&clone, &files(2));
+
+    // Who has no git-lfs is told.
+    let env = machine();
+    run(env.command("git").args(["config", "--global", "--remove-section", "filter.lfs"]));
+    let clone = env.command("git").args(["datamon", "clone"]).arg(team.remote.dir()).arg("clone").output();
+    let clone = clone.expect("run");
+    let said = String::from_utf8_lossy(&clone.stderr);
+    assert_eq!(clone.status.code(), Some(2), "{said}");
+    assert!(said.contains("still are pointers") && said.contains("git datamon install"), "{said}");
+    let clone = env.repo("clone");
+    run(env.command("git").args(["datamon", "-q", "install"]));
+    clone.git(["datamon", "-q", "pull", "--data-only"]);
+    assert_files(&clone, &files(2));
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! which are filled afterwards. That the store has the data is asked first; where all of it is here, no store is asked anything.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -81,7 +83,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     }
     let filters = Filters::of(&site.repo)?;
     if !args.files.is_empty() && !args.force {
-        refuse_edits(args, &site.repo)?;
+        refuse_losses(args, target.as_ref(), &site.repo)?;
     }
     let selection = clone::selection(&site.repo, &args.paths)?;
     if let Some(target) = &target {
@@ -179,26 +181,46 @@ fn commit_of(version: &str, dataset: &Dataset) -> Result<ObjectId, CommandError>
     })
 }
 
-/// Git would write over edits of files that are named one by one.
-fn refuse_edits(args: &CheckoutArgs, repo: &Repo) -> Result<(), CommandError> {
+/// Git would write over edits of files that are named one by one, and over what it does not track.
+fn refuse_losses(args: &CheckoutArgs, target: Option<&Target>, repo: &Repo) -> Result<(), CommandError> {
     let listed = |words: &[&str]| {
-        let words = words.iter().copied().chain(["--"]).chain(args.files.iter().map(String::as_str));
-        let said = repo.git().run(words)?;
+        let words = words.iter().chain(&["-z", "--name-only", "--no-relative", "--no-renames"]).copied();
+        let said = repo.git().run(words.chain(["--"]).chain(args.files.iter().map(String::as_str)))?;
         let paths = said.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         Ok::<Vec<BString>, CommandError>(paths.map(BString::from).collect())
     };
-    let mut edited = listed(&["diff-files", "-z", "--name-only", "--no-relative", "--diff-filter=d"])?;
-    if args.version.is_some() {
-        edited.extend(listed(&["diff", "--cached", "-z", "--name-only", "--no-relative"])?);
+    let mut edited = listed(&["diff-files", "--diff-filter=d"])?;
+    let mut absent = listed(&["diff-files", "--diff-filter=D"])?;
+    if let Some(target) = target {
+        edited.extend(listed(&["diff", "--cached"])?);
+        absent.extend(listed(&["diff", "--cached", "--diff-filter=D", &target.commit.to_string()])?);
     }
-    edited.sort();
-    edited.dedup();
-    if edited.is_empty() {
+    refuse(edited, "have local edits")?;
+    let top = repo.work_tree().unwrap_or(repo.git_dir());
+    let in_the_way = absent.iter().filter_map(|path| in_the_way(top, path.as_ref()));
+    refuse(in_the_way.collect(), "that git does not track are in the way")
+}
+
+/// What git would remove to write a file that it takes for absent: what is there, or stands where a directory should be.
+fn in_the_way(top: &Path, path: &BStr) -> Option<BString> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let mut parts = slashes.chain([path.len()]).map(|end| &path[..end]);
+    let occupied = |part: &[u8]| {
+        let is_file = part.len() == path.len();
+        fs::symlink_metadata(top.join(OsStr::from_bytes(part))).is_ok_and(|it| is_file || !it.is_dir())
+    };
+    parts.find(|part| occupied(part)).map(BString::from)
+}
+
+fn refuse(mut files: Vec<BString>, why: &str) -> Result<(), CommandError> {
+    files.sort();
+    files.dedup();
+    if files.is_empty() {
         return Ok(());
     }
-    let names: Vec<String> = edited.iter().take(5).map(ToString::to_string).collect();
-    let more = if edited.len() > 5 { ", …" } else { "" };
-    let message = format!("{} files have local edits: {}{more}", edited.len(), names.join(", "));
+    let names: Vec<String> = files.iter().take(5).map(ToString::to_string).collect();
+    let more = if files.len() > 5 { ", …" } else { "" };
+    let message = format!("{} files {why}: {}{more}", files.len(), names.join(", "));
     Err(CommandError::new(Kind::Difference, message).hint("to overwrite them: --force"))
 }
 

@@ -1,7 +1,7 @@
 //! `git datamon clone`: git clones and writes what is its own, then the data comes from the store, beside git-lfs.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -58,11 +58,19 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
         Some(dir) => dir.clone(),
         None => named_after(&args.url)?,
     };
-    let git = Git::at(&context.dir).aside(args.json);
+    // A hook that clones has another repository in its environment.
+    let here = Git::at(&context.dir).aside(args.json).unbound()?;
     // Nothing is compared in a clone, so the filter can be left out, unless the user has hooks for every repository.
-    let own = |key| git.run(["config", "--get", key]).is_ok();
+    let own = |key| here.run(["config", "--get", key]).is_ok();
     let hooks = own("core.hooksPath") || own("init.templateDir");
-    let (git, off) = if hooks { Filters::Skip } else { Filters::Off }.apply(git);
+    // Or has programs that git-lfs alone knows how to run.
+    let extended = here.run(["config", "--get-regexp", r"^lfs\.extension\."]).is_ok();
+    let filters = match extended {
+        true if !args.no_data && args.paths.is_empty() => Filters::On,
+        _ if hooks || extended => Filters::Skip,
+        _ => Filters::Off,
+    };
+    let (git, off) = filters.apply(here.clone());
     let mut words: Vec<&OsStr> = off.iter().chain(&["clone"]).map(OsStr::new).collect();
     words.extend(context.ui.is_quiet().then_some(OsStr::new("--quiet")));
     if let Some(branch) = &args.branch {
@@ -74,7 +82,8 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
         return Ok(hook::exit_code(status));
     }
     let dir = context.dir.join(dir);
-    let filled = fill(args, &dir, context).map_err(|error| {
+    let there = here.moved_to(&dir);
+    let filled = fill(args, &there, context).map_err(|error| {
         error.hint(format!(
             "the commits are cloned; for their data: git -C {} datamon pull --data-only",
             dir.display()
@@ -85,7 +94,7 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
         Err(code) => return Ok(code),
     };
     if args.json {
-        let head = Head::of(&Repo::discover(&dir)?);
+        let head = Head::of(&Repo::found_by(there)?);
         context.ui.json(&json!({
             "dest": dir.to_string_lossy(), "commit": head.commit, "branch": head.branch,
             "files": filled.files, "bytes": filled.bytes,
@@ -95,14 +104,13 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
 }
 
 /// What came; or how git-lfs ended, where it did not bring the data of a repository of its own.
-fn fill(args: &CloneArgs, dir: &Path, context: &Context) -> Result<Result<Filled, ExitCode>, CommandError> {
-    let mut site = Site::of(Repo::discover(dir)?, "origin")?;
+fn fill(args: &CloneArgs, git: &Git, context: &Context) -> Result<Result<Filled, ExitCode>, CommandError> {
+    let mut site = Site::of(Repo::found_by(git.clone())?, "origin")?;
     if site.objects.head()?.is_none() {
         return Ok(Ok(Filled::default()));
     }
     if !site.names_store()? {
         // Not one of ours: git-lfs finishes what it knows how to.
-        let git = Git::at(dir).aside(args.json);
         let status = if args.no_data { None } else { Some(git.interactive(["lfs", "pull"])?) };
         let failed = status.filter(|status| !status.success());
         return Ok(failed.map_or(Ok(Filled::default()), |status| Err(hook::exit_code(status))));
@@ -170,6 +178,15 @@ pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Resu
         let message = format!("{} files could not be fetched, {path} first: {why}", filled.failed.len());
         return Err(CommandError::new(Kind::Integrity, message));
     }
+    if let Some((path, why)) = filled.left.first() {
+        let message = format!(
+            "{} files that git writes itself (`ident`, `lfs.extension`) still are pointers, {path} first: {why}",
+            filled.left.len()
+        );
+        let error = CommandError::new(Kind::NotFound, message);
+        let error = if site.repo.has_lfs_filter() { error } else { error.hint("git datamon install") };
+        return Err(error.hint("to try again: git datamon pull --data-only"));
+    }
     Ok(filled)
 }
 
@@ -188,6 +205,8 @@ fn named_after(url: &str) -> Result<PathBuf, CommandError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

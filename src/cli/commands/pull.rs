@@ -92,7 +92,7 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
 fn to_fetch(args: &PullArgs, repo: Repo, remote: &str) -> Result<Filled, CommandError> {
     if args.data_only && Checkout::of(&repo) != Checkout::Done {
         let plan = Hydration::plan(repo, remote, "HEAD")?;
-        return Ok(Filled { files: plan.files() as u64, bytes: plan.bytes(), failed: vec![] });
+        return Ok(Filled { files: plan.files() as u64, bytes: plan.bytes(), ..Filled::default() });
     }
     let site = Site::of(repo, remote)?;
     let selection = clone::selection(&site.repo, &[])?;
@@ -108,7 +108,7 @@ fn to_fetch(args: &PullArgs, repo: Repo, remote: &str) -> Result<Filled, Command
     let here = site.here();
     let absent: BTreeMap<Oid, u64> =
         wanted.iter().filter(|it| !here.has(it)).map(|it| (it.oid, it.size)).collect();
-    Ok(Filled { files: absent.len() as u64, bytes: absent.values().sum(), failed: vec![] })
+    Ok(Filled { files: absent.len() as u64, bytes: absent.values().sum(), ..Filled::default() })
 }
 
 /// Where the work tree stands now, and what came. Whether git did what it was asked to, its exit code says.
@@ -144,7 +144,7 @@ fn fetch_alone(repo: Repo, remote: &str, context: &Context) -> Result<Filled, Co
             let message = format!("{} files could not be fetched: {why}", got.failed.len());
             Err(CommandError::new(Kind::Integrity, message))
         }
-        None => Ok(Filled { files: got.files, bytes: got.bytes, failed: vec![] }),
+        None => Ok(Filled { files: got.files, bytes: got.bytes, ..Filled::default() }),
     }
 }
 
