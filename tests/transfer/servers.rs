@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use datamon_test_support::{TestRepo, run_failing, seeded_bytes};
 
 use super::adopt::{Legacy, configuration, tree};
-use super::{Machine, change, each_git_lfs, file, first, line_with, oid};
+use super::{Machine, change, each_git_lfs, file, first, git_fails, line_with, oid};
 
 each_git_lfs!(
     a_server_that_is_down_is_not_one_that_lacks_the_data,
@@ -90,11 +90,11 @@ fn any_remote_will_do_or_none_where_a_server_is_named(machine: Machine) {
 /// Takes the store away, and does what the user is told who wants a new one at its place.
 fn give_up(legacy: &Legacy, repo: &TestRepo) {
     fs::remove_dir_all(legacy.store()).unwrap();
-    let store = legacy.store().display().to_string();
+    let store = legacy.store();
     let said = git_fails(repo, &["datamon", "context", "add", "new", &store, "--create"]);
     let hint = line_with(&said, "--unset-all").trim_start_matches("hint: git ").to_owned();
     assert!(said.contains("it is not there now"), "{said}");
-    assert!(!legacy.store().exists());
+    assert!(!std::path::Path::new(&store).exists());
     repo.git(hint.split(' '));
 }
 
