@@ -175,12 +175,13 @@ impl Filling {
         };
         let error = write("--force", None).err();
         if error.is_some() {
-            write("--quiet", Some("1"))?;
+            // It writes what is gone, and fails where something is not.
+            let _ = write("--quiet", Some("1"));
         }
         let why = error.map_or_else(|| "the filter of git-lfs left it so".to_owned(), |error| error.said());
         for hole in odd {
             let at = at(&self.top, hole.path.as_ref());
-            if is_pointer(&at, hole.pointer) {
+            if !at.exists() || is_pointer(&at, hole.pointer) {
                 filled.left.push((hole.path.clone(), why.clone()));
             } else {
                 filled.files += 1;

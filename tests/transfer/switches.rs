@@ -303,6 +303,12 @@ fn files_with_an_ident_come_whole(machine: Machine) {
     assert!(said.contains("still are pointers") && said.contains("git datamon install"), "{said}");
     let clone = env.repo("clone");
     run(env.command("git").args(["datamon", "-q", "install"]));
+    let away = team.store.with_extension("away");
+    fs::rename(&team.store, &away).expect("there");
+    let said = git_fails(&clone, &["datamon", "pull", "--data-only"]);
+    assert!(said.contains("11 files") && said.contains("again/large.bin first"), "{said}");
+    assert!(clone.git(["ls-files", "--deleted"]).text().is_empty() && is_pointer(&clone, "again/large.bin"));
+    fs::rename(&away, &team.store).expect("there");
     clone.git(["datamon", "-q", "pull", "--data-only"]);
     assert_files(&clone, &files(2));
 }
