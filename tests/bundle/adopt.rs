@@ -33,6 +33,14 @@ fn an_uploaded_version_becomes_that_of_a_commit_with_the_same_content() {
     let again = json(&in_repo(&env, &["adopt", &uploaded, "--json"]));
     assert_eq!((&again["bundle"], &again["already"]), (&made["bundle"], &true.into()));
     assert_eq!(in_repo(&env, &["diff", &uploaded, "HEAD"]).text(), "");
+    // That it has a version says nothing of another upload.
+    repo.write("beside.txt", "x");
+    let unlike = in_repo(&env, &["upload", "."]).text().to_owned();
+    let differs = run_failing(
+        env.command("git").args(["-C", "repo", "datamon", "adopt", &unlike, "HEAD"]).current_dir(env.work()),
+    );
+    assert_eq!(differs.text(), "only in the bundle: beside.txt");
+    std::fs::remove_file(repo.dir().join("beside.txt")).expect("there");
 
     repo.write("plain.txt", "edited\n");
     repo.write("new.txt", "new\n");

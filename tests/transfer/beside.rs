@@ -183,6 +183,14 @@ fn a_clone_that_keeps_no_objects_pushes_and_goes_back(machine: Machine) {
     super::trust(&clone);
     clone.write("large.bin", seeded_bytes(40, 900_000));
     clone.git(["datamon", "commit", "-m", "next", "--label", "next"]);
+    // The clock of these commits stands still: the amended commit is the one that it was.
+    let before = clone.head();
+    let mut amend = clone.env().command("git");
+    let shown = clone.git(["log", "-1", "--format=%cD"]).text().to_owned();
+    let amended = amend.current_dir(clone.dir()).env("GIT_COMMITTER_DATE", shown);
+    run(amended.args(["datamon", "commit", "--amend", "-m", "next", "--label", "amended"]));
+    assert_eq!(clone.head(), before);
+    clone.git(["datamon", "label", "show", "amended"]);
     assert_eq!(clone.lfs_objects().len(), 0);
     clone.git(["push", "--quiet", "origin", "main"]);
     team.repo.git(["datamon", "-q", "pull"].iter().chain(&["origin", "main"]));

@@ -52,7 +52,11 @@ fn pin(repo: &TestRepo) -> String {
 fn a_clone_that_left_takes_old_data_from_the_store_and_gives_it_none(machine: Machine) {
     let legacy = Legacy::on_a_server(machine);
     let repo = adopted(&legacy);
+    repo.git(["datamon", "pull", "--data-only"]);
+    assert_eq!(repo.git(["config", "lfs.allowincompletepush"]).text(), "true");
     leave(&repo, &[]);
+    let kept = repo.git(["config", "--default", "unset", "--get", "lfs.allowincompletepush"]);
+    assert_eq!(kept.text(), "unset", "nobody proves any more what is not here");
     let stored = entries(legacy.store().as_ref());
     // The commit of before names the store.
     fs::remove_dir_all(repo.dir().join(".git/lfs/objects")).unwrap();

@@ -57,7 +57,7 @@ fn filters_of_the_user_leave_nothing_behind(machine: Machine) {
         let repo = legacy.fresh_clone(name, &keys);
         let said = legacy.adopt(&repo, more);
         assert!(line_with(&said, "stored").contains(files), "{said}");
-        fs::rename(legacy.store(), legacy.env.root().join(format!("away-{name}"))).unwrap();
+        give_up(&legacy, &repo);
     }
 }
 

@@ -148,6 +148,7 @@ fn status_names_what_is_not_safe_and_not_clean() {
     fs::remove_dir_all(team.repo.dir().join(".git/lfs/objects")).expect("removed");
     let status = unclean(&team.repo);
     assert_eq!(status["missing"].as_array().map(Vec::len), Some(1), "the rest is in the store");
+    assert_eq!(status["missing"][0]["oid"].as_str().map(str::len), Some(64));
     assert_eq!(status["missing"][0]["path"], "lost.bin");
     // `git status` may have had git-lfs read the file again.
     let _ = fs::remove_dir_all(team.repo.dir().join(".git/lfs/objects"));

@@ -87,8 +87,13 @@ enum State {
 #[derive(Debug, Serialize)]
 struct Absent {
     path: String,
+    #[serde(serialize_with = "hexadecimal")]
     oid: Oid,
     size: u64,
+}
+
+fn hexadecimal<S: serde::Serializer>(oid: &Oid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(oid)
 }
 
 /// Looks, and says what it found.
