@@ -65,6 +65,8 @@ fn contexts_are_added_listed_shown_used_and_removed() {
     datamon(repo, &["context", "use", "prod"]);
     assert_eq!(said(repo, &["context", "list", "--json"])[1]["used"], true);
     assert_eq!(outside(&["stats"]).status.code(), Some(0));
+    assert_eq!(outside(&["repo", "create", "new"]).status.code(), Some(0), "for changes too");
+    assert_eq!(said(repo, &["repo", "list", "--store", "prod", "--json"])[0]["name"], "new");
     datamon(repo, &["context", "remove", "prod"]);
     assert_eq!(outside(&["stats"]).status.code(), Some(2));
     assert_eq!(said(repo, &["context", "list", "--json"])[0]["name"], "live");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use datamon_test_support::{TestRepo, run_failing};
+use datamon_test_support::{TestRepo, run, run_failing};
 use serde_json::Value;
 
 use super::{Machine, Team, assert_files, each_git_lfs, file, files, first, git_fails, oid, trust};
@@ -175,4 +175,42 @@ fn a_clone_that_only_pushes_code_need_not_trust_the_store() {
     trust(&clone);
     clone.git(["datamon", "push", "origin", "HEAD:refs/heads/code"]);
     version(&clone, "HEAD");
+}
+
+#[test]
+fn what_git_replaces_on_one_machine_is_in_no_version() {
+    let team = Team::pushed(first);
+    let real = team.change("real", &file("real.bin", 5, 9_000));
+    let other = team.change("other", &file("other.bin", 6, 9_000));
+    team.repo.git(["replace", &real, &other]);
+    team.repo.git(["datamon", "bundle", &real]);
+    team.repo.git(["replace", "-d", &real]);
+    let listed = team.repo.git(["datamon", "ls", "-r", &real]).text().to_owned();
+    assert!(listed.contains("real.bin") && !listed.contains("other.bin"), "{listed}");
+}
+
+#[test]
+fn data_comes_beside_a_datamon_toml_of_the_future() {
+    let team = Team::pushed(first);
+    let manifest = String::from_utf8(team.repo.read("datamon.toml")).expect("text");
+    let later = "\n[[dataset]]\nname = \"later\"\nid = \"01890000-0000-7000-8000-000000000001\"\npath = \"later\"\ninclude = \"future\"\n";
+    team.repo.write("datamon.toml", manifest + later);
+    team.repo.add(".");
+    team.repo.commit("a later version wrote it");
+    let mut push = team.env.command("git");
+    run(push.current_dir(team.repo.dir()).args(["push", "-q", "--no-verify", "origin", "main"]));
+    assert!(git_fails(&team.repo, &["datamon", "bundle"]).contains("datamon.toml"));
+    assert_files(&team.clone_elsewhere(first), &files(1));
+}
+
+#[test]
+fn an_upload_heeds_that_a_store_was_left() {
+    let team = Team::pushed(first);
+    let url = team.repo.git(["config", "lfs.url"]).text().to_owned();
+    let before = team.entries();
+    team.repo.git(["config", "datamon.left", url.trim_start_matches("datamon::")]);
+    for args in [&["datamon", "upload", "."][..], &["datamon", "label", "set", "x", "HEAD"]] {
+        assert!(git_fails(&team.repo, args).contains("nothing was uploaded"), "{args:?}");
+    }
+    assert_eq!(team.entries(), before);
 }
