@@ -111,7 +111,7 @@ fn to_fetch(args: &PullArgs, repo: Repo, remote: &str) -> Result<Filled, Command
     Ok(Filled { files: absent.len() as u64, bytes: absent.values().sum(), ..Filled::default() })
 }
 
-/// Where the work tree stands now, and what came. Whether git did what it was asked to, its exit code says.
+/// Where the work tree stands now, and what came; a pull that git did not end well has its exit code alone.
 fn said(
     args: &PullArgs,
     filled: &Filled,
