@@ -14,6 +14,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::git::{Datasets, NoteEdit, ObjectId, Objects, ObjectsError};
 use crate::id::{BundleId, GitId, RepoId};
 use crate::ops::bundle::{NotFound, git_id, labels_of, open};
+use crate::ops::label::of_repo;
 
 /// The longest name of a person in a record, characters.
 const LONGEST_NAME: usize = 120;
@@ -194,8 +195,7 @@ pub fn repair(
         it.tree.into_iter().for_each(|tree| by_tree.entry(tree).or_insert_with(Vec::new).push(**id));
     }
     let mut moves: HashMap<BundleId, Vec<Record>> = HashMap::new();
-    let names = catalog.state().labels().keys().filter(|(of, _)| *of == repo);
-    for (_, name) in names {
+    for (name, _) in of_repo(catalog, repo) {
         for (at, record) in moves_of(catalog, repo, name)? {
             moves.entry(at).or_default().push(record);
         }

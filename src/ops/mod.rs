@@ -6,6 +6,7 @@ pub mod fetch;
 pub mod ingest;
 mod known;
 pub mod label;
+pub mod latest;
 pub mod lineage;
 pub mod local;
 pub mod open;

@@ -14,6 +14,7 @@ mod hands;
 mod hooks;
 mod input;
 mod killed;
+mod latest;
 mod layouts;
 mod leave;
 mod lineage;

@@ -18,6 +18,7 @@ use crate::cli::head::{self, Head};
 use crate::cli::{Context, bundles};
 use crate::git::{BString, Git, Hooks, Install, ObjectId, Operation, Repo, Scope};
 use crate::id::{BundleId, RepoId};
+use crate::ops::bundle::Wanted;
 use crate::ops::label::{self, Expected};
 use crate::transfer::{Intake, IntakeError, LocalObjects, Session, TakenIn};
 
@@ -322,10 +323,13 @@ fn version(
             vec![]
         }),
     };
+    // Where nothing is ever pushed, this is where the default branch moves.
+    let is_tip = session.repo.remotes().is_empty() && session.objects.default_tip()? == Some(id);
+    let wanted = Wanted { verified: false, latest: is_tip };
     let (mut made, mut versions, mut labelled) = (Vec::new(), Vec::new(), None);
     for part in &parts {
         let is_labelled = label.as_ref().is_some_and(|label| label.repo == part.id());
-        match bundles::make_of(&mut session, part, id, false, context) {
+        match bundles::make_of(&mut session, part, id, wanted, context) {
             Ok((bundle, is_new)) => {
                 made.push((id, bundle));
                 versions.push(Version { repo: part.id(), bundle });
