@@ -14,8 +14,9 @@ use crate::cli::ui::one_line;
 use crate::git::{self, Datasets, ManifestError, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, Wanted, bundle_of, make, open};
-use crate::ops::label;
+use crate::ops::kinship::Stranger;
 use crate::ops::lineage::{Record, label_edit};
+use crate::ops::{kinship, label};
 use crate::transfer::Session;
 
 /// The commits that branches and tags of a push lead to, each once, as far as they are of a dataset.
@@ -108,6 +109,16 @@ pub fn parts(session: &Session, commit: ObjectId) -> Result<Vec<Part>, ManifestE
     Ok(all.iter().map(Part::from).collect())
 }
 
+/// Whether the repository may add to every dataset of the tips: what is somebody else's is known before anything is sent.
+pub fn check_kin(session: &Session, tips: &Tips) -> Result<(), Stranger> {
+    for tip in &tips.all {
+        for part in parts_of_tip(session, *tip).unwrap_or_default() {
+            kinship::check(&session.repo, &session.objects, &session.catalog, part.id())?;
+        }
+    }
+    Ok(())
+}
+
 /// What goes into the entry of the data.
 #[derive(Default)]
 pub struct WithData {
@@ -162,7 +173,7 @@ pub fn complete(session: &mut Session, tips: &Tips, context: &Context) -> Vec<(O
 /// Says why a commit has no bundle yet, where nothing else depends on it.
 pub fn warn(commit: ObjectId, part: &Part, error: NoBundle, context: &Context) {
     let place = if part.path().is_empty() { String::new() } else { format!(" in {}", part.path()) };
-    let again = !matches!(error, NoBundle::Deleted { .. });
+    let again = !matches!(error, NoBundle::Deleted { .. } | NoBundle::Stranger(_));
     match error {
         // A branch from before the dataset.
         NoBundle::NoDataset { .. } => context.ui.detail(&error.to_string()),
@@ -184,6 +195,7 @@ pub fn make_of(
     wanted: Wanted,
     context: &Context,
 ) -> Result<(BundleId, bool), NoBundle> {
+    kinship::check(&session.repo, &session.objects, &session.catalog, part.id())?;
     let bar = Bar::new("versioning", 0, context.ui.is_quiet());
     let Session { repo, objects, catalog, .. } = session;
     let outcome = make(catalog, part.place(repo, objects), commit, wanted, &bar);
@@ -246,7 +258,8 @@ pub fn default_remote(repo: &Repo) -> String {
     let branch = String::from_utf8_lossy(&branch).trim().to_owned();
     config(&format!("branch.{branch}.pushremote"))
         .or_else(|| config("remote.pushdefault"))
-        .or_else(|| config(&format!("branch.{branch}.remote")))
+        // A branch may follow one of this very repository, which is no remote.
+        .or_else(|| config(&format!("branch.{branch}.remote")).filter(|remote| remote != "."))
         .unwrap_or_else(|| "origin".to_owned())
 }
 

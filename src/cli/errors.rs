@@ -2,6 +2,7 @@
 
 use crate::catalog::CatalogError;
 use crate::git::{ConfigError, GitFailed, HookError, ManifestError, ObjectsError, RepoError, TopFileError};
+use crate::ops::kinship::Stranger;
 use crate::store::{BadUrl, StoreError};
 use crate::transfer::NoSession;
 
@@ -92,6 +93,7 @@ always! {
     ManifestError => Kind::Failed,
     HookError => Kind::Failed,
     BadUrl => Kind::Usage,
+    Stranger => Kind::Conflict,
 }
 
 impl From<ObjectsError> for CommandError {
@@ -134,7 +136,7 @@ impl From<NoSession> for CommandError {
                 return CommandError::new(Kind::Conflict, message).hint(astray.remedy());
             }
             NoSession::NoStore | NoSession::NotLocal(_) => Kind::NotFound,
-            NoSession::Untrusted { .. } => Kind::Conflict,
+            NoSession::Untrusted { .. } | NoSession::Stranger(_) => Kind::Conflict,
             _ => Kind::Failed,
         };
         CommandError::new(kind, error.to_string())

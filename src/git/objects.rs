@@ -40,7 +40,7 @@ pub enum ObjectsError {
         source: Box<gix::Error>,
     },
     /// A name that means no object.
-    #[error("{spec:?} names no object of this repository: {source}")]
+    #[error("{spec:?} names no object of this repository, or more than one: `git log --all` shows commits")]
     Unknown {
         /// The name.
         spec: String,
@@ -73,6 +73,17 @@ pub enum ObjectsError {
         what: String,
         /// What gix said.
         source: Box<gix::Error>,
+    },
+    /// A note that is too long to be one of ours.
+    #[error(
+        "the note of commit {commit} in refs/notes/datamon is longer than {} MiB, so others wrote it, and it is left alone: `git notes --ref=datamon remove {commit}` takes it away",
+        .limit >> 20
+    )]
+    LongNote {
+        /// The commit.
+        commit: ObjectId,
+        /// What is read, bytes.
+        limit: u64,
     },
     /// Something else than a file was found where a file should be.
     #[error("git object {id} is no file")]

@@ -195,7 +195,7 @@ fn check_name(catalog: &Catalog, repo: RepoId, name: &str) -> Result<(), LabelEr
     }
     // Every use of it would be ambiguous from the beginning.
     match bundle::find(catalog, repo, name, bundle::Name::default()) {
-        Ok(found) => no(&format!("{} {} begins like this", found.by, found.id)),
+        Ok(found) => no(&format!("{found} begins like this")),
         Err(bundle::NotFound::Ambiguous { .. }) => no("bundles or commits begin like this"),
         Err(_) => Ok(()),
     }

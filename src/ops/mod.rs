@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod download;
 pub mod fetch;
 pub mod ingest;
+pub mod kinship;
 mod known;
 pub mod label;
 pub mod latest;

@@ -38,7 +38,8 @@ pub struct Pusher {
 impl Pusher {
     /// Open what an upload to `remote` needs.
     pub fn open(repo: Repo, remote: &str, one_of_many: bool) -> Result<Pusher, NoSession> {
-        Ok(Pusher::on(Session::open(repo, remote, Operation::Upload)?, remote, one_of_many))
+        let session = Session::open(repo, remote, Operation::Upload)?.of_kin()?;
+        Ok(Pusher::on(session, remote, one_of_many))
     }
 
     /// An upload to the store of an open session.

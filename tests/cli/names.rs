@@ -316,6 +316,12 @@ fn a_label_can_be_a_git_tag_too() {
     place.repo.git(["tag", "v3"]);
     let (code, said) = place.fails(&["label", "set", "v3", &one, "--tag"]);
     assert!(code == 3 && said.contains("git tag -d v3"), "{code} {said}");
+    // Names that git cannot have beside each other, in either order.
+    place.repo.git(["tag", "deep/er"]);
+    for (name, other) in [("v3/rc", "tag v3;"), ("deep", "tag deep/er;"), ("deep/er/1", "tag deep/er;")] {
+        let (code, said) = place.fails(&["label", "set", name, &one, "--tag"]);
+        assert!(code == 3 && said.contains(other), "{name}: {code} {said}");
+    }
     let bare = ["label", "set", "v4", &one, "--tag", "--store", place.url()];
     assert_eq!(datamon_fails(&place.env, ".", &bare).0, 64);
     assert_eq!(names(&place.json(&["label", "list", "--json"])), ["v1"]);

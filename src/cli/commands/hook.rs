@@ -191,6 +191,14 @@ pub fn send(
     tips: &Tips,
     context: &Context,
 ) -> Result<Sent, CommandError> {
+    match (bundles::check_kin(pusher.session(), tips), pointers.is_empty()) {
+        (Err(error), false) => return Err(error.into()),
+        (Err(error), true) => {
+            context.ui.warning(&error.to_string());
+            return Ok(Sent::default());
+        }
+        _ => {}
+    }
     let mut sent = match pointers.is_empty() {
         true => Sent::default(),
         false => send_data(&mut pusher, &pointers, tips, context)?,

@@ -5,6 +5,8 @@
 //! `commit:`, `tree:`. What has several meanings that lead to different bundles is refused. Revisions of git (`main~2`) are
 //! for whoever has a git repository to turn into commits and trees before they come here.
 
+use std::fmt;
+
 use crate::bundle::Bundle;
 use crate::catalog::change::DEFAULT_BRANCH;
 use crate::catalog::{Catalog, CatalogError};
@@ -35,6 +37,15 @@ pub struct Found {
     pub by: &'static str,
 }
 
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.by {
+            "bundle" => write!(f, "bundle {}", self.id),
+            by => write!(f, "the {by} of bundle {}", self.id),
+        }
+    }
+}
+
 /// A name that leads nowhere, or to several places.
 #[derive(Debug, thiserror::Error)]
 pub enum NotFound {
@@ -60,7 +71,7 @@ pub enum NotFound {
         commit: GitId,
     },
     /// Several things have it.
-    #[error("{name:?} may be {}: say which, as in `{}:{name}`", .meanings.iter().map(|it| format!("{} {}", it.by, it.id)).collect::<Vec<_>>().join(" or "), .meanings[0].by)]
+    #[error("{name:?} may be {}: say which, as in `{}:{name}`", .meanings.iter().map(Found::to_string).collect::<Vec<_>>().join(" or "), .meanings[0].by)]
     Ambiguous {
         /// The name.
         name: String,
