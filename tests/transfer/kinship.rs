@@ -113,15 +113,15 @@ fn a_yes_is_for_one_store() {
     let team = Team::pushed(first);
     let (repo, other) = (stranger(&team), team.env.root().join("other"));
     repo.git(["datamon", "-q", "context", "add", "other", other.to_str().expect("plain"), "--create"]);
-    let point = |url: &str| {
+    let point = |url: &str, seed: u64| {
         repo.git(["config", "-f", ".lfsconfig", "lfs.url", url]);
         repo.git(["config", "lfs.url", url]);
-        change(&repo, url, &file(&format!("{}.bin", url.len()), url.len() as u64, 5_000));
+        change(&repo, url, &file(&format!("{seed}.bin"), seed, 5_000));
     };
     // The dataset is new in a store of its own: whoever comes first may.
-    point(&format!("datamon::file://{}", other.display()));
+    point(&format!("datamon::file://{}", other.display()), 1);
     repo.git(["datamon", "push", "-q", "origin", "main"]);
-    point(team.repo.git(["config", "lfs.url"]).text());
+    point(team.repo.git(["config", "lfs.url"]).text(), 2);
     line_with(&git_fails(&repo, &["push", "origin", "main"]), "git datamon trust --repo");
 }
 

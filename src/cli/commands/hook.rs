@@ -159,6 +159,10 @@ fn our_step(repo: &Repo, remote: &str, refs: &[u8], context: &Context) -> Result
         return Ok(None);
     }
     let pusher = match Pusher::open(repo.clone(), remote, false) {
+        Err(error @ NoSession::Stranger(_)) if pointers.is_empty() => {
+            context.ui.warning(&error.to_string());
+            return Ok(None);
+        }
         // Without data nothing is unsafe, and who only pushes code need not trust a store.
         Err(error) if pointers.is_empty() => {
             context.ui.detail(&format!("no dataset version was made: {error}"));
