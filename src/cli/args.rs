@@ -6,6 +6,14 @@ use clap::{ArgAction, Parser};
 
 use crate::cli::commands::Command;
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::exit;
+
+const EXAMPLES: &str = "Examples:
+  git datamon install                                   once per machine
+  git datamon init --store /srv/data --track '*.bin'    once per repository
+  git add . && git commit -m 'first data' && git push   as ever
+
+";
 
 /// Big data under git, in storage you own.
 ///
@@ -16,12 +24,7 @@ use crate::cli::errors::{CommandError, Kind};
     name = "git-datamon",
     bin_name = "git datamon",
     version,
-    after_help = "Examples:\n  \
-        git datamon install                                   once per machine\n  \
-        git datamon init --store /srv/data --track '*.bin'    once per repository\n  \
-        git add . && git commit -m 'first data' && git push   as ever\n\n\
-        Exit codes: 0 ok, 1 difference or not clean, 2 not found, 3 conflict, 4 integrity failure, 5 store unreachable, \
-        64 usage, 128 anything else."
+    after_help = EXAMPLES.to_owned() + &exit::help()
 )]
 pub struct Args {
     /// Work in this directory instead of the current one.

@@ -152,7 +152,7 @@ impl Git {
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
         hear: &mut dyn FnMut(&str),
     ) -> Result<ExitStatus, GitFailed> {
-        let mut command = self.command(args);
+        let mut command = self.heard(args);
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = start(&mut command)?;
         let heard = child.stderr.take().map_or(Ok(()), |pipe| pass_on(pipe, hear));

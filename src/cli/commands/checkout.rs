@@ -109,7 +109,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     let local = commit::local_objects(&site.repo)?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
     let filled = clone::run_filling(filling, &mut site, context)?;
-    said(args, Head::of(&site.repo), &filled, context)
+    said(args, Head::of(site.repo.git()), &filled, context)
 }
 
 fn said(

@@ -94,7 +94,7 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
         Err(code) => return Ok(code),
     };
     if args.json {
-        let head = Head::of(&Repo::found_by(there)?);
+        let head = Head::of(&there);
         context.ui.json(&json!({
             "dest": dir.to_string_lossy(), "commit": head.commit, "branch": head.branch,
             "files": filled.files, "bytes": filled.bytes,
@@ -176,7 +176,8 @@ pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Resu
     }
     if let Some((path, why)) = filled.failed.first() {
         let message = format!("{} files could not be fetched, {path} first: {why}", filled.failed.len());
-        return Err(CommandError::new(Kind::Integrity, message));
+        let kind = Kind::worst(filled.failed.iter().map(|(_, why)| Kind::of_unfetched(why)));
+        return Err(CommandError::new(kind, message));
     }
     if let Some((path, why)) = filled.left.first() {
         let message = format!(

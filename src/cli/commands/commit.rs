@@ -91,12 +91,12 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
         return Ok(hook::exit_code(status));
     }
     // Also where an amended commit has the id that it had: its version may be missing, its label is not set.
-    let bundles = match (session, head::commit(&repo)) {
+    let bundles = match (session, head::commit(&git)) {
         (Some(session), Some(commit)) => version(session, &commit, label, context)?,
         _ => vec![],
     };
     if args.json {
-        let head = Head::of(&repo);
+        let head = Head::of(&git);
         context.ui.json(&json!({
             "commit": head.commit, "branch": head.branch, "bundles": bundles, "label": args.label,
             "files": staged.files, "bytes": staged.bytes, "uploaded": staged.uploaded,
@@ -163,7 +163,7 @@ fn no_label(label: &str, error: CommandError) -> CommandError {
     let message = format!("nothing was committed, as label {label} cannot be set: {}", error.message);
     CommandError { message, ..error }
         .hint("commit without --label; when the store has it:")
-        .hint(format!("git datamon push, then git datamon label set {label}"))
+        .hint(format!("`git datamon push`, then `git datamon label set {label}`"))
 }
 
 /// A label to be set, and the dataset that it is one of.
@@ -246,8 +246,9 @@ pub const PUSH_WITHOUT: &str = "lfs.allowincompletepush";
 /// Whether the verbs keep a second copy. What they do not keep need not be here for `git push`, if our hook proves that the
 /// store has it: where it cannot be put in place, everything is kept.
 pub fn local_objects(repo: &Repo) -> Result<LocalObjects, CommandError> {
-    if LocalObjects::of(repo) == LocalObjects::Keep || repo.config().get(PUSH_WITHOUT).is_some() {
-        return Ok(LocalObjects::of(repo));
+    let wanted = LocalObjects::of(repo.config())?;
+    if wanted == LocalObjects::Keep || repo.config().get(PUSH_WITHOUT).is_some() {
+        return Ok(wanted);
     }
     match Hooks::of(repo).and_then(|hooks| hooks.install()) {
         Ok(Install::Shared(_)) | Err(_) => Ok(LocalObjects::Keep),

@@ -136,17 +136,17 @@ fn agent(config: &Config) -> Finding {
             .hint("then, in such a clone: git restore --source=HEAD --staged --worktree :/");
     };
     let shown = String::from_utf8_lossy(path).into_owned();
-    if !Path::new(&shown).is_file() {
+    let Some(found) = install::agent(Path::new(&shown)) else {
         return Finding::broken("agent", format!("git-lfs is told to run {shown}, which is not there"))
             .hint(install);
-    }
+    };
     for (key, value) in install::KEYS {
         if config.get(key) != Some(value.as_bytes()) {
             return Finding::broken("agent", format!("{key} is not {value}")).hint(install);
         }
     }
     let this = install::executable().ok().and_then(|path| path.canonicalize().ok());
-    if this.is_some() && Path::new(&shown).canonicalize().ok() != this {
+    if this.is_some() && found.canonicalize().ok() != this {
         let text = format!("git-lfs runs {shown}, which is another git-datamon than this one");
         return Finding::note("agent", text).hint(format!("to use this one: {install}"));
     }

@@ -14,7 +14,6 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{shown, typed};
 use crate::git::Selection;
 use crate::ops::bundle::{Export, ExportError, export};
-use crate::ops::fetch::FetchError;
 
 /// Paths named in an error.
 const SHOWN: usize = 10;
@@ -91,7 +90,7 @@ impl From<ExportError> for CommandError {
         match error {
             ExportError::Catalog(error) => error.into(),
             ExportError::NoPath(_) => {
-                CommandError::new(Kind::NotFound, said).hint("git datamon ls <version> shows what it has")
+                CommandError::new(Kind::NotFound, said).hint("what it has: git datamon ls <version>")
             }
             ExportError::Through { .. } => CommandError::new(Kind::Integrity, said),
             ExportError::InTheWay(paths) => {
@@ -100,26 +99,12 @@ impl From<ExportError> for CommandError {
                 paths.iter().take(SHOWN).fold(error, |error, path| error.hint(shown(path)))
             }
             ExportError::Failed(failed) => {
-                let kind = fetch_kind(&failed[0].1);
+                let kind = Kind::worst(failed.iter().map(|(_, why)| Kind::of_fetch(why)));
                 let error = CommandError::new(kind, said).hint("run it again to go on where it ended");
                 let rest = failed.iter().skip(1).take(SHOWN);
                 rest.fold(error, |error, (path, why)| error.hint(format!("{}: {why}", shown(path))))
             }
             ExportError::OneName(..) | ExportError::Io { .. } => CommandError::new(Kind::Failed, said),
         }
-    }
-}
-
-fn fetch_kind(error: &FetchError) -> Kind {
-    match error {
-        FetchError::Store(error) => Kind::of_store(error),
-        FetchError::Pack(_) | FetchError::Wrong { .. } => Kind::Integrity,
-        FetchError::Write { .. } => Kind::Failed,
-    }
-}
-
-impl From<FetchError> for CommandError {
-    fn from(error: FetchError) -> CommandError {
-        CommandError::new(fetch_kind(&error), error.to_string())
     }
 }

@@ -120,7 +120,7 @@ fn said(
     context: &Context,
 ) -> Result<ExitCode, CommandError> {
     if args.json && code == ExitCode::SUCCESS {
-        let head = Head::of(&Repo::found_by(git.clone())?);
+        let head = Head::of(git);
         context.ui.json(&json!({
             "commit": head.commit, "branch": head.branch, "files": filled.files, "bytes": filled.bytes,
             "dry_run": args.dry_run,
@@ -142,7 +142,8 @@ fn fetch_alone(repo: Repo, remote: &str, context: &Context) -> Result<Filled, Co
     match got.failed.first() {
         Some((_, why)) => {
             let message = format!("{} files could not be fetched: {why}", got.failed.len());
-            Err(CommandError::new(Kind::Integrity, message))
+            let kind = Kind::worst(got.failed.iter().map(|(_, why)| Kind::of_unfetched(why)));
+            Err(CommandError::new(kind, message))
         }
         None => Ok(Filled { files: got.files, bytes: got.bytes, ..Filled::default() }),
     }
