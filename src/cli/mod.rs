@@ -20,6 +20,7 @@ mod stores;
 mod ui;
 mod verdict;
 mod when;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

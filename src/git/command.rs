@@ -82,6 +82,12 @@ impl Git {
         self
     }
 
+    /// Whether an environment variable is set for it.
+    pub fn sees(&self, key: &str) -> bool {
+        let own = self.env.iter().rev().find(|(name, _)| name == key);
+        own.map_or_else(|| std::env::var_os(key).is_some(), |(_, value)| value.is_some())
+    }
+
     /// The same, and the repository is that of the directory, whatever `GIT_DIR` and its like say: a hook has them, say. What
     /// configures this run (`git -c`) stays.
     pub fn unbound(self) -> Result<Git, GitFailed> {

@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
+use gix::index::entry::stat::Time;
 use gix::index::entry::{Flags, Mode, Stage, Stat};
 
 use crate::git::command::GitFailed;
@@ -26,6 +27,9 @@ use crate::git::repo::{Repo, path_of};
 
 /// File systems take their clock from the last tick, so a time read here may be ahead of theirs.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Linux ticks at least every 10 ms; other systems, and file servers, are given more.
+const LONGEST_TICK: Duration = Duration::from_millis(50);
 
 /// The largest file that is compared with its blob here, bytes; git compares larger ones.
 const LARGEST_COMPARED: u64 = 1 << 20;
@@ -81,6 +85,20 @@ impl Look {
             stat.size = 0x8000_0000;
         }
         Ok(Some(Look { stat, size: meta.len(), executable: meta.is_executable() }))
+    }
+
+    /// How long it is until every later change of the file shows: a clock of a file system ticks, and what is written twice in
+    /// one tick looks the same both times.
+    pub fn until_settled(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wait = |time: Time| {
+            let changed = Duration::new(time.secs.into(), time.nsecs);
+            // Who stores whole seconds may round to even ones. A date in the future is nothing to wait for.
+            let tick = if time.nsecs == 0 { Duration::from_secs(2) } else { LONGEST_TICK };
+            (changed + tick).saturating_sub(now).min(tick)
+        };
+        let recent = |time: &Time| Duration::new(time.secs.into(), time.nsecs) <= now + TICK;
+        [self.stat.mtime, self.stat.ctime].into_iter().filter(recent).map(wait).max().unwrap_or_default()
     }
 
     /// How long it is until git believes an index that is written then.

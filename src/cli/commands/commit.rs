@@ -3,7 +3,7 @@
 //! Only what git-lfs would filter is taken in here; everything else is added by git, and `git commit` itself makes the commit, with
 //! its hooks, editor and signature. The data is safe before the index names it, and the index before the commit.
 
-use std::process::{ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus, Output};
 use std::thread;
 
 use clap::Args;
@@ -75,12 +75,12 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
         let session = session(args, &repo);
         (session, asked.join().expect("a panic there is one here"))
     });
-    changed.0?;
+    let present = changed.0?;
     let mut session = or_offline(args, session, context)?;
     let label = label(args, &repo, session.as_ref(), context)?;
     let staged = stage(args, &changed.1?, &repo, session.as_mut(), context)?;
-    if !args.paths.is_empty() {
-        git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
+    if !present.is_empty() {
+        git.run(["add", "--all", "--"].iter().chain(&present))?;
     }
     let status = if args.paths.is_empty() {
         git.interactive(words(args, &["commit", "--all"], context))?
@@ -106,6 +106,7 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
 }
 
 fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
+    LocalObjects::of(repo.config())?;
     if repo.work_tree().is_none() {
         return Err(CommandError::new(Kind::Failed, "there is no work tree here to commit from"));
     }
@@ -120,19 +121,36 @@ fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// That git knows each of the paths, or may add it.
-fn check_paths(specs: &[&str], repo: &Repo) -> Result<(), CommandError> {
-    if specs.is_empty() {
-        return Ok(());
-    }
+/// That git knows each of the paths, or may add it. Those that it can add: of others the index holds that they are gone.
+fn check_paths<'a>(specs: &[&'a str], repo: &Repo) -> Result<Vec<&'a str>, CommandError> {
     let known = ["ls-files", "--error-unmatch", "--cached", "--others", "--exclude-standard", "--"];
-    let said = repo.git().output(known.iter().chain(specs))?;
-    if said.status.success() {
-        return Ok(());
+    let ask = |specs: &[&str]| repo.git().output(known.iter().chain(specs));
+    if specs.is_empty() || ask(specs)?.status.success() {
+        return Ok(specs.to_vec());
     }
+    let mut present = Vec::new();
+    for spec in specs {
+        let said = ask(&[spec])?;
+        if said.status.success() {
+            present.push(*spec);
+        } else if staged(&[spec], repo)?.is_empty() {
+            return Err(unknown_path(&said));
+        }
+    }
+    Ok(present)
+}
+
+fn unknown_path(said: &Output) -> CommandError {
     let why = String::from_utf8_lossy(&said.stderr);
     let why = why.lines().next().unwrap_or("git does not know these paths").trim_start_matches("error: ");
-    Err(CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`"))
+    CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`")
+}
+
+/// Paths below `specs` that the index has otherwise than HEAD.
+fn staged(specs: &[&str], repo: &Repo) -> Result<Vec<BString>, CommandError> {
+    let ask = ["diff", "--cached", "--name-only", "--no-relative", "--no-renames", "-z", "--"];
+    let said = repo.git().run(ask.iter().chain(specs))?;
+    Ok(said.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect())
 }
 
 /// The store, if data may go there now.
@@ -270,13 +288,8 @@ fn words<'a>(args: &'a CommitArgs, command: &[&'a str], context: &Context) -> Ve
 /// Commits the paths and nothing else that is staged. `git commit -- PATHS` would read every file again: so what else is staged
 /// is taken out of an index made for this commit, as git does itself.
 fn commit_only(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<ExitStatus, CommandError> {
-    let staged = |specs: &[&str]| -> Result<Vec<BString>, CommandError> {
-        let ask = ["diff", "--cached", "--name-only", "--no-relative", "--no-renames", "-z", "--"];
-        let said = repo.git().run(ask.iter().chain(specs))?;
-        Ok(said.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect())
-    };
     let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
-    let (own, all) = rayon::join(|| staged(&specs), || staged(&[]));
+    let (own, all) = rayon::join(|| staged(&specs, repo), || staged(&[], repo));
     let own: std::collections::HashSet<BString> = own?.into_iter().collect();
     let mut other = all?;
     other.retain(|path| !own.contains(path));

@@ -12,7 +12,7 @@ use crate::cli::commands::install;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::server::Server;
 use crate::cli::{Context, stores};
-use crate::git::{Config, ConfigError, Git, Hooks, Operation, Repo, STORE_SCHEME, StoreUrl};
+use crate::git::{Config, ConfigError, Git, Hooks, Operation, Repo, RepoError, STORE_SCHEME, StoreUrl};
 use crate::id::RepoId;
 use crate::ops::trust;
 use crate::store::without_password;
@@ -90,7 +90,8 @@ pub fn run(args: &DoctorArgs, context: &Context) -> Result<ExitCode, CommandErro
         Err(error) => {
             findings
                 .extend(Config::read(&git).map_or_else(|e| vec![Finding::failed("git", e)], |c| machine(&c)));
-            findings.push(Finding::note("repository", error.to_string()));
+            let state = if matches!(error, RepoError::NotFound { .. }) { State::Note } else { State::Broken };
+            findings.push(Finding::new("repository", state, error.to_string()));
         }
     }
     report(&findings, args.json, context);

@@ -11,7 +11,7 @@ use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
-use crate::cli::paths::{shown, typed};
+use crate::cli::paths::{self, shown, typed};
 use crate::git::Selection;
 use crate::ops::bundle::{Export, ExportError, export};
 
@@ -37,11 +37,11 @@ pub struct DownloadArgs {
     dest: PathBuf,
 
     /// Only files that the pattern matches, as in `.gitignore`: `*.csv` anywhere, `/a/*.csv` in one place, `a/` a directory.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = paths::any_pattern())]
     filter: Vec<OsString>,
 
     /// Only these files and directories of the version.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1.., value_parser = paths::any_path())]
     paths: Vec<OsString>,
 
     /// Replace other files and links that lie there.
