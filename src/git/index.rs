@@ -90,7 +90,10 @@ impl Look {
     /// How long it is until every later change of the file shows: a clock of a file system ticks, and what is written twice in
     /// one tick looks the same both times.
     pub fn until_settled(&self) -> Duration {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.settles_after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    fn settles_after(&self, now: Duration) -> Duration {
         let wait = |time: Time| {
             let changed = Duration::new(time.secs.into(), time.nsecs);
             // Who stores whole seconds may round to even ones. A date in the future is nothing to wait for.
@@ -423,6 +426,24 @@ mod tests {
             let text = scratch.git.run(["cat-file", "blob", &pointer.blob_id().to_string()]).unwrap();
             assert_eq!(text, pointer.canonical());
         }
+    }
+
+    #[test]
+    fn a_file_is_settled_when_its_last_change_is_a_tick_ago() {
+        let now = Duration::new(1_700_000_000, 500_000_007);
+        let time =
+            |at: Duration| Time { secs: u32::try_from(at.as_secs()).unwrap(), nsecs: at.subsec_nanos() };
+        let wait = |mtime: Duration, ctime: Duration| {
+            let stat = Stat { mtime: time(mtime), ctime: time(ctime), ..Stat::default() };
+            Look { stat, size: 1, executable: false }.settles_after(now)
+        };
+        let (ms, ago) = (Duration::from_millis, now - Duration::from_millis(51));
+        assert_eq!(wait(ago, ago), Duration::ZERO);
+        assert_eq!((wait(now - ms(20), ago), wait(ago, now - ms(20))), (ms(30), ms(30)), "either tells");
+        assert_eq!(wait(now + ms(3_600_000), ago), Duration::ZERO, "a date in the future says nothing");
+        assert_eq!(wait(now + ms(10), ago), LONGEST_TICK, "but that of a clock a little ahead");
+        let whole = Duration::from_secs(now.as_secs()) - ms(1000);
+        assert_eq!(wait(whole, ago), whole + ms(2000) - now, "whole seconds may be rounded");
     }
 
     #[test]

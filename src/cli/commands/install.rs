@@ -63,13 +63,7 @@ pub fn run(args: &InstallArgs, context: &Context) -> Result<(), CommandError> {
     let path = plain(&executable)?;
     install_filters(&git, scope)?;
     install_agent(&git, scope, path)?;
-    // What `init` wrote where the machine was not set up yet goes before this.
-    if !args.system
-        && let Ok(repo) = Repo::found_by(git.clone())
-        && repo.config().get_in(Scope::Local, PATH_KEY).is_some()
-    {
-        uninstall_agent(&git, Scope::Local)?;
-    }
+    forget_here(&git)?;
     context.ui.done(&format!("git-lfs now runs {path} for datamon:: stores"));
     if on_path("git-datamon").is_none() {
         context.ui.warning("git-datamon is not on PATH: `git datamon` will not be found");
@@ -134,6 +128,16 @@ fn install_agent(git: &Git, scope: Scope, path: &str) -> Result<(), CommandError
     Ok(())
 }
 
+/// Takes back what `init` wrote into a repository, where the command runs in one: it would count before what the machine says.
+fn forget_here(git: &Git) -> Result<bool, CommandError> {
+    match Repo::found_by(git.clone()) {
+        Ok(repo) if repo.config().get_in(Scope::Local, PATH_KEY).is_some() => {
+            uninstall_agent(git, Scope::Local)
+        }
+        _ => Ok(false),
+    }
+}
+
 /// Whether there was one.
 fn uninstall_agent(git: &Git, scope: Scope) -> Result<bool, CommandError> {
     let mut found = git.unset_config(scope, PATH_KEY)?;
@@ -144,7 +148,7 @@ fn uninstall_agent(git: &Git, scope: Scope) -> Result<bool, CommandError> {
 }
 
 fn uninstall(git: &Git, scope: Scope, manual: Option<&Path>, context: &Context) -> Result<(), CommandError> {
-    let found = uninstall_agent(git, scope)?;
+    let found = uninstall_agent(git, scope)? | forget_here(git)?;
     if let Some(manual) = manual
         && let Err(error) = man::remove(manual)
     {

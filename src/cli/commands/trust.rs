@@ -19,7 +19,8 @@ use crate::ops::trust;
     git datamon trust /srv/data        this store")]
 pub struct TrustArgs {
     /// A store, as in `init --store`; by default the one this repository uploads to.
-    store: Option<String>,
+    #[arg(value_name = "STORE")]
+    named: Option<String>,
 
     /// One JSON object, with stable field names.
     #[arg(long)]
@@ -29,7 +30,7 @@ pub struct TrustArgs {
 /// Records the trust.
 pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
-    let url = match &args.store {
+    let url = match &args.named {
         Some(typed) => stores::spelled(typed, &context.dir)?,
         None => {
             repo.store_url("", Operation::Upload)?
