@@ -148,6 +148,10 @@ impl DatasetArgs {
         };
         if let Some(name) = self.repo.as_ref().filter(unknown) {
             upload::name_repo(&mut catalog, RepoId::new(), name)?;
+            let name = quoted(name);
+            context
+                .ui
+                .hint(&format!("{name} is a new repo; if another was meant: git datamon repo delete {name}"));
         }
         let repo = self.repo_in(&catalog)?;
         if repo == RepoId::NIL {

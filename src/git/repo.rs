@@ -105,7 +105,8 @@ impl Repo {
         }
         // So that it is found from the top of the work tree too.
         let git = match &work_tree {
-            Some(top) if !is_inside || git.sees("GIT_DIR") => {
+            // A hook of the user runs at the top, and is left what git gave it.
+            Some(top) if !is_inside || (git.sees("GIT_DIR") && git.dir() != top) => {
                 git.with_env("GIT_DIR", Some(&git_dir)).with_env("GIT_WORK_TREE", Some(top))
             }
             _ => git,
