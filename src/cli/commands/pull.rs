@@ -36,9 +36,6 @@ pub struct PullArgs {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
-    passed: Passed,
-
     /// The remote; by default what `git pull` would take.
     #[arg(value_parser = words::no_option)]
     remote: Option<String>,
@@ -46,6 +43,9 @@ pub struct PullArgs {
     /// What to pull; by default what `git pull` would.
     #[arg(value_parser = words::no_option)]
     refspec: Vec<String>,
+
+    #[command(flatten)]
+    passed: Passed,
 }
 
 /// What `git pull` gets as it is.

@@ -33,9 +33,6 @@ pub struct PushArgs {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
-    passed: Passed,
-
     /// The remote; by default what `git push` would take.
     #[arg(value_parser = words::no_option)]
     remote: Option<String>,
@@ -43,6 +40,9 @@ pub struct PushArgs {
     /// What to push; by default what `git push` would.
     #[arg(value_parser = words::no_option)]
     refspec: Vec<String>,
+
+    #[command(flatten)]
+    passed: Passed,
 }
 
 /// What `git push` gets as it is.
