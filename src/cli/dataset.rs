@@ -8,7 +8,7 @@ use crate::bundle::Bundle;
 use crate::catalog::Catalog;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{self, Datasets, Git, Objects, Repo, RepoError};
+use crate::git::{self, Datasets, Git, Objects, Repo, RepoError, quoted};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, Name, NotFound};
 use crate::ops::{kinship, upload};
@@ -132,9 +132,9 @@ impl DatasetArgs {
         }
     }
 
-    /// The same to upload to: a store that the user names is made, and so is the repo; one that only the git repository names
-    /// must be trusted.
-    pub fn open_to_upload(&self, context: &Context) -> Result<Dataset, CommandError> {
+    /// The same to upload to: a repo that the user names is made, and with `create` so is the store; a store that only the git
+    /// repository names must be trusted.
+    pub fn open_to_upload(&self, create: bool, context: &Context) -> Result<Dataset, CommandError> {
         let Some(typed) = &self.store else {
             let mut dataset = self.open_to_write(context)?;
             if let Some(git) = &dataset.git {
@@ -144,14 +144,18 @@ impl DatasetArgs {
             }
             return Ok(dataset);
         };
-        let mut catalog = stores::prepare(&stores::spelled(typed, &context.dir)?, &context.dir)?;
+        let mut catalog = stores::made_if(create, &stores::spelled(typed, &context.dir)?, &context.dir)?;
         catalog.set_contributor(Git::at(&context.dir).author());
         let unknown = |name: &&String| {
-            let known = catalog.state().repo_named(name).is_some();
+            let known = catalog.state().repos().values().any(|repo| repo.name == **name);
             !known && name.parse::<RepoId>().is_err()
         };
         if let Some(name) = self.repo.as_ref().filter(unknown) {
             upload::name_repo(&mut catalog, RepoId::new(), name)?;
+            let name = quoted(name);
+            context
+                .ui
+                .hint(&format!("{name} is a new repo; if another was meant: git datamon repo delete {name}"));
         }
         let repo = self.repo_in(&catalog)?;
         if repo == RepoId::NIL {
@@ -166,11 +170,7 @@ impl DatasetArgs {
         let live = || state.repos().iter().filter(|(_, repo)| !repo.deleted);
         if let Some(name) = &self.repo {
             let by_id = || name.parse().ok().filter(|id| state.repos().contains_key(id));
-            return state.repo_named(name).or_else(by_id).ok_or_else(|| {
-                let message = format!("{} has no repo {name:?}", stores::shown(catalog));
-                CommandError::new(Kind::NotFound, message)
-                    .hint(format!("git datamon repo list --store {}", catalog.store().url()))
-            });
+            return state.repo_named(name).or_else(by_id).ok_or_else(|| unknown_repo(name, catalog));
         }
         match (live().next(), live().nth(1)) {
             (Some((only, _)), None) => Ok(*only),
@@ -181,6 +181,23 @@ impl DatasetArgs {
                 Err(CommandError::new(Kind::Usage, message).hint("say which with --repo"))
             }
         }
+    }
+}
+
+/// That there is no such repo, or no more: then what leads on is for the user to say.
+fn unknown_repo(name: &str, catalog: &Catalog) -> CommandError {
+    let mut deleted = catalog.state().repos().iter().filter(|(_, repo)| repo.deleted && repo.name == name);
+    let store = stores::shown(catalog);
+    match deleted.next() {
+        Some((id, _)) => {
+            let message =
+                format!("repo {name:?} of {store} was deleted; its data is there until it is dropped");
+            CommandError::new(Kind::NotFound, message)
+                .hint(format!("to bring it back: git datamon repo undelete {id}"))
+                .hint(format!("to begin another one of that name: git datamon repo create {}", quoted(name)))
+        }
+        None => CommandError::new(Kind::NotFound, format!("{store} has no repo {name:?}"))
+            .hint("what it has: git datamon repo list"),
     }
 }
 

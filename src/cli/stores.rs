@@ -52,6 +52,17 @@ pub fn find(url: &str) -> Result<Catalog, CommandError> {
     Ok(open::open(&StoreUrl::parse(url)?)?)
 }
 
+/// Opens the store; with `create` it is made where there is none. A name that was typed wrong makes nothing by itself.
+pub fn made_if(create: bool, url: &str, dir: &Path) -> Result<Catalog, CommandError> {
+    if create {
+        return prepare(url, dir);
+    }
+    find(url).map_err(|error| match error.kind {
+        Kind::NotFound => error.hint("to make a store there: --create"),
+        _ => error,
+    })
+}
+
 /// A store as users read it: where it lies and which one it is.
 pub fn shown(catalog: &Catalog) -> String {
     format!("{} ({})", catalog.store().url().canonical(), catalog.identity().store)

@@ -7,14 +7,13 @@
 //! Where that leads to a store, the one that git's own configuration gives to the remote goes first: git-lfs starts the same agent
 //! for both, and with `lfs.url` in every repository no remote could have a store of its own.
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
 
 use gix::bstr::{BString, ByteSlice};
 
 use crate::git::command::{Git, GitFailed};
 use crate::git::repo::Repo;
+use crate::git::shell::quoted;
 use crate::git::top_file::{Place, TopFileError};
 use crate::store::without_password;
 
@@ -42,6 +41,16 @@ pub enum ConfigError {
     /// `.lfsconfig` is not a git configuration file.
     #[error("{LFSCONFIG_FILE} is not a git configuration file: {0}")]
     Syntax(String),
+    /// A value that is none of those a key can have.
+    #[error("{key} is {value:?}: it can be {allowed}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it could be.
+        allowed: &'static str,
+    },
     /// A store URL nobody would write.
     #[error("{key} in {from} names no usable store: {why}")]
     Url {
@@ -70,7 +79,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn flag(self) -> Option<&'static str> {
+    /// The option of git for it.
+    pub fn flag(self) -> Option<&'static str> {
         match self {
             Scope::System => Some("--system"),
             Scope::Global => Some("--global"),
@@ -171,48 +181,6 @@ impl Config {
     }
 }
 
-impl Git {
-    /// Sets a key, replacing every value it had in this scope.
-    pub fn set_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
-        let args = ["config"].into_iter().chain(scope.flag()).chain(["--replace-all", "--", key, value]);
-        self.run(args).map(drop)
-    }
-
-    /// Sets a key in a file of its own, as `.lfsconfig`. The file must not be a symlink: git would write through it.
-    pub fn set_file_config(&self, file: &Path, key: &str, value: &str) -> Result<(), GitFailed> {
-        let args = ["config", "--file"].into_iter().map(OsStr::new).chain([file.as_os_str()]);
-        self.run(args.chain(["--replace-all", "--", key, value].map(OsStr::new))).map(drop)
-    }
-
-    /// Removes a key from a file of its own, as `.lfsconfig`; `false` if it was not there. The file must not be a symlink.
-    pub fn unset_file_config(&self, file: &Path, key: &str) -> Result<bool, GitFailed> {
-        let args = ["config", "--file"].into_iter().map(OsStr::new).chain([file.as_os_str()]);
-        was_set(self.run(args.chain(["--unset-all", "--", key].map(OsStr::new))))
-    }
-
-    /// Adds a value to a key that may have several.
-    pub fn add_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
-        let args = ["config"].into_iter().chain(scope.flag()).chain(["--add", "--", key, value]);
-        self.run(args).map(drop)
-    }
-
-    /// Removes a key from a scope; `false` if it was not there.
-    pub fn unset_config(&self, scope: Scope, key: &str) -> Result<bool, GitFailed> {
-        was_set(self.run(["config"].into_iter().chain(scope.flag()).chain(["--unset-all", "--", key])))
-    }
-}
-
-/// Whether a key was there to be removed.
-fn was_set(unset: Result<Vec<u8>, GitFailed>) -> Result<bool, GitFailed> {
-    /// What `git config` exits with for a key that is not set.
-    const NOT_SET: i32 = 5;
-    match unset {
-        Ok(_) => Ok(true),
-        Err(GitFailed::Exit { status, .. }) if status.code() == Some(NOT_SET) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Which way data goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -273,15 +241,6 @@ impl LfsUrl {
             Source::Lfsconfig(_) => &format!("--file {LFSCONFIG_FILE} "),
         };
         format!("git config {scope}--unset-all {}", quoted(&self.key))
-    }
-}
-
-/// A word as a shell takes it for one: what a repository says may stand in a line that a user copies.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    match word.bytes().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

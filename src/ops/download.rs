@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::fetch::Wanted;
+use super::fetch::{FetchError, Wanted};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, RepoId};
 use crate::table::Row;
@@ -36,6 +36,20 @@ pub enum NotHere {
     /// Its recipe cannot be read.
     #[error(transparent)]
     Recipe(#[from] CatalogError),
+}
+
+/// Why a file that was asked for did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfetched {
+    /// The store does not have it, or not so.
+    #[error(transparent)]
+    NotHere(#[from] NotHere),
+    /// It could not be rebuilt.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// It could not be put where it belongs.
+    #[error("{0}")]
+    Place(String),
 }
 
 /// Rows of all `oids` that the store has, asking for news before one is called missing.

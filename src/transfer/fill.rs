@@ -15,17 +15,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
-use tempfile::TempDir;
 
 use super::folder::Folder;
 use super::session::{NoSession, Session};
 use super::site::Site;
 use crate::git::{
-    BStr, BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, SKIP_SMUDGE, Selection,
-    Tracked, date_back,
+    BStr, BString, Config, ConfigError, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo,
+    SKIP_SMUDGE, Selection, Tracked, date_back,
 };
 use crate::id::Oid;
-use crate::ops::download::{rows, wanted};
+use crate::ops::bundle::Staging;
+use crate::ops::download::{Unfetched, rows, wanted};
 use crate::ops::fetch::{Wanted, fetch};
 use crate::ops::local;
 use crate::ops::survey::LastTransfer;
@@ -44,11 +44,16 @@ impl LocalObjects {
     /// The key of the configuration.
     pub const KEY: &'static str = "datamon.localobjects";
 
-    /// What the configuration of a repository says; where it says nothing the disk is not paid twice.
-    pub fn of(repo: &Repo) -> LocalObjects {
-        match repo.config().get(LocalObjects::KEY) {
-            Some(b"keep") => LocalObjects::Keep,
-            _ => LocalObjects::Drop,
+    /// What a configuration says; where it says nothing the disk is not paid twice.
+    pub fn of(config: &Config) -> Result<LocalObjects, ConfigError> {
+        match config.get(LocalObjects::KEY) {
+            Some(b"keep") => Ok(LocalObjects::Keep),
+            Some(b"drop") | None => Ok(LocalObjects::Drop),
+            Some(other) => Err(ConfigError::Value {
+                key: "datamon.localObjects",
+                value: String::from_utf8_lossy(other).into_owned(),
+                allowed: "keep or drop",
+            }),
         }
     }
 }
@@ -72,7 +77,7 @@ pub struct Filled {
     /// Their bytes.
     pub bytes: u64,
     /// Paths that still are pointers, and why.
-    pub failed: Vec<(BString, String)>,
+    pub failed: Vec<(BString, Unfetched)>,
     /// Paths that still are pointers, though git with all its filters was to write them, and why.
     pub left: Vec<(BString, String)>,
 }
@@ -194,6 +199,7 @@ impl Filling {
     fn fill(&self, site: &mut Site, progress: &dyn Progress) -> Result<Filled, NoSession> {
         if self.holes.is_empty() {
             Folder::sweep(&site.repo);
+            Staging::sweep(&self.top);
             site.repo.settle(&self.aged())?;
             return Ok(Filled::default());
         }
@@ -238,8 +244,9 @@ impl Filling {
         if device(folder.path()) == device(&self.top) {
             return Ok(Beside::Lfs(folder));
         }
-        let made = tempfile::Builder::new().prefix(".datamon-").tempdir_in(&self.top);
-        made.map(Beside::Top).map_err(|source| NoSession::Folder { path: self.top.clone(), source })
+        Staging::make_in(&self.top)
+            .map(Beside::Top)
+            .map_err(|source| NoSession::Folder { path: self.top.clone(), source })
     }
 
     /// What lies on this machine. Gives the others, and those whose bytes are not what they should be.
@@ -280,7 +287,7 @@ impl Filling {
             let Pointer { oid, size } = hole.pointer;
             match wanted(&session.catalog, rows.get(&oid), oid, size, folder.join(at.to_string())) {
                 Ok(file) => files.push((file, hole)),
-                Err(error) => failed(outcome, hole, error.to_string()),
+                Err(error) => failed(outcome, hole, error.into()),
             }
         }
         files.sort_by_key(|(file, _)| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
@@ -289,7 +296,8 @@ impl Filling {
             files.iter().map(|file| file.path.as_path()).zip(holes).collect();
         fetch(session.catalog.store(), &files, progress, &|file, result| {
             let hole = by_path[file.path.as_path()];
-            match result.map_err(|error| error.to_string()).and_then(|()| self.keep(repo, hole, &file.path)) {
+            let keep = || self.keep(repo, hole, &file.path).map_err(Unfetched::Place);
+            match result.map_err(Unfetched::from).and_then(|()| keep()) {
                 Ok(()) => self.place(hole, &file.path, outcome),
                 Err(error) => failed(outcome, hole, error),
             }
@@ -320,7 +328,7 @@ impl Filling {
                 outcome.filled.bytes += hole.pointer.size;
                 outcome.looks.push((hole.path.clone(), hole.blob, look));
             }
-            Err(error) => failed(outcome, hole, error.to_string()),
+            Err(error) => failed(outcome, hole, Unfetched::Place(error.to_string())),
         }
     }
 
@@ -347,7 +355,7 @@ impl Filling {
 /// A directory for files on their way.
 enum Beside {
     Lfs(Folder),
-    Top(TempDir),
+    Top(Staging),
 }
 
 impl Beside {
@@ -359,7 +367,7 @@ impl Beside {
     }
 }
 
-fn failed(outcome: &Mutex<Outcome>, hole: &Hole, error: String) {
+fn failed(outcome: &Mutex<Outcome>, hole: &Hole, error: Unfetched) {
     outcome.lock().expect("no holder of this lock panics").filled.failed.push((hole.path.clone(), error));
 }
 

@@ -9,7 +9,7 @@ use super::folder::Folder;
 use super::session::{NoSession, Session};
 use crate::git::{Operation, Pointer, Repo};
 use crate::id::Oid;
-use crate::ops::download::{rows, wanted};
+use crate::ops::download::{Unfetched, rows, wanted};
 use crate::ops::fetch::fetch;
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
@@ -22,7 +22,7 @@ pub struct Hydrated {
     /// Their bytes.
     pub bytes: u64,
     /// Files that could not be, and why.
-    pub failed: Vec<(Oid, String)>,
+    pub failed: Vec<(Oid, Unfetched)>,
 }
 
 /// A repository whose LFS objects are to be fetched.
@@ -74,14 +74,15 @@ impl Hydration {
             let path = folder.path().join(pointer.oid.to_string());
             match wanted(&self.session.catalog, rows.get(&pointer.oid), pointer.oid, pointer.size, path) {
                 Ok(file) => files.push(file),
-                Err(error) => hydrated.failed.push((pointer.oid, error.to_string())),
+                Err(error) => hydrated.failed.push((pointer.oid, error.into())),
             }
         }
         files.sort_by_key(|file| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
         let outcome = Mutex::new(hydrated);
         let repo = &self.session.repo;
         fetch(self.session.catalog.store(), &files, progress, &|file, result| {
-            let kept = result.map_err(|e| e.to_string()).and_then(|()| keep(repo, &file.oid, &file.path));
+            let keep = || keep(repo, &file.oid, &file.path).map_err(Unfetched::Place);
+            let kept = result.map_err(Unfetched::from).and_then(|()| keep());
             let mut outcome = outcome.lock().expect("no holder of this lock panics");
             match kept {
                 Ok(()) => (outcome.files, outcome.bytes) = (outcome.files + 1, outcome.bytes + file.size),

@@ -57,6 +57,16 @@ pub enum NoSession {
         /// Why.
         source: std::io::Error,
     },
+    /// Git would change the pointer of a file.
+    #[error(
+        "{path} has `filter=lfs` and `working-tree-encoding={encoding}`: git would recode its pointer, and nothing would find its data again; nothing was committed. Put `-working-tree-encoding` behind `filter=lfs` in .gitattributes"
+    )]
+    Recoded {
+        /// The file.
+        path: String,
+        /// The encoding.
+        encoding: String,
+    },
     /// Nobody said that data may go there.
     #[error(
         "{url} is named only by the repository, and you have not trusted it: nothing was uploaded. If your data may go there, run `git datamon trust`, then push again"

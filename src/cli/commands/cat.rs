@@ -65,7 +65,7 @@ pub fn run(args: &CatArgs, context: &Context) -> Result<(), CommandError> {
             let what = if some { "is a directory" } else { "is not in it" };
             let message = format!("{version} has no file {}: it {what}", shown(&path));
             Err(CommandError::new(Kind::NotFound, message)
-                .hint(format!("git datamon ls {version} shows what it has")))
+                .hint(format!("what it has: git datamon ls {version}")))
         }
     }
 }

@@ -13,11 +13,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::Context;
 use crate::cli::commands::{clone, commit, hook};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
+use crate::cli::{Context, paths};
 use crate::git::{
     BStr, BString, Filters, FiltersError, Git, ObjectId, Objects, Repo, Selection, TreePointer,
 };
@@ -41,7 +41,7 @@ pub struct CheckoutArgs {
     version: Option<String>,
 
     /// Fetch only the data of paths like these, patterns as in `.gitignore`.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = paths::pattern)]
     paths: Vec<String>,
 
     /// Write the version into this directory, which must be empty or not there.
@@ -69,6 +69,7 @@ pub struct CheckoutArgs {
 pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let context = &context.aside(args.json);
     let mut site = Site::of(Repo::discover(&context.dir)?, "origin")?;
+    LocalObjects::of(site.repo.config())?;
     let target = match &args.version {
         Some(version) => Some(Target::of(version, args, &site.objects, context)?),
         None => None,
@@ -108,7 +109,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     let local = commit::local_objects(&site.repo)?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
     let filled = clone::run_filling(filling, &mut site, context)?;
-    said(args, Head::of(&site.repo), &filled, context)
+    said(args, Head::of(site.repo.git()), &filled, context)
 }
 
 fn said(

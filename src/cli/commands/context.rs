@@ -162,7 +162,7 @@ fn add(
         return Err(CommandError::new(Kind::Conflict, message)
             .hint(format!("git datamon context remove {name}, then add it again")));
     }
-    let catalog = if create { stores::prepare(&url, &context.dir)? } else { stores::find(&url)? };
+    let catalog = stores::made_if(create, &url, &context.dir)?;
     git.set_context(name, &url)?;
     trust::trust(git, config, &catalog)?;
     context.ui.done(&format!("{name} is {}", stores::shown(&catalog)));

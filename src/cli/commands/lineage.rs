@@ -65,9 +65,8 @@ pub fn run(args: &LineageArgs, context: &Context) -> Result<(), CommandError> {
     } else {
         nodes.iter().for_each(|node| context.ui.fact(&line(node)));
         if more {
-            context
-                .ui
-                .hint(&format!("there are more: git datamon lineage -n {}", args.most.saturating_mul(10)));
+            let (way, most) = (if args.down { " --down" } else { "" }, args.most.saturating_mul(10));
+            context.ui.hint(&format!("there are more: git datamon lineage {from}{way} -n {most}"));
         }
     }
     Ok(())

@@ -107,7 +107,7 @@ impl From<NotPromoted> for CommandError {
         match error {
             NotPromoted::Catalog(error) => error.into(),
             NotPromoted::NotFound(error) => error.into(),
-            NotPromoted::Fetch(_) => CommandError::new(Kind::Integrity, error.to_string()),
+            NotPromoted::Fetch(error) => error.into(),
             NotPromoted::Unread(_) | NotPromoted::Scratch { .. } => {
                 CommandError::new(Kind::Failed, error.to_string())
             }

@@ -9,7 +9,7 @@ use crate::catalog::Catalog;
 use crate::cli::dataset::shown;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
-use crate::cli::{Context, stores};
+use crate::cli::{Context, paths, stores};
 use crate::git::{self, Datasets, Git, ObjectId, Objects, ObjectsError, Repo};
 use crate::id::{BundleId, Oid, RepoId};
 use crate::ops::bundle::bundle_of;
@@ -42,7 +42,16 @@ struct Status {
     missing: Vec<Absent>,
     /// Not here, and nobody could say whether the store has them.
     unknown: Vec<Absent>,
+    #[serde(flatten)]
+    modified: Paths,
+}
+
+/// Paths, and where some of them are no UTF-8, the bytes of these in hexadecimal at the same places.
+#[derive(Debug, Serialize)]
+struct Paths {
     modified: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modified_hex: Option<Vec<Option<String>>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +96,8 @@ enum State {
 #[derive(Debug, Serialize)]
 struct Absent {
     path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
     #[serde(serialize_with = "hexadecimal")]
     oid: Oid,
     size: u64,
@@ -130,8 +141,11 @@ impl Status {
         let (missing, unknown) = absent(repo, &objects, store)?;
         let modified = modified(repo.git())?;
         let pushed = branches.iter().all(|it| it.unpushed == 0 && it.state <= State::Made);
-        let clean =
-            pushed && store.is_some() && missing.is_empty() && unknown.is_empty() && modified.is_empty();
+        let clean = pushed
+            && store.is_some()
+            && missing.is_empty()
+            && unknown.is_empty()
+            && modified.modified.is_empty();
         Ok(Status { clean, store_error, branches, stale_notes, missing, unknown, modified })
     }
 
@@ -145,7 +159,7 @@ impl Status {
         list(&mut lines, "missing ", "neither here nor in the store: git datamon push where it is", &missing);
         list(&mut lines, "unknown ", "not here, perhaps in the store", &unknown);
         list(&mut lines, "note    ", "holds no more: git datamon notes repair", &self.stale_notes);
-        list(&mut lines, "modified", "differs from HEAD", &self.modified);
+        list(&mut lines, "modified", "differs from HEAD", &self.modified.modified);
         if self.clean {
             lines.push("clean     everything is pushed and has a version".to_owned());
         }
@@ -300,7 +314,8 @@ fn absent(
         let (oid, size) = (found.pointer.oid, found.pointer.size);
         let here = repo.lfs_object_path(&oid).metadata().is_ok_and(|it| it.len() == size);
         if size > 0 && !here {
-            absent.push(Absent { path: found.path.to_string(), oid, size });
+            let path_hex = paths::hex(&found.path);
+            absent.push(Absent { path: found.path.to_string(), path_hex, oid, size });
         }
     }
     let Some(catalog) = store else { return Ok((vec![], absent)) };
@@ -311,8 +326,9 @@ fn absent(
 }
 
 /// Files that git follows and that differ from HEAD, in the index or in the work tree.
-fn modified(git: &Git) -> Result<Vec<String>, CommandError> {
+fn modified(git: &Git) -> Result<Paths, CommandError> {
     let said = git.output(["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"])?;
     let lines = said.stdout.split(|byte| *byte == 0).filter(|line| line.len() > 3);
-    Ok(lines.map(|line| String::from_utf8_lossy(&line[3..]).into_owned()).collect())
+    let paths: Vec<&[u8]> = lines.map(|line| &line[3..]).collect();
+    Ok(Paths { modified: paths::texts(&paths), modified_hex: paths::hexes(&paths) })
 }

@@ -27,7 +27,8 @@ use crate::ops::{kinship, repo, trust};
     git datamon trust --repo weather   let this repository add versions to that dataset")]
 pub struct TrustArgs {
     /// A store, as in `init --store`; by default the one this repository uploads to.
-    store: Option<String>,
+    #[arg(value_name = "STORE")]
+    named: Option<String>,
 
     /// Let this repository add versions to this dataset, by name or id.
     #[arg(long, value_name = "NAME")]
@@ -41,7 +42,7 @@ pub struct TrustArgs {
 /// Records the trust.
 pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
-    let url = match &args.store {
+    let url = match &args.named {
         Some(typed) => stores::spelled(typed, &context.dir)?,
         None => {
             repo.store_url("", Operation::Upload)?

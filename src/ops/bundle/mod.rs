@@ -10,6 +10,7 @@ mod export;
 mod listing;
 mod make;
 mod resolve;
+mod staging;
 mod target;
 
 #[cfg(test)]
@@ -27,3 +28,4 @@ pub use export::{Export, ExportError, Exported, export, wanted_at};
 pub use listing::{Listed, children, tidy};
 pub use make::{Place, Prepared, Wanted, make};
 pub use resolve::{Found, Name, NotFound, find, labels_of, open};
+pub use staging::Staging;
