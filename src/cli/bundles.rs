@@ -187,17 +187,6 @@ pub fn sync(repo: &Repo, remote: &str, context: &Context) {
     }
 }
 
-/// The remote that `git push` takes when none is named.
-pub fn default_remote(repo: &Repo) -> String {
-    let config = |key: &str| repo.config().get(key).map(|value| String::from_utf8_lossy(value).into_owned());
-    let branch = repo.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
-    let branch = String::from_utf8_lossy(&branch).trim().to_owned();
-    config(&format!("branch.{branch}.pushremote"))
-        .or_else(|| config("remote.pushdefault"))
-        .or_else(|| config(&format!("branch.{branch}.remote")))
-        .unwrap_or_else(|| "origin".to_owned())
-}
-
 impl From<NotesError> for CommandError {
     fn from(error: NotesError) -> CommandError {
         use crate::cli::errors::Kind;

@@ -5,9 +5,10 @@
 //! the user has said what holds.
 
 use crate::git::config::{
-    ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl, quoted,
+    ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, quoted,
 };
 use crate::git::repo::Repo;
+use crate::git::stores::StoreUrl;
 use crate::store::{self, without_password};
 
 /// Where a clone remembers which store it has left, so that no older commit pins it again.

@@ -112,12 +112,14 @@ impl Session {
         pin(&repo, &named);
         match operation {
             Operation::Upload => Session::of(repo, catalog),
-            // Who only reads finds an object whatever repo it is of, also beside a `datamon.toml` that is not understood.
-            Operation::Download => {
-                let manifest = repo.manifest().unwrap_or(Manifest::NONE);
-                Session::with(repo, manifest, catalog)
-            }
+            Operation::Download => Session::to_read(repo, catalog),
         }
+    }
+
+    /// A session that only reads: it finds an object whatever repo it is of, also beside a `datamon.toml` that is not understood.
+    pub fn to_read(repo: Repo, catalog: Catalog) -> Result<Session, NoSession> {
+        let manifest = repo.manifest().unwrap_or(Manifest::NONE);
+        Session::with(repo, manifest, catalog)
     }
 
     /// What makes later commands fast. Everything asked for is done by now: what fails here is done by the next upload.

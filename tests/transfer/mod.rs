@@ -26,6 +26,7 @@ mod several;
 mod signatures;
 mod similar;
 mod steps;
+mod stores;
 mod strangers;
 mod switches;
 mod verbs;

@@ -13,7 +13,7 @@ use crate::cli::Context;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{shown, typed};
-use crate::ops::bundle::{children, wanted_at};
+use crate::ops::bundle::{children, open, wanted_at};
 use crate::ops::fetch::fetch;
 use crate::progress::Silent;
 
@@ -50,8 +50,9 @@ pub fn run(args: &CatArgs, context: &Context) -> Result<(), CommandError> {
         let message = format!("{} names no file of a version", shown(args.what.as_bytes()));
         return Err(CommandError::new(Kind::Usage, message).hint("git datamon cat <version>:<path>"));
     };
-    let dataset = args.dataset.open(context)?;
-    let bundle = dataset.open(version)?;
+    let mut dataset = args.dataset.open(context)?;
+    let id = dataset.find(version)?;
+    let bundle = open(&dataset.catalog, id)?;
     let found = bundle.find(&path).map_err(CatalogError::from)?;
     match found.map(|entry| entry.content) {
         Some(Content::Link { target }) => context.ui.raw(&target),

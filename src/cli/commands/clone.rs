@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
-use crate::cli::{Context, bundles};
 use crate::git::{ConfigError, Filters, Git, Hooks, NotesError, Repo, Selection};
 use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
@@ -105,7 +105,9 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
 
 /// What came; or how git-lfs ended, where it did not bring the data of a repository of its own.
 fn fill(args: &CloneArgs, git: &Git, context: &Context) -> Result<Result<Filled, ExitCode>, CommandError> {
-    let mut site = Site::of(Repo::found_by(git.clone())?, "origin")?;
+    let repo = Repo::found_by(git.clone())?;
+    let remote = repo.push_remote();
+    let mut site = Site::of(repo, &remote)?;
     if site.objects.head()?.is_none() {
         return Ok(Ok(Filled::default()));
     }
@@ -145,7 +147,7 @@ fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandErro
 /// What others have written down of versions; the store knows it too, so nothing fails without.
 fn bring_notes(repo: &Repo, context: &Context) {
     // A clone has one remote, called as the user wants.
-    let remote = bundles::default_remote(repo);
+    let remote = repo.push_remote();
     let brought = repo.configure_notes().map_err(NotesError::from).and_then(|()| repo.fetch_notes(&remote));
     if let Err(error) = brought {
         context.ui.warning(&format!("notes of dataset versions were not fetched: {error}"));

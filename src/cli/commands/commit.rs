@@ -140,7 +140,7 @@ fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, CommandErr
     if args.no_upload {
         return Ok(None);
     }
-    Ok(Some(Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload)?))
+    Ok(Some(Session::open(repo.clone(), &repo.push_remote(), Operation::Upload)?))
 }
 
 /// A commit needs no store, but a label is there and nowhere else: who asked for it should know before the commit.

@@ -17,7 +17,7 @@ use crate::cli::server::{self, SERVER_KEYS, Server, before};
 use crate::cli::{Context, stores};
 use crate::git::{Git, Hooks, LFSCONFIG_FILE, MANIFEST_FILE, Operation, Place, Repo, STORE_SCHEME, Scope};
 use crate::store::without_password;
-use crate::transfer::{Hydration, Inventory, NoSession, Session};
+use crate::transfer::{Hydration, Inventory, NoSession, Session, Site};
 
 /// Take the data of a repository back to an ordinary LFS server
 ///
@@ -47,7 +47,8 @@ pub struct LeaveArgs {
 pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
     let top = init::writable_top(&repo)?;
-    let store = repo.store_url("", Operation::Download)?.ok_or(NoSession::NoStore)?;
+    let remote = repo.push_remote();
+    let store = repo.store_url(&remote, Operation::Download)?.ok_or(NoSession::NoStore)?;
     let server = Server::chosen(&repo, args.to.as_deref(), Operation::Upload)?;
     refuse_edited(&repo, top)?;
     let mut inventory = relocation::whole_inventory(&repo)?;
@@ -57,7 +58,8 @@ pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     }
     // Without the pin that the first download makes.
     let session = Session::of(repo.clone(), stores::find(&store.url)?)?;
-    let hydration = Hydration::of(session, inventory.pointers.iter().map(|found| found.pointer));
+    let site = Site::on(session, &remote)?;
+    let hydration = Hydration::of(site, inventory.pointers.iter().map(|found| found.pointer));
     if args.dry_run {
         let (files, size) = (hydration.files(), bytes(hydration.bytes()));
         context.ui.fact(&format!("{files} files, {size} to fetch from the store first"));

@@ -74,48 +74,57 @@ pub fn run(args: &LogArgs, context: &Context) -> Result<(), CommandError> {
     if args.changes {
         return changes(args, context);
     }
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let mut labels = Labels::new();
     for (name, at) in label::of_repo(&dataset.catalog, dataset.repo) {
         if let Some(bundle) = at.bundle {
             labels.entry(bundle).or_default().push(name.to_owned());
         }
     }
-    let tip = tip(&dataset, args.version.as_deref())?;
-    if let (Some(git), Some(tip)) = (&dataset.git, tip) {
-        return commits(args, &dataset, git, tip, &labels, context);
+    if let Some(tip) = tip(&mut dataset, args.version.as_deref())? {
+        return commits(args, &mut dataset, tip, &labels, context);
     }
     match &args.version {
-        Some(version) => ancestors(args, &dataset, dataset.find(version)?, &labels, context),
+        Some(version) => {
+            let from = dataset.find(version)?;
+            ancestors(args, &dataset, from, &labels, context)
+        }
         None => bundles(args, &dataset, &labels, context),
     }
 }
 
 /// The commit that the history of git begins with, where there is one.
-fn tip(dataset: &Dataset, version: Option<&str>) -> Result<Option<ObjectId>, CommandError> {
-    let Some(Checkout { objects, .. }) = &dataset.git else { return Ok(None) };
+fn tip(dataset: &mut Dataset, version: Option<&str>) -> Result<Option<ObjectId>, CommandError> {
+    let Some(git) = &dataset.git else { return Ok(None) };
     let Some(version) = version else {
         let none = || CommandError::new(Kind::NotFound, "there is no commit yet: type `git commit` first");
-        return objects.head()?.ok_or_else(none).map(Some);
+        return git.objects.head()?.ok_or_else(none).map(Some);
     };
-    if let Ok(commit) = objects.commit(version) {
+    if let Ok(commit) = git.objects.commit(version) {
         return Ok(Some(commit));
     }
-    let found = dataset.catalog.state().bundles().get(&dataset.find(version)?).and_then(|it| it.commit);
+    let id = dataset.find(version)?;
+    let found = dataset.catalog.state().bundles().get(&id).and_then(|it| it.commit);
+    let Some(Checkout { objects, .. }) = &dataset.git else { return Ok(None) };
     Ok(found.and_then(|commit| objects.known(ObjectId::try_from(commit.as_bytes()).ok()?)))
 }
 
 fn commits(
     args: &LogArgs,
-    dataset: &Dataset,
-    git: &Checkout,
+    dataset: &mut Dataset,
     tip: ObjectId,
     labels: &Labels,
     context: &Context,
 ) -> Result<(), CommandError> {
+    let Some(git) = &dataset.git else { return Ok(()) };
     for listed in git.repo.history(tip, &git.dataset.path, args.count)? {
         let Listed { commit, author, time, subject } = listed;
-        let made = bundle::bundle_of(&dataset.catalog, &git.objects, dataset.repo, &git.dataset, commit)?;
+        let made = dataset.seek(|dataset| match &dataset.git {
+            Some(Checkout { objects, dataset: at, .. }) => {
+                Ok(bundle::bundle_of(&dataset.catalog, objects, dataset.repo, at, commit)?)
+            }
+            None => Ok(None),
+        })?;
         let commit = Some(commit.to_string());
         let line = match made {
             Some(id) => Line { commit, ..Line::of(dataset, id, labels)? },
@@ -213,7 +222,10 @@ impl Line {
         Ok(Line {
             bundle: Some(id),
             commit: facts.commit.map(|it| it.to_string()),
-            labels: labels.get(&id).cloned().unwrap_or_default(),
+            labels: match dataset.elsewhere() {
+                None => labels.get(&id).cloned().unwrap_or_default(),
+                Some(_) => bundle::labels_of(&dataset.catalog, id),
+            },
             parents: facts.parents,
             contributors: facts.contributors,
             time: when::utc(facts.time),

@@ -32,7 +32,7 @@ pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
     let url = match &args.store {
         Some(typed) => stores::spelled(typed, &context.dir)?,
         None => {
-            repo.store_url("", Operation::Upload)?
+            repo.store_url(&repo.push_remote(), Operation::Upload)?
                 .ok_or_else(|| {
                     CommandError::new(Kind::NotFound, "this repository names no datamon:: store")
                         .hint("git datamon init --store <directory or URL>")

@@ -11,6 +11,7 @@ use crate::bundle::{BadPath, Facts, Root, check_path};
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{self, GitFailed, ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
 use crate::id::{BundleId, GitId, Oid, RepoId};
+use crate::ops::here::Here;
 use crate::ops::upload::Upload;
 
 /// Ancestors that are looked at for a bundle to start from.
@@ -200,11 +201,12 @@ impl Planning {
         };
         let base = base.map(|(_, root)| root);
         let mut planning = Planning { base, facts, links: BTreeMap::new(), files: vec![] };
+        let here = Here::of(git.0)?;
         for (path, item) in delta {
             let path = Vec::from(path);
             check_path(&path)?;
             match item {
-                Some(item) => planning.add(git, dataset, path, item, scratch)?,
+                Some(item) => planning.add(git, &here, dataset, path, item, scratch)?,
                 None => drop(planning.links.insert(path, None)),
             }
         }
@@ -214,6 +216,7 @@ impl Planning {
     fn add(
         &mut self,
         (repo, objects): (&Repo, &Objects),
+        here: &Here,
         dataset: &Dataset,
         path: Vec<u8>,
         item: TreeItem,
@@ -232,7 +235,8 @@ impl Planning {
                     // git-lfs keeps no object for it.
                     Some(Pointer { size: 0, .. }) => scratch_file(scratch, "empty", b"")?,
                     Some(Pointer { oid, size }) => {
-                        let path = repo.lfs_object_path(&oid);
+                        let pointer = Pointer { oid, size };
+                        let path = here.to_send(&pointer).unwrap_or_else(|| repo.lfs_object_path(&oid));
                         Upload { oid: Some(oid), size, path, previous: None }
                     }
                     None if dataset.lfs_only => {
