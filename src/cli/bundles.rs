@@ -13,7 +13,7 @@ use crate::cli::errors::CommandError;
 use crate::cli::ui::one_line;
 use crate::git::{self, Datasets, ManifestError, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
 use crate::id::{BundleId, RepoId};
-use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, bundle_of, make, open};
+use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, bundle_of, heal, make, open};
 use crate::ops::lineage::{Record, label_edit};
 use crate::transfer::Session;
 
@@ -141,7 +141,19 @@ pub fn make_of(
     let bar = Bar::new("versioning", 0, context.ui.is_quiet());
     let Session { repo, objects, catalog, .. } = session;
     let outcome = make(catalog, part.place(repo, objects), commit, verified, &bar);
+    let healed = outcome.as_ref().ok().map(|_| heal(catalog, part.place(repo, objects), commit, &bar));
     bar.finish();
+    match healed {
+        Some(Ok(files)) if files > 0 => {
+            context.ui.done(&format!("{files} files of {commit} that lay in damaged packs were stored anew"));
+        }
+        Some(Err(error)) => {
+            context
+                .ui
+                .warning(&format!("what of {commit} lies in damaged packs was not stored anew: {error}"));
+        }
+        _ => {}
+    }
     outcome
 }
 

@@ -35,6 +35,11 @@ impl Pullers {
         Ok(Pullers { repo, one_of_many, first, beside: vec![], others })
     }
 
+    /// The repository and its first store.
+    pub fn session(&self) -> &Session {
+        &self.first.session
+    }
+
     /// The verified file of an object, somewhere git-lfs may rename it from.
     pub fn pull(&mut self, asked: Pointer, progress: &mut dyn FnMut(u64)) -> Result<PathBuf, String> {
         let error = match self.first.pull(asked, progress) {

@@ -66,6 +66,7 @@ impl Agent {
         if !matches!(self.side, Side::Push(_)) {
             let opened = self.repo().and_then(|repo| Pusher::open(repo, &self.remote, self.concurrent));
             let pusher = opened.map_err(|error| error.to_string())?;
+            pusher.session().settle_in();
             self.side = Side::Push(Box::new(pusher));
         }
         match &mut self.side {
@@ -78,6 +79,7 @@ impl Agent {
         if !matches!(self.side, Side::Pull(_)) {
             let puller = self.repo().and_then(|repo| Pullers::open(repo, &self.remote, self.concurrent));
             let puller = puller.map_err(|error| format!("{error}{}", self.remedy()))?;
+            puller.session().settle_in();
             self.side = Side::Pull(Box::new(puller));
         }
         match &mut self.side {

@@ -2,8 +2,8 @@
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{
-    Astray, ConfigError, GitFailed, IndexError, Manifest, ManifestError, Objects, ObjectsError, Operation,
-    Repo, RepoError, Source,
+    Astray, ConfigError, GitFailed, Hooks, IndexError, Manifest, ManifestError, Objects, ObjectsError,
+    Operation, Repo, RepoError, Source,
 };
 use crate::id::RepoId;
 use crate::ops;
@@ -120,6 +120,14 @@ impl Session {
     pub fn to_read(repo: Repo, catalog: Catalog) -> Result<Session, NoSession> {
         let manifest = repo.manifest().unwrap_or(Manifest::NONE);
         Session::with(repo, manifest, catalog)
+    }
+
+    /// In a clone that was made by git alone, our pre-push hook takes the place of git-lfs's, so that its pushes make versions, if the
+    /// user trusts the store (ADR 14). It is a convenience: what fails here is done by the next transfer, or by `init`.
+    pub fn settle_in(&self) {
+        if trust::is_trusted(self.repo.config(), &self.catalog) && self.repo.left_store().is_none() {
+            let _ = Hooks::of(&self.repo).and_then(|hooks| hooks.take_over());
+        }
     }
 
     /// What makes later commands fast. Everything asked for is done by now: what fails here is done by the next upload.

@@ -212,7 +212,8 @@ fn a_remote_keeps_its_data_in_the_context_it_was_given() {
     // Removed here, it takes along what was written here.
     repo.add_remote("other", staging.dir());
     repo.git(["config", "remote.other.lfsurl", "datamon::file:///nowhere"]);
-    let words = datamon(repo, &["context", "remove", "prod"]).stderr;
+    let output = datamon(repo, &["context", "remove", "prod"]);
+    let words = output.text();
     assert!(words.contains("data for remote staging goes to datamon::file://"), "{words}");
     let bound = repo.git(["config", "--get-regexp", "lfsurl"]);
     assert_eq!(bound.text(), "remote.other.lfsurl datamon::file:///nowhere");

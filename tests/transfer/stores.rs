@@ -52,6 +52,13 @@ impl Split {
     }
 }
 
+/// Without the objects that git-lfs makes when git looks into a young file again.
+#[track_caller]
+fn check_out_old(repo: &TestRepo, old: &str) {
+    repo.git(["datamon", "checkout", old]);
+    let _ = fs::remove_dir_all(repo.dir().join(".git/lfs/objects"));
+}
+
 #[test]
 fn versions_labels_and_data_are_found_in_either_store() {
     let Split { team, old, new, store, prod } = Split::new(first);
@@ -121,9 +128,16 @@ fn checkout_pull_and_status_ask_both_stores() {
     assert!(fs::read(dest.join("new.bin")).expect("written") == all["new.bin"]);
     repo.git(["datamon", "checkout", "--force"]);
 
-    // A clone of each remote has the whole of what it got, once the other store is known.
-    let clone = team.env.clone_from(repo.git(["remote", "get-url", "staging"]).text(), "from-staging");
-    drop(clone);
+    // What is pulled is looked for where the remote that it came from keeps it first, and in the other.
+    let clone = team.env.clone_from(team.remote.dir(), "clone");
+    clone.add_remote("staging", repo.git(["remote", "get-url", "staging"]).text());
+    clone.git(["config", "remote.staging.lfsurl", "datamon::prod"]);
+    clone.git(["datamon", "pull", "staging", "main"]);
+    assert_files(&clone, &all);
+    clone.git(["reset", "-q", "--hard", &old]);
+    let _ = fs::remove_dir_all(clone.dir().join(".git/lfs/objects"));
+    clone.git(["datamon", "pull", "origin", "backup"]);
+    assert_files(&clone, &all);
 }
 
 #[test]
@@ -170,7 +184,7 @@ fn a_store_that_is_not_trusted_is_not_opened() {
             assert!(words.contains(&format!("git datamon trust {prod}")), "{args:?}: {words}");
         }
     }
-    repo.git(["datamon", "checkout", &old]);
+    check_out_old(repo, &old);
     let (code, words) = fails(repo, &["checkout", "main"]);
     assert!(code == 2 && words.contains("you have not trusted it"), "{code} {words}");
     fs::remove_file(&store).and_then(|()| fs::rename(store.with_extension("away"), &store)).expect("moved");
@@ -193,7 +207,7 @@ fn a_store_that_is_not_trusted_is_not_opened() {
 fn a_first_store_that_does_not_answer_does_not_hide_the_other() {
     let Split { team, old, .. } = Split::new(first);
     let repo = &team.repo;
-    repo.git(["datamon", "checkout", &old]);
+    check_out_old(repo, &old);
     fs::rename(&team.store, team.store.with_extension("away")).expect("moved");
     repo.git(["datamon", "checkout", "main"]);
     assert!(repo.read("new.bin") == file("new.bin", 9, 40_000)["new.bin"]);

@@ -13,8 +13,8 @@ use crate::cli::Context;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{shown, typed};
-use crate::ops::bundle::{children, open, wanted_at};
-use crate::ops::fetch::fetch;
+use crate::ops::bundle::{again, children, open, wanted_at};
+use crate::ops::fetch::{Wanted, fetch};
 use crate::progress::Silent;
 
 /// Write one file of a version to stdout
@@ -76,12 +76,19 @@ fn give(catalog: &Catalog, file: &Content, context: &Context) -> Result<(), Comm
         CommandError::new(Kind::Failed, format!("cannot write a temporary file: {error}"))
     };
     let folder = tempfile::tempdir().map_err(failed)?;
-    let wanted = wanted_at(catalog, file, folder.path().join("file"))?.expect("it is a file");
-    let outcome = Mutex::new(Ok(()));
-    fetch(catalog.store(), std::slice::from_ref(&wanted), &Silent, &|_, result| {
-        *outcome.lock().expect("no holder of this lock panics") = result;
-    });
-    outcome.into_inner().expect("no holder of this lock panics")?;
+    let get = |wanted: &Wanted| {
+        let outcome = Mutex::new(Ok(()));
+        fetch(catalog.store(), std::slice::from_ref(wanted), &Silent, &|_, result| {
+            *outcome.lock().expect("no holder of this lock panics") = result;
+        });
+        outcome.into_inner().expect("no holder of this lock panics")
+    };
+    let mut wanted = wanted_at(catalog, file, folder.path().join("file"))?.expect("it is a file");
+    if let Err(error) = get(&wanted) {
+        let Some(other) = again(catalog, &wanted)? else { return Err(error.into()) };
+        wanted = Wanted { path: folder.path().join("again"), ..other };
+        get(&wanted)?;
+    }
     let mut verified = File::open(&wanted.path).map_err(failed)?;
     context.ui.copy(&mut verified)
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{Operation, Repo};
+use crate::git::{Hooks, Operation, Repo};
 use crate::ops::trust;
 
 /// Let uploads go to the store that this repository names
@@ -42,6 +42,10 @@ pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
     };
     let found = stores::find(&url)?;
     let news = trust::trust(repo.git(), repo.config(), &found)?;
+    // The user means to push from here; who names a store means all of them.
+    if args.store.is_none() && repo.left_store().is_none() {
+        Hooks::of(&repo)?.take_over()?;
+    }
     let said = if news { "is trusted now" } else { "was trusted already" };
     context.aside(args.json).ui.done(&format!("the store {} {said}", stores::shown(&found)));
     if args.json {

@@ -213,6 +213,24 @@ impl Planning {
         Ok(planning)
     }
 
+    /// All files of the commit, without a bundle that some of them are in.
+    pub fn of_all(
+        git: (&Repo, &Objects),
+        dataset: &Dataset,
+        commit: ObjectId,
+        scratch: &Path,
+    ) -> Result<Planning, NoBundle> {
+        let (facts, here) = (Facts::default(), Here::of(git.0)?);
+        let mut planning = Planning { base: None, facts, links: BTreeMap::new(), files: vec![] };
+        let Some(tree) = git.1.tree_at(commit, &dataset.path)? else { return Ok(planning) };
+        for (path, item) in git.1.delta(None, tree)? {
+            if let Some(item) = item {
+                planning.add(git, &here, dataset, path.into(), item, scratch)?;
+            }
+        }
+        Ok(planning)
+    }
+
     fn add(
         &mut self,
         (repo, objects): (&Repo, &Objects),
