@@ -125,7 +125,9 @@ impl Session {
     /// In a clone that was made by git alone, our pre-push hook takes the place of git-lfs's, so that its pushes make versions, if the
     /// user trusts the store (ADR 14). It is a convenience: what fails here is done by the next transfer, or by `init`.
     pub fn settle_in(&self) {
-        if trust::is_trusted(self.repo.config(), &self.catalog) && self.repo.left_store().is_none() {
+        // A bare repository is nobody's place of work.
+        let is_clone = self.repo.work_tree().is_some() && self.repo.left_store().is_none();
+        if is_clone && trust::is_trusted(self.repo.config(), &self.catalog) {
             let _ = Hooks::of(&self.repo).and_then(|hooks| hooks.take_over());
         }
     }
