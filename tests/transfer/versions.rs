@@ -154,12 +154,12 @@ fn status_names_what_is_not_safe_and_not_clean() {
         (&serde_json::json!([]), Some(1))
     );
     fs::remove_file(team.repo.dir().join("lost.bin")).expect("it was here");
+    // `git status` may have had git-lfs read the file again.
+    let _ = fs::remove_dir_all(team.repo.dir().join(".git/lfs/objects"));
     let status = unclean(&team.repo);
     assert_eq!(status["missing"].as_array().map(Vec::len), Some(1), "the rest is in the store");
     assert_eq!(status["missing"][0]["oid"].as_str().map(str::len), Some(64));
     assert_eq!(status["missing"][0]["path"], "lost.bin");
-    // `git status` may have had git-lfs read the file again.
-    let _ = fs::remove_dir_all(team.repo.dir().join(".git/lfs/objects"));
     assert!(team.repo.lfs_objects().is_empty());
     assert!(git_fails(&team.repo, &["datamon", "bundle"]).contains("neither here nor in the store"));
     // A note that tells of another tree.
