@@ -135,6 +135,14 @@ pub struct Tracked {
     pub executable: bool,
     /// Whether git would not believe its look, because it is as young as the index.
     pub racy: bool,
+    stat: Stat,
+}
+
+impl Tracked {
+    /// Whether the file at this path looks as the index says, and git would believe that.
+    pub fn is_unchanged(&self, path: &Path) -> bool {
+        !self.racy && matches!(Look::at(path), Ok(Some(look)) if look.stat == self.stat)
+    }
 }
 
 /// A pointer to put into the index.
@@ -181,6 +189,7 @@ impl Repo {
             blob: entry.id,
             executable: entry.mode == Mode::FILE_EXECUTABLE,
             racy: i64::from(entry.stat.mtime.secs) >= written.unix_seconds(),
+            stat: entry.stat,
         });
         Ok(tracked.collect())
     }

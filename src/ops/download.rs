@@ -13,13 +13,15 @@ use crate::table::Row;
 pub enum NotHere {
     /// No row names it.
     #[error(
-        "the store {url} does not have {oid}: push it from a clone that has it with `git lfs push --all`"
+        "the store {url} does not have {oid}: push it from a clone that has it with `git lfs push --all`{passed}"
     )]
     Missing {
         /// The oid.
         oid: Oid,
         /// The store.
         url: String,
+        /// What is to be said of other stores: nothing, or something that begins with `; `.
+        passed: String,
     },
     /// It has another length than the pointer says.
     #[error(
@@ -71,7 +73,7 @@ pub fn wanted(
     path: PathBuf,
 ) -> Result<Wanted, NotHere> {
     let url = || catalog.store().url().to_string();
-    let row = row.ok_or_else(|| NotHere::Missing { oid, url: url() })?;
+    let row = row.ok_or_else(|| NotHere::Missing { oid, url: url(), passed: String::new() })?;
     if row.size != size {
         return Err(NotHere::Size { oid, got: row.size, wanted: size });
     }

@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod download;
 pub mod fetch;
+pub mod here;
 pub mod ingest;
 pub mod kinship;
 mod known;

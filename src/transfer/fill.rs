@@ -6,10 +6,9 @@
 //! it looks like now. Ended at any moment, this leaves pointers and whole files, both of which git calls unchanged; the next run
 //! fills the rest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -18,18 +17,20 @@ use rayon::prelude::*;
 
 use super::folder::Folder;
 use super::session::{NoSession, Session};
-use super::site::Site;
+use super::site::{Found, Site};
 use crate::git::{
-    BStr, BString, Config, ConfigError, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo,
-    SKIP_SMUDGE, Selection, Tracked, date_back,
+    BString, Config, ConfigError, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, SKIP_SMUDGE,
+    Selection, Tracked, date_back,
 };
 use crate::id::Oid;
 use crate::ops::bundle::Staging;
-use crate::ops::download::{Unfetched, rows, wanted};
+use crate::ops::download::{NotHere, Unfetched, wanted};
 use crate::ops::fetch::{Wanted, fetch};
+use crate::ops::here::{Real, at, no_link_above};
 use crate::ops::local;
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
+use crate::table::Row;
 
 /// Whether a clone keeps a second copy of its files where git-lfs looks for objects: `datamon.localObjects`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,7 @@ impl Filling {
     ) -> Result<Filling, NoSession> {
         let top = repo.work_tree().unwrap_or(repo.git_dir()).to_owned();
         let (mut holes, mut young, mut real) = (Vec::new(), Vec::new(), Real::default());
-        for Tracked { path, blob, executable, racy } in repo.tracked()? {
+        for Tracked { path, blob, executable, racy, .. } in repo.tracked()? {
             let at = at(&top, path.as_ref());
             let Ok(Some(seen)) = Look::at(&at) else { continue };
             if seen.size >= MAX_POINTER_BYTES {
@@ -208,12 +209,7 @@ impl Filling {
         repo.unsettle(self.holes.iter().map(|hole| (&hole.path, &hole.blob)))?;
         let outcome = Mutex::new(Outcome::default());
         let absent = self.copy_here(site, folder.path(), &outcome, progress);
-        let fetched = match absent.as_slice() {
-            [] => Ok(()),
-            absent => site
-                .session()
-                .and_then(|session| self.fetch(session, &repo, absent, folder.path(), &outcome, progress)),
-        };
+        let fetched = self.fetch(site, &absent, folder.path(), &outcome, progress);
         let Outcome { filled, mut looks } = outcome.into_inner().expect("no holder of this lock panics");
         looks.extend(self.aged());
         // Also without the store: what was here is in place now.
@@ -270,22 +266,51 @@ impl Filling {
         self.holes.iter().zip(absent).filter(|(_, absent)| *absent).map(|(hole, _)| hole).collect()
     }
 
+    /// Gets what is not here, from each store what it has.
     fn fetch(
         &self,
-        session: &mut Session,
-        repo: &Repo,
+        site: &mut Site,
         holes: &[&Hole],
         folder: &Path,
         outcome: &Mutex<Outcome>,
         progress: &dyn Progress,
     ) -> Result<(), NoSession> {
-        let before = session.catalog.store().requests();
         let oids: Vec<Oid> = holes.iter().map(|hole| hole.pointer.oid).collect();
-        let rows = rows(&mut session.catalog, session.repo_id, &oids)?;
+        let (mut left, repo) = (holes.to_vec(), site.repo.clone());
+        for Found { store, rows } in site.find(&oids)? {
+            let Some(session) = site.store(store)? else { continue };
+            let (own, other) = left.into_iter().partition(|hole| rows.contains_key(&hole.pointer.oid));
+            left = other;
+            self.fetch_from(session, &repo, (own, &rows), folder, outcome, progress);
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let passed: String = site.passed().iter().map(|why| format!("; {why}")).collect();
+        let url = site.session()?.catalog.store().url().to_string();
+        for hole in left {
+            let (url, passed) = (url.clone(), passed.clone());
+            failed(outcome, hole, NotHere::Missing { oid: hole.pointer.oid, url, passed }.into());
+        }
+        Ok(())
+    }
+
+    fn fetch_from(
+        &self,
+        session: &mut Session,
+        repo: &Repo,
+        (holes, rows): (Vec<&Hole>, &HashMap<Oid, Row>),
+        folder: &Path,
+        outcome: &Mutex<Outcome>,
+        progress: &dyn Progress,
+    ) {
+        let before = session.catalog.store().requests();
         let mut files: Vec<(Wanted, &Hole)> = Vec::with_capacity(holes.len());
-        for (at, hole) in holes.iter().enumerate() {
+        for hole in holes {
             let Pointer { oid, size } = hole.pointer;
-            match wanted(&session.catalog, rows.get(&oid), oid, size, folder.join(at.to_string())) {
+            // Several files may have one content.
+            let path = folder.join(format!("{}-{}", files.len(), session.catalog.identity().store));
+            match wanted(&session.catalog, rows.get(&oid), oid, size, path) {
                 Ok(file) => files.push((file, hole)),
                 Err(error) => failed(outcome, hole, error.into()),
             }
@@ -304,7 +329,6 @@ impl Filling {
         });
         let requests = session.catalog.store().requests().since(before);
         LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
-        Ok(())
     }
 
     /// A copy for git-lfs, where one is wanted.
@@ -373,35 +397,4 @@ fn failed(outcome: &Mutex<Outcome>, hole: &Hole, error: Unfetched) {
 
 fn is_pointer(path: &Path, pointer: Pointer) -> bool {
     fs::read(path).is_ok_and(|text| Pointer::parse(&text) == Ok(pointer))
-}
-
-/// Where a path of git lies below `top`.
-pub fn at(top: &Path, path: &BStr) -> PathBuf {
-    top.join(std::ffi::OsStr::from_bytes(path))
-}
-
-/// Directories below the top that are none of them a link, so that each is looked at once.
-#[derive(Default)]
-pub(super) struct Real(HashSet<PathBuf>);
-
-impl Real {
-    /// Whether a file lies below `top` with no link between.
-    pub(super) fn holds(&mut self, top: &Path, file: &Path) -> bool {
-        let parent = file.parent().unwrap_or(top);
-        let real = self.0.contains(parent) || no_link_above(top, parent).is_ok();
-        if real {
-            self.0.insert(parent.to_owned());
-        }
-        real
-    }
-}
-
-/// Through a link in its path a file would go elsewhere.
-pub fn no_link_above(top: &Path, folder: &Path) -> io::Result<()> {
-    for above in folder.ancestors().take_while(|above| *above != top) {
-        if !fs::symlink_metadata(above)?.is_dir() {
-            return Err(io::Error::other(format!("{} is no directory", above.display())));
-        }
-    }
-    Ok(())
 }

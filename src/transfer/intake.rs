@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::fill::{LocalObjects, Real, at};
+use super::fill::LocalObjects;
 use super::folder::Folder;
 use super::session::{NoSession, Session};
 use crate::git::{BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, Staged};
 use crate::id::Oid;
+use crate::ops::here::{Real, at};
 use crate::ops::local;
 use crate::ops::upload::{Upload, name_repo, upload};
 use crate::progress::Progress;

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
-use crate::cli::{Context, bundles, paths};
+use crate::cli::paths;
 use crate::git::{Config, ConfigError, Filters, Git, Hooks, NotesError, Repo, RepoError, Selection};
 use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
@@ -113,7 +114,8 @@ fn fill(args: &CloneArgs, git: &Git, context: &Context) -> Result<Result<Filled,
         }
         found => found?,
     };
-    let mut site = Site::of(repo, "origin")?;
+    let remote = repo.push_remote();
+    let mut site = Site::of(repo, &remote)?;
     if site.objects.head()?.is_none() {
         return Ok(Ok(Filled::default()));
     }
@@ -157,7 +159,7 @@ fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandErro
 /// What others have written down of versions; the store knows it too, so nothing fails without.
 fn bring_notes(repo: &Repo, context: &Context) {
     // A clone has one remote, called as the user wants.
-    let remote = bundles::default_remote(repo);
+    let remote = repo.push_remote();
     let brought = repo.configure_notes().map_err(NotesError::from).and_then(|()| repo.fetch_notes(&remote));
     if let Err(error) = brought {
         context.ui.warning(&format!("notes of dataset versions were not fetched: {error}"));

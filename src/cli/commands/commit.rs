@@ -160,7 +160,7 @@ fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, CommandErr
     if args.no_upload {
         return Ok(None);
     }
-    let session = Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload)?;
+    let session = Session::open(repo.clone(), &repo.push_remote(), Operation::Upload)?;
     Ok(Some(session.of_kin()?))
 }
 

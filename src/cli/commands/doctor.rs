@@ -167,7 +167,7 @@ fn filters(config: &Config) -> Finding {
 }
 
 fn repository(repo: &Repo) -> Vec<Finding> {
-    let mut findings = match repo.store_url("", Operation::Upload) {
+    let mut findings = match repo.store_url(&repo.push_remote(), Operation::Upload) {
         Err(error) => vec![Finding::failed("store", error)],
         Ok(None) => vec![no_store(repo)],
         Ok(Some(store)) => store_findings(repo, &store),
@@ -179,7 +179,7 @@ fn repository(repo: &Repo) -> Vec<Finding> {
 }
 
 fn no_store(repo: &Repo) -> Finding {
-    match repo.diverted("") {
+    match repo.diverted(&repo.push_remote()) {
         Err(error) => return Finding::failed("store", error),
         Ok(Some(to)) => {
             let text = format!(

@@ -13,7 +13,7 @@ use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{self, shown, typed};
 use crate::git::Selection;
-use crate::ops::bundle::{Export, ExportError, export};
+use crate::ops::bundle::{Export, ExportError, export, open};
 
 /// Paths named in an error.
 const SHOWN: usize = 10;
@@ -58,8 +58,9 @@ pub struct DownloadArgs {
 
 /// Finds the version and writes it.
 pub fn run(args: &DownloadArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
-    let bundle = dataset.open(&args.version)?;
+    let mut dataset = args.dataset.open(context)?;
+    let id = dataset.find(&args.version)?;
+    let bundle = open(&dataset.catalog, id)?;
     let paths: Vec<Vec<u8>> = args.paths.iter().map(|path| typed(path)).collect();
     let patterns = args.filter.iter().map(|it| it.as_bytes().strip_suffix(b"/").unwrap_or(it.as_bytes()));
     let selection = Selection::of_patterns(patterns);

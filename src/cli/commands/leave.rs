@@ -16,9 +16,11 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::cli::relocation::{self, Edited};
 use crate::cli::server::{self, SERVER_KEYS, Server, before};
 use crate::cli::{Context, stores};
-use crate::git::{Git, Hooks, LFSCONFIG_FILE, MANIFEST_FILE, Operation, Place, Repo, STORE_SCHEME, Scope};
+use crate::git::{
+    Git, Hooks, LFSCONFIG_FILE, MANIFEST_FILE, Operation, Place, Repo, STORE_SCHEME, Scope, Source, StoreUrl,
+};
 use crate::store::without_password;
-use crate::transfer::{Hydrated, Hydration, Inventory, NoSession, Session};
+use crate::transfer::{Hydrated, Hydration, Inventory, NoSession, Session, Site};
 
 /// Take the data of a repository back to an ordinary LFS server
 ///
@@ -53,7 +55,12 @@ pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     let context = &context.aside(args.json);
     let repo = Repo::found_by(Git::at(&context.dir).aside(args.json))?;
     let top = init::writable_top(&repo)?;
-    let store = repo.store_url("", Operation::Download)?.ok_or(NoSession::NoStore)?;
+    let remote = repo.push_remote();
+    let store = repo.store_url(&remote, Operation::Download)?;
+    if is_unfinished(&repo, store.as_ref())? {
+        return finish(&repo, top, context);
+    }
+    let store = store.ok_or(NoSession::NoStore)?;
     let server = Server::chosen(&repo, args.to.as_deref(), Operation::Upload)?;
     refuse_edited(&repo, top)?;
     let mut inventory = relocation::whole_inventory(&repo)?;
@@ -63,7 +70,8 @@ pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     }
     // Without the pin that the first download makes.
     let session = Session::of(repo.clone(), stores::find(&store.url)?)?;
-    let hydration = Hydration::of(session, inventory.pointers.iter().map(|found| found.pointer));
+    let site = Site::on(session, &remote)?;
+    let hydration = Hydration::of(site, inventory.pointers.iter().map(|found| found.pointer));
     if args.dry_run {
         preview(args, &hydration, inventory.pointers.len(), &server.shown(&repo), context);
         return Ok(());
@@ -175,6 +183,30 @@ fn restore(
         former.put_back(repo)?;
         return Err(error.hint("the configuration is as it was; the server has the data"));
     }
+    finish(repo, top, context)
+}
+
+/// Whether an earlier run was ended when it had led this clone to the server: all that is left is to clear away.
+fn is_unfinished(repo: &Repo, named: Option<&StoreUrl>) -> Result<bool, CommandError> {
+    let Some(left) = repo.left_store() else { return Ok(false) };
+    if repo.pinned_store()?.is_some() {
+        return Ok(false);
+    }
+    // An empty `.lfsconfig` is taken away before it is committed: then that of HEAD is read.
+    let of_head =
+        |it: &StoreUrl| it.from == Source::Lfsconfig(Place::Head) && crate::store::is_same(&it.url, &left);
+    if named.is_some_and(|it| !of_head(it)) {
+        return Ok(false);
+    }
+    let set = |key: &str| repo.config().get_in(Scope::Local, key).is_some();
+    let remembered = SERVER_KEYS.iter().any(|key| set(&before(key, false)) || set(&before(key, true)));
+    Ok(remembered
+        || repo.config().get_in(Scope::Local, PUSH_WITHOUT) == Some(b"true")
+        || Hooks::of(repo)?.installed()?)
+}
+
+/// What is left to do once git-lfs goes to the server. It can be done again.
+fn finish(repo: &Repo, top: &Path, context: &Context) -> Result<(), CommandError> {
     tidy(&repo.git().clone().moved_to(top), &top.join(LFSCONFIG_FILE))?;
     for key in SERVER_KEYS {
         for committed in [false, true] {
@@ -210,7 +242,7 @@ fn wanted(repo: &Repo, key: &str, committed: bool, server: &Server, typed: bool)
     remembered.or_else(now).filter(|url| !url.starts_with(STORE_SCHEME))
 }
 
-/// `.lfsconfig` first: while the clone is pinned, this command can be repeated.
+/// `.lfsconfig` first, the pin last: while the clone is pinned, this command can be repeated.
 fn switch(
     repo: &Repo,
     top: &Path,
@@ -235,7 +267,7 @@ fn switch(
         }
     }
     stage(&git.clone().moved_to(top), &file)?;
-    for key in SERVER_KEYS {
+    for key in SERVER_KEYS.into_iter().rev() {
         match wanted(repo, key, false, server, typed) {
             Some(url) => git.set_config(Scope::Local, key, &url)?,
             None => drop(git.unset_config(Scope::Local, key)?),

@@ -50,7 +50,7 @@ pub struct LineageArgs {
 
 /// Walks and prints.
 pub fn run(args: &LineageArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let named = args.version.as_deref();
     let from = dataset.find(named.unwrap_or(if dataset.git.is_some() { "HEAD" } else { "latest" }))?;
     let way = if args.down { Way::Down } else { Way::Up };

@@ -50,7 +50,7 @@ pub struct LsArgs {
 
 /// Lists.
 pub fn run(args: &LsArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let bundle = dataset.open(&args.version)?;
     let path = args.path.as_deref().map(typed).unwrap_or_default();
     let listed = if args.recursive {

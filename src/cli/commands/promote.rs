@@ -53,7 +53,7 @@ struct Arrived {
 
 /// Copies, then labels.
 pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let id = dataset.find(&args.version)?;
     let git = Git::at(&context.dir);
     let mut to = stores::find(&stores::spelled(&args.to, &context.dir)?).map_err(|error| {

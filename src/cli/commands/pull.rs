@@ -122,8 +122,9 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
             return Ok(hook::exit_code(status));
         }
     }
-    let remote = args.remote.as_deref().unwrap_or("origin");
     let repo = Repo::found_by(git.clone())?;
+    let remote = args.remote.clone().unwrap_or_else(|| repo.pull_remote());
+    let remote = remote.as_str();
     if args.dry_run {
         let filled = to_fetch(args, repo, remote)?;
         if !args.json {

@@ -113,7 +113,7 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
     let repo = Repo::found_by(git.clone())?;
     let remote = match &args.remote {
         Some(remote) => remote.clone(),
-        None => bundles::default_remote(&repo),
+        None => repo.push_remote(),
     };
     let pushed = pushed_refs(&git, &args.words())?;
     let pusher = Pusher::open(repo.clone(), &remote, false)?;
