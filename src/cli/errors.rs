@@ -1,7 +1,9 @@
 //! Errors as the user meets them: what happened, what kind of thing that is, what to type next.
 
 use crate::catalog::CatalogError;
-use crate::git::{ConfigError, GitFailed, HookError, ManifestError, ObjectsError, RepoError, TopFileError};
+use crate::git::{
+    ConfigError, GitFailed, HookError, ManifestError, ObjectsError, RepoError, SettingError, TopFileError,
+};
 use crate::store::{BadUrl, StoreError};
 use crate::transfer::NoSession;
 
@@ -90,6 +92,7 @@ always! {
     ConfigError => Kind::Failed,
     TopFileError => Kind::Failed,
     ManifestError => Kind::Failed,
+    SettingError => Kind::Failed,
     HookError => Kind::Failed,
     BadUrl => Kind::Usage,
 }

@@ -108,7 +108,7 @@ pub fn run(args: &ContextArgs, context: &Context) -> Result<(), CommandError> {
         }
         Action::Show { name, json } => {
             let found = known(&config, name)?;
-            let catalog = stores::find(&found.url)?;
+            let catalog = stores::find(&found.url, &context.dir)?;
             let store = Some(catalog.identity().store.to_string());
             let trusted = Some(trust::is_trusted(&config, &catalog));
             let found = Shown { store, trusted, ..shown(&config, found) };
@@ -162,7 +162,8 @@ fn add(
         return Err(CommandError::new(Kind::Conflict, message)
             .hint(format!("git datamon context remove {name}, then add it again")));
     }
-    let catalog = if create { stores::prepare(&url, &context.dir)? } else { stores::find(&url)? };
+    let catalog =
+        if create { stores::prepare(&url, &context.dir)? } else { stores::find(&url, &context.dir)? };
     git.set_context(name, &url)?;
     trust::trust(git, config, &catalog)?;
     context.ui.done(&format!("{name} is {}", stores::shown(&catalog)));

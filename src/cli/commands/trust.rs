@@ -40,7 +40,7 @@ pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
                 .url
         }
     };
-    let found = stores::find(&url)?;
+    let found = stores::find(&url, &context.dir)?;
     let news = trust::trust(repo.git(), repo.config(), &found)?;
     let said = if news { "is trusted now" } else { "was trusted already" };
     context.aside(args.json).ui.done(&format!("the store {} {said}", stores::shown(&found)));
