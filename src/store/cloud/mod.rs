@@ -80,12 +80,17 @@ fn once() -> RetryConfig {
     RetryConfig { max_retries: 0, backoff: BackoffConfig::default(), ..RetryConfig::default() }
 }
 
-fn unusable(error: impl std::fmt::Display) -> BackendError {
-    BackendError { failure: Failure::Credentials, message: error.to_string() }
+/// What object_store says of settings that do not fit together, without its own name before it.
+fn unusable(error: impl std::error::Error) -> BackendError {
+    let message = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    BackendError { failure: Failure::Credentials, message }
 }
 
 /// What an answer means for who asked. S3 and those who speak its protocol tell more by their words than by HTTP's numbers.
 pub fn meaning(answered: &Answered) -> Failure {
+    if is_identity(&answered.host) {
+        return Failure::Credentials;
+    }
     if answered.page {
         return Failure::Stranger;
     }
@@ -120,7 +125,18 @@ pub fn meaning(answered: &Answered) -> Failure {
         429 | 503 => Failure::Busy,
         405 | 501 => Failure::Unsupported,
         507 => Failure::Full,
-        // A captive portal or a proxy speaks of gateways and requests it does not take; a store says more than that.
         _ => Failure::Other,
     }
+}
+
+/// Whether a host gives credentials, and is no store: what it refuses is not a right on a bucket.
+fn is_identity(host: &str) -> bool {
+    const HOSTS: [&str; 5] = [
+        "169.254.169.254",
+        "169.254.170.2",
+        "metadata.google.internal",
+        "login.microsoftonline.com",
+        "oauth2.googleapis.com",
+    ];
+    HOSTS.contains(&host) || host.starts_with("sts.")
 }

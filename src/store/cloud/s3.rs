@@ -21,6 +21,8 @@ pub fn open(bucket: &Bucket, settings: &Settings, client: ClientOptions) -> Resu
         .with_region(machine.region)
         .with_virtual_hosted_style_request(!path_style)
         .with_skip_signature(settings.anonymous)
+        // One object at a time: not every server knows the request for many.
+        .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
         .with_retry(once())
         .with_client_options(client)
         .with_http_connector(Wire)

@@ -28,8 +28,7 @@ const WORDS: usize = 16 << 10;
 
 /// A server's answer that is neither yes nor "missing" nor "exists".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} answered {status}{}{}", .host, .code.as_ref().map(|it| format!(" {it}")).unwrap_or_default(),
-    .message.as_ref().map(|it| format!(": {it}")).unwrap_or_default())]
+#[error("{host} answered {status}{}{}{}", part(" ", .code), part(": ", .message), part("; the bucket lies in ", .region))]
 pub struct Answered {
     /// Who.
     pub host: String,
@@ -43,6 +42,10 @@ pub struct Answered {
     pub region: Option<String>,
     /// Whether it is a page for people: no object store, but something in between.
     pub page: bool,
+}
+
+fn part(before: &str, text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!("{before}{text}")).unwrap_or_default()
 }
 
 /// Connects with watched requests.
