@@ -164,7 +164,7 @@ impl Catalog {
             store.probe()?;
             let identity = Identity::new();
             // Two inits at once: one creates, the other finds it there and opens it.
-            store.create_once(key::STORE, identity.encode().into())?;
+            store.create_shared(key::STORE, &identity.encode().into())?;
         }
         // An init that died between the two objects is finished by the next one.
         if store.get(&key::log(0))?.is_none() {

@@ -155,6 +155,13 @@ impl Store {
         self.pace.once(|| self.backend.create(key, bytes)).map_err(|source| self.failed("write", key, source))
     }
 
+    /// Create an object that others may create too; tried again where that may help, so `Exists` may mean our own: whoever wants to
+    /// know reads it.
+    pub fn create_shared(&self, key: &str, bytes: &Payload) -> Result<Create, StoreError> {
+        self.requests.put(bytes.len());
+        self.retry("write", key, || self.backend.create(key, bytes.clone()))
+    }
+
     /// Write an object under a name nobody else uses. An unclear answer is met with the same bytes (R16); other bytes under
     /// the name are an error.
     pub fn create_own(&self, key: &str, bytes: Payload) -> Result<(), StoreError> {
