@@ -142,7 +142,7 @@ fn versions(place: &Place, versions: usize, labels: usize) -> Result<()> {
             BundleRef { id: BundleId::new(), repo: REPO, base: Some(first), root, commit, tree: commit }
         };
         let bundles = (0..AT_ONCE).map(bundle).collect();
-        let push = Push { repo: REPO, rows: None, segments: vec![], bundles };
+        let push = Push { repo: REPO, rows: None, segments: vec![], labels: vec![], bundles };
         let mut record = catalog.record(catalog.head().seq(), Change::Push(push));
         record.named = named.iter().copied().collect();
         catalog.commit(&record)?;

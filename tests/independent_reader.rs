@@ -289,7 +289,7 @@ fn fill(scene: &mut Scene, root: Blob, count: usize) {
     for from in (0..count).step_by(AT_ONCE) {
         let numbers = from..(from + AT_ONCE).min(count);
         let bundles = numbers.clone().map(bundle).collect();
-        let push = Push { repo, rows: None, segments: vec![], bundles };
+        let push = Push { repo, rows: None, segments: vec![], labels: vec![], bundles };
         let mut record = scene.commit(Change::Push(push));
         let info = PackInfo { kind: PackKind::Meta, size: 4 << 20, footer: 10_000 };
         record.added = numbers.clone().map(|n| (PackId::from_bytes(made_up(n)), info)).collect();

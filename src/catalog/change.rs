@@ -156,6 +156,10 @@ pub struct BundleRef {
     pub tree: Option<GitId>,
 }
 
+/// The label that leads to the tip of the default branch, which is what `latest` means where there is no git. Nobody can give a
+/// label this name, as it has a colon.
+pub const DEFAULT_BRANCH: &str = "branch:default";
+
 /// A movable name for a bundle was set, moved or taken away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
@@ -171,7 +175,7 @@ pub struct Label {
     pub previous: Option<u64>,
 }
 
-/// New data: rows, segments of rows, bundles.
+/// New data: rows, segments of rows, bundles, and the labels that lead to them from then on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Push {
     /// The repo that pushed.
@@ -185,6 +189,9 @@ pub struct Push {
     /// Bundles that the push wrote.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<BundleRef>,
+    /// Labels that move in the same entry, each at most once; perhaps to one of its bundles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Label>,
 }
 
 /// Where a run of whole frames lies now; the bytes were verified and copied as they are (R4).

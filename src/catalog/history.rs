@@ -42,7 +42,12 @@ impl Catalog {
         let mut next = self.state.label(repo, name).map(|at| at.seq);
         while let Some(seq) = next {
             let record = self.change(seq)?;
-            let Change::Label(label) = record.change else { break };
+            let moved = match record.change {
+                Change::Label(label) => Some(label),
+                Change::Push(push) => push.labels.into_iter().find(|it| (it.repo, &*it.name) == (repo, name)),
+                _ => None,
+            };
+            let Some(label) = moved else { break };
             let contributor = record.writer.contributor;
             moves.push(Moved { seq, bundle: label.bundle, time: record.time, contributor });
             next = label.previous.filter(|before| *before < seq);

@@ -155,12 +155,16 @@ fn push(record: &ChangeRecord, push: &Push, name: RepoNames<'_>) -> (&'static st
         words += &format!("; bundle {}", it.id);
         words += &it.commit.map_or(String::new(), |commit| format!(" of commit {commit}"));
     }
+    let moved = |it: &Label| json!({ "repo": it.repo, "name": it.name, "bundle": it.bundle, "previous": it.previous });
+    let labels: Vec<Value> = push.labels.iter().map(moved).collect();
+    for it in &push.labels {
+        words += &it.bundle.map_or(String::new(), |bundle| format!("; {} leads to bundle {bundle}", it.name));
+    }
     let packs = record.added.len();
-    (
-        "push",
-        json!({ "repo": push.repo, "files": rows, "packs": packs, "bytes": bytes, "bundles": bundles }),
-        words,
-    )
+    let facts = json!({
+        "repo": push.repo, "files": rows, "packs": packs, "bytes": bytes, "bundles": bundles, "labels": labels,
+    });
+    ("push", facts, words)
 }
 
 fn label(label: &Label, name: RepoNames<'_>) -> (&'static str, Value, String) {

@@ -13,23 +13,53 @@ use crate::cli::errors::CommandError;
 use crate::cli::ui::one_line;
 use crate::git::{self, Datasets, ManifestError, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
 use crate::id::{BundleId, RepoId};
-use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, bundle_of, make, open};
+use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, Wanted, bundle_of, make, open};
+use crate::ops::kinship::Stranger;
 use crate::ops::lineage::{Record, label_edit};
+use crate::ops::{kinship, label};
 use crate::transfer::Session;
 
 /// The commits that branches and tags of a push lead to, each once, as far as they are of a dataset.
-pub fn tips(repo: &Repo, objects: &Objects, pushed: &[PushedRef]) -> Vec<ObjectId> {
-    let Ok(datasets) = Datasets::of(repo, objects) else { return vec![] };
-    // What cannot be read is told of when the rest of the push is safe.
-    let is_wanted = |commit| datasets.of_tip(commit).map_or(true, |it| !it.is_empty());
-    let mut tips = Vec::new();
-    for it in pushed {
-        let named =
-            [&b"refs/heads/"[..], b"refs/tags/"].iter().any(|prefix| it.remote_ref.starts_with(prefix));
-        let commit = it.local.filter(|_| named).and_then(|id| objects.commit(&id.to_string()).ok());
-        tips.extend(commit.filter(|commit| !tips.contains(commit) && is_wanted(*commit)));
+#[derive(Debug, Default)]
+pub struct Tips {
+    all: Vec<ObjectId>,
+    /// Where the default branch of the remote is to be: `latest` goes along.
+    default: Option<ObjectId>,
+}
+
+impl Tips {
+    /// Those of a push to `remote`.
+    pub fn of(repo: &Repo, objects: &Objects, remote: &str, pushed: &[PushedRef]) -> Tips {
+        let Ok(datasets) = Datasets::of(repo, objects) else { return Tips::default() };
+        // What cannot be read is told of when the rest of the push is safe.
+        let is_wanted = |commit| datasets.of_tip(commit).map_or(true, |it| !it.is_empty());
+        let default = objects.default_branch(remote).map(|name| format!("refs/heads/{name}"));
+        let mut tips = Tips::default();
+        for it in pushed {
+            let named =
+                [&b"refs/heads/"[..], b"refs/tags/"].iter().any(|prefix| it.remote_ref.starts_with(prefix));
+            let commit = it.local.filter(|_| named).and_then(|id| objects.commit(&id.to_string()).ok());
+            let Some(commit) = commit.filter(|commit| tips.all.contains(commit) || is_wanted(*commit)) else {
+                continue;
+            };
+            if default.as_ref().is_some_and(|name| it.remote_ref == name.as_str()) {
+                tips.default = Some(commit);
+            }
+            if !tips.all.contains(&commit) {
+                tips.all.push(commit);
+            }
+        }
+        tips
     }
-    tips
+
+    /// Whether nothing of a dataset is pushed.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    fn wanted(&self, tip: ObjectId) -> Wanted {
+        Wanted { verified: false, latest: self.default == Some(tip) }
+    }
 }
 
 /// A dataset of a git repository, and the repo of the store that it is.
@@ -79,29 +109,56 @@ pub fn parts(session: &Session, commit: ObjectId) -> Result<Vec<Part>, ManifestE
     Ok(all.iter().map(Part::from).collect())
 }
 
-/// The first of the tips that has no bundle yet, planned: it goes up with the data. What cannot be planned is warned of later.
-pub fn first_missing(session: &Session, tips: &[ObjectId]) -> Option<Prepared> {
-    let Session { repo, objects, catalog, repo_id, .. } = session;
-    // The entry of the data promises it to this dataset alone.
-    let first = |tip: &ObjectId| {
-        let part = parts_of_tip(session, *tip).ok()?.into_iter().find(|part| part.id() == *repo_id)?;
-        let lacks = matches!(bundle_of(catalog, objects, part.id(), &part.dataset, *tip), Ok(None));
-        lacks.then_some((*tip, part))
-    };
-    let (tip, part) = tips.iter().find_map(first)?;
-    Prepared::of(catalog, part.place(repo, objects), tip, false).ok()
+/// Whether the repository may add to every dataset of the tips: what is somebody else's is known before anything is sent.
+pub fn check_kin(session: &Session, tips: &Tips) -> Result<(), Stranger> {
+    for tip in &tips.all {
+        for part in parts_of_tip(session, *tip).unwrap_or_default() {
+            kinship::check(&session.repo, &session.objects, &session.catalog, part.id())?;
+        }
+    }
+    Ok(())
+}
+
+/// What goes into the entry of the data.
+#[derive(Default)]
+pub struct WithData {
+    /// The first of the tips that has no bundle yet, planned. What cannot be planned is warned of later.
+    pub missing: Option<Prepared>,
+    /// The bundle that the default branch comes to, if it is there already.
+    pub latest: Option<BundleId>,
+}
+
+impl WithData {
+    /// The entry of the data promises to this dataset alone.
+    pub fn of(session: &Session, tips: &Tips) -> WithData {
+        let Session { repo, objects, catalog, repo_id, .. } = session;
+        let mut with = WithData::default();
+        for tip in &tips.all {
+            let parts = parts_of_tip(session, *tip).unwrap_or_default();
+            let Some(part) = parts.into_iter().find(|part| part.id() == *repo_id) else { continue };
+            let wanted = tips.wanted(*tip);
+            match bundle_of(catalog, objects, part.id(), &part.dataset, *tip) {
+                Ok(Some(there)) if wanted.latest => with.latest = Some(there),
+                Ok(None) if with.missing.is_none() => {
+                    with.missing = Prepared::of(catalog, part.place(repo, objects), *tip, wanted).ok();
+                }
+                _ => {}
+            }
+        }
+        with
+    }
 }
 
 /// Makes the bundles that the tips still lack and writes all of them down; what fails is a warning.
-pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) -> Vec<(ObjectId, BundleId)> {
+pub fn complete(session: &mut Session, tips: &Tips, context: &Context) -> Vec<(ObjectId, BundleId)> {
     let mut made = Vec::new();
-    for tip in tips {
+    for tip in &tips.all {
         let parts = parts_of_tip(session, *tip).unwrap_or_else(|error| {
             context.ui.warning(&format!("no dataset version of {tip}: {error}"));
             vec![]
         });
         for part in parts {
-            match make_of(session, &part, *tip, false, context) {
+            match make_of(session, &part, *tip, tips.wanted(*tip), context) {
                 Ok((bundle, _)) => made.push((*tip, bundle)),
                 Err(error) => warn(*tip, &part, error, context),
             }
@@ -116,7 +173,7 @@ pub fn complete(session: &mut Session, tips: &[ObjectId], context: &Context) -> 
 /// Says why a commit has no bundle yet, where nothing else depends on it.
 pub fn warn(commit: ObjectId, part: &Part, error: NoBundle, context: &Context) {
     let place = if part.path().is_empty() { String::new() } else { format!(" in {}", part.path()) };
-    let again = !matches!(error, NoBundle::Deleted { .. });
+    let again = !matches!(error, NoBundle::Deleted { .. } | NoBundle::Stranger(_));
     match error {
         // A branch from before the dataset.
         NoBundle::NoDataset { .. } => context.ui.detail(&error.to_string()),
@@ -135,14 +192,21 @@ pub fn make_of(
     session: &mut Session,
     part: &Part,
     commit: ObjectId,
-    verified: bool,
+    wanted: Wanted,
     context: &Context,
 ) -> Result<(BundleId, bool), NoBundle> {
+    kinship::check(&session.repo, &session.objects, &session.catalog, part.id())?;
     let bar = Bar::new("versioning", 0, context.ui.is_quiet());
     let Session { repo, objects, catalog, .. } = session;
-    let outcome = make(catalog, part.place(repo, objects), commit, verified, &bar);
+    let outcome = make(catalog, part.place(repo, objects), commit, wanted, &bar);
     bar.finish();
-    outcome
+    let (bundle, made) = outcome?;
+    if wanted.latest
+        && let Err(error) = label::set_latest(&mut session.catalog, part.id(), bundle)
+    {
+        context.ui.warning(&format!("`latest` of {} did not move along: {error}", part.called(session)));
+    }
+    Ok((bundle, made))
 }
 
 /// Writes bundles down at their commits.
@@ -194,7 +258,8 @@ pub fn default_remote(repo: &Repo) -> String {
     let branch = String::from_utf8_lossy(&branch).trim().to_owned();
     config(&format!("branch.{branch}.pushremote"))
         .or_else(|| config("remote.pushdefault"))
-        .or_else(|| config(&format!("branch.{branch}.remote")))
+        // A branch may follow one of this very repository, which is no remote.
+        .or_else(|| config(&format!("branch.{branch}.remote")).filter(|remote| remote != "."))
         .unwrap_or_else(|| "origin".to_owned())
 }
 

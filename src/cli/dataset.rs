@@ -11,7 +11,7 @@ use crate::cli::{Context, stores};
 use crate::git::{self, Datasets, Git, Objects, Repo, RepoError};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, Name, NotFound};
-use crate::ops::upload;
+use crate::ops::{kinship, upload};
 
 /// Which dataset.
 #[derive(Debug, Clone, Default, Args)]
@@ -59,10 +59,14 @@ impl DatasetArgs {
         self.find(catalog, context)
     }
 
-    /// The same for a change: in a git repository the store has to be one that the user trusts.
+    /// The same for a change: in a git repository the store has to be one that the user trusts, and the dataset its own.
     pub fn open_to_write(&self, context: &Context) -> Result<Dataset, CommandError> {
         let catalog = stores::chosen_to_write(self.store.as_deref(), &context.dir)?;
-        self.find(catalog, context)
+        let dataset = self.find(catalog, context)?;
+        if let Some(Checkout { repo, objects, .. }) = &dataset.git {
+            kinship::check(repo, objects, &dataset.catalog, dataset.repo)?;
+        }
+        Ok(dataset)
     }
 
     /// Opens the store alone.
@@ -221,13 +225,14 @@ impl Dataset {
     pub fn find(&self, name: &str) -> Result<BundleId, CommandError> {
         let mut git = Name::default();
         if let Some(Checkout { repo, objects, dataset }) = &self.git {
+            // On another branch it may lie elsewhere.
+            let datasets = Datasets::of(repo, objects)?;
             if name == "latest" {
-                git.latest = bundle::latest(&self.catalog, objects, self.repo, dataset)?;
+                git.latest = bundle::latest(&self.catalog, objects, self.repo, &datasets)?;
             }
             if let Ok(commit) = objects.commit(name) {
                 git.commit = Some(bundle::git_id(commit));
-                // On another branch it may lie elsewhere.
-                let place = Datasets::of(repo, objects)?.place(self.repo, commit);
+                let place = datasets.place(self.repo, commit);
                 let path = place.map_or_else(|| dataset.path.clone(), |it| it.path.into());
                 git.tree = objects.tree_at(commit, &path)?.map(bundle::git_id);
             }
@@ -259,7 +264,7 @@ impl From<bundle::NoBundle> for CommandError {
             bundle::NoBundle::Objects(error) => return error.into(),
             bundle::NoBundle::Base(error) => return error.into(),
             bundle::NoBundle::NoDataset { .. } | bundle::NoBundle::DataElsewhere { .. } => Kind::NotFound,
-            bundle::NoBundle::Deleted { .. } => Kind::Conflict,
+            bundle::NoBundle::Deleted { .. } | bundle::NoBundle::Stranger(_) => Kind::Conflict,
             bundle::NoBundle::Path(_)
             | bundle::NoBundle::Scratch { .. }
             | bundle::NoBundle::Git(_)

@@ -4,6 +4,7 @@ use crate::catalog::CatalogError;
 use crate::git::{
     ConfigError, GitFailed, HookError, ManifestError, ObjectsError, RepoError, SettingError, TopFileError,
 };
+use crate::ops::kinship::Stranger;
 use crate::store::{BadUrl, StoreError};
 use crate::transfer::NoSession;
 
@@ -95,6 +96,7 @@ always! {
     SettingError => Kind::Failed,
     HookError => Kind::Failed,
     BadUrl => Kind::Usage,
+    Stranger => Kind::Conflict,
 }
 
 impl From<ObjectsError> for CommandError {
@@ -137,7 +139,7 @@ impl From<NoSession> for CommandError {
                 return CommandError::new(Kind::Conflict, message).hint(astray.remedy());
             }
             NoSession::NoStore | NoSession::NotLocal(_) => Kind::NotFound,
-            NoSession::Untrusted { .. } => Kind::Conflict,
+            NoSession::Untrusted { .. } | NoSession::Stranger(_) => Kind::Conflict,
             _ => Kind::Failed,
         };
         CommandError::new(kind, error.to_string())

@@ -18,18 +18,19 @@ pub struct Authorship {
     pub signature: Option<String>,
 }
 
-impl Repo {
-    /// What a commit says of itself. `verified` has git check its signature, with the programs that the user configured.
-    pub fn authorship(&self, commit: ObjectId, verified: bool) -> Result<Authorship, GitFailed> {
-        const PLAIN: &str =
-            "--format=%an <%ae>%x00%(trailers:key=Co-authored-by,valueonly,unfold)%x00%cn <%ce>%x00%ct%x00%B";
-        let format = if verified { format!("{PLAIN}%x00%G? %GS") } else { PLAIN.to_owned() };
-        let id = commit.to_string();
-        let asked =
-            ["log", "-1", "--no-show-signature", "--no-color", "--no-notes", "--encoding=UTF-8", &format];
-        let said = self.git().run(asked.into_iter().chain(["--end-of-options", &id]))?;
-        let said = String::from_utf8_lossy(&said);
-        let fields: Vec<&str> = said.split('\0').collect();
+/// What git is asked for: people, time and message, each ended by a zero byte.
+pub(super) const FORMAT: &str =
+    "%an <%ae>%x00%(trailers:key=Co-authored-by,valueonly,unfold)%x00%cn <%ce>%x00%ct%x00%B";
+
+/// How many fields that are.
+pub(super) const FIELDS: usize = 5;
+
+/// What makes git say it the same way everywhere.
+pub(super) const PLAINLY: [&str; 4] = ["--no-show-signature", "--no-color", "--no-notes", "--encoding=UTF-8"];
+
+impl Authorship {
+    /// From the fields of [`FORMAT`]; what is not there is empty.
+    pub(super) fn of(fields: &[&str]) -> Authorship {
         let field = |at: usize| fields.get(at).copied().unwrap_or_default().trim();
         let mut people: Vec<String> = Vec::new();
         for person in [field(0)].into_iter().chain(field(1).lines()).chain([field(2)]) {
@@ -38,13 +39,22 @@ impl Repo {
                 people.push(person);
             }
         }
-        let signature = verified.then(|| field(5).to_owned());
-        Ok(Authorship {
-            message: field(4).to_owned(),
-            people,
-            time: field(3).parse().unwrap_or(0),
-            signature,
-        })
+        let (message, time) = (field(4).to_owned(), field(3).parse().unwrap_or(0));
+        Authorship { message, people, time, signature: None }
+    }
+}
+
+impl Repo {
+    /// What a commit says of itself. `verified` has git check its signature, with the programs that the user configured.
+    pub fn authorship(&self, commit: ObjectId, verified: bool) -> Result<Authorship, GitFailed> {
+        let format = format!("--format={FORMAT}{}", if verified { "%x00%G? %GS" } else { "" });
+        let id = commit.to_string();
+        let asked = ["log", "-1"].into_iter().chain(PLAINLY).chain([&*format, "--end-of-options", &id]);
+        let said = self.git().run(asked)?;
+        let said = String::from_utf8_lossy(&said);
+        let fields: Vec<&str> = said.split('\0').collect();
+        let signature = verified.then(|| fields.get(FIELDS).copied().unwrap_or_default().trim().to_owned());
+        Ok(Authorship { signature, ..Authorship::of(&fields) })
     }
 }
 

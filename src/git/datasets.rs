@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use gix::ObjectId;
 
-use crate::git::command::Git;
+use crate::git::command::{Git, GitFailed};
 use crate::git::manifest::{Dataset, MANIFEST_FILE, Manifest, ManifestError};
 use crate::git::objects::Objects;
 use crate::git::repo::Repo;
@@ -69,6 +69,26 @@ impl<'a> Datasets<'a> {
     pub fn place(&self, repo: RepoId, commit: ObjectId) -> Option<Dataset> {
         let own = self.own(commit).unwrap_or_default();
         own.into_iter().chain(self.here()).find(|it| it.repo == repo)
+    }
+
+    /// Every path that a dataset has had on the way to a commit; one that is the whole repository there is looked for nowhere else.
+    pub fn paths(&self, repo: RepoId, tip: ObjectId) -> Result<Vec<Vec<u8>>, GitFailed> {
+        let path = |commit| self.place(repo, commit).map(|it| it.path.into_bytes());
+        let mut paths: Vec<Vec<u8>> = path(tip).into_iter().collect();
+        if paths.first().is_some_and(Vec::is_empty) {
+            return Ok(paths);
+        }
+        let (tip, spec) = (tip.to_string(), format!(":(top,literal){MANIFEST_FILE}"));
+        let said = self.git.run(["rev-list", "--full-history", &tip, "--", &spec])?;
+        let moves = said.split(|byte| *byte == b'\n').filter_map(|hex| ObjectId::from_hex(hex).ok());
+        // What is older than the file lies where the work tree has it.
+        let here = self.here().into_iter().find(|it| it.repo == repo).map(|it| it.path.into_bytes());
+        for path in moves.filter_map(path).chain(here) {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
     }
 
     /// Every dataset that the work tree, a branch or a tag names, each once.

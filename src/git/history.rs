@@ -2,6 +2,7 @@
 
 use gix::ObjectId;
 
+use crate::git::authorship::{Authorship, FIELDS, FORMAT, PLAINLY};
 use crate::git::command::GitFailed;
 use crate::git::repo::Repo;
 
@@ -10,43 +11,34 @@ use crate::git::repo::Repo;
 pub struct Listed {
     /// The commit.
     pub commit: ObjectId,
-    /// Its author, as `Name <mail>`.
-    pub author: String,
-    /// When it was committed, seconds since 1970.
-    pub time: u64,
-    /// The first line of its message.
-    pub subject: String,
+    /// What it says of itself.
+    pub said: Authorship,
 }
 
 impl Repo {
-    /// `tip` and what came before it, newest first and at most `most`; below a path only commits that touch it.
-    pub fn history(&self, tip: ObjectId, path: &[u8], most: Option<usize>) -> Result<Vec<Listed>, GitFailed> {
-        // What a user configures for `git log` is not for programs.
-        let mut args: Vec<String> =
-            ["-c", "log.showSignature=false", "log", "--no-color", "--format=%H%x00%an <%ae>%x00%ct%x00%s"]
-                .map(str::to_owned)
-                .to_vec();
-        args.extend(most.map(|most| format!("--max-count={most}")));
-        args.push(tip.to_string());
-        args.push("--".to_owned());
-        let mut args: Vec<std::ffi::OsString> = args.into_iter().map(Into::into).collect();
-        if !path.is_empty() {
-            let mut spec = b":(top,literal)".to_vec();
-            spec.extend_from_slice(path);
-            args.push(super::repo::path_of(&spec).into());
-        }
-        let said = self.git().run(args)?;
-        Ok(said.split(|b| *b == b'\n').filter_map(listed).collect())
+    /// `tip` and what came before it, newest first and at most `most`; below paths only commits that touch one of them.
+    pub fn history(
+        &self,
+        tip: ObjectId,
+        paths: &[Vec<u8>],
+        most: Option<usize>,
+    ) -> Result<Vec<Listed>, GitFailed> {
+        let (format, tip) = (format!("--format=%H%x00{FORMAT}"), tip.to_string());
+        let most = most.map(|most| format!("--max-count={most}"));
+        let words = ["log", "-z", &format].into_iter().chain(PLAINLY).chain(most.as_deref());
+        let words = words.chain([&*tip, "--"]).map(std::ffi::OsString::from);
+        let paths = paths.iter().filter(|path| !path.is_empty());
+        let specs = paths.map(|path| super::repo::path_of(&[b":(top,literal)", &path[..]].concat()).into());
+        let said = self.git().run(words.chain(specs))?;
+        let said = String::from_utf8_lossy(&said);
+        let fields: Vec<&str> = said.split('\0').collect();
+        Ok(fields.chunks_exact(1 + FIELDS).filter_map(listed).collect())
     }
 }
 
-fn listed(line: &[u8]) -> Option<Listed> {
-    let mut fields = line.split(|b| *b == 0);
-    let commit = ObjectId::from_hex(fields.next()?).ok()?;
-    let mut text = || fields.next().map(|field| String::from_utf8_lossy(field).into_owned());
-    let (author, time) = (text()?, text()?.parse().unwrap_or_default());
-    // What is left is the subject, whatever is in it.
-    Some(Listed { commit, author, time, subject: text()? })
+fn listed(fields: &[&str]) -> Option<Listed> {
+    let commit = ObjectId::from_hex(fields.first()?.as_bytes()).ok()?;
+    Some(Listed { commit, said: Authorship::of(&fields[1..]) })
 }
 
 #[cfg(test)]
@@ -65,9 +57,11 @@ mod tests {
         let repo = Repo::found_by(scratch.git_at(&scratch.path().join("sub"))).unwrap();
         let tip = repo.objects().unwrap().head().unwrap().unwrap();
         let list = |path: &[u8], most| -> Vec<String> {
-            let found = repo.history(tip, path, most).unwrap();
+            let found = repo.history(tip, &[path.to_vec()], most).unwrap();
             assert!(
-                found.iter().all(|it| (&*it.author, it.time) == ("Test <test@example.org>", 1_700_000_000))
+                found
+                    .iter()
+                    .all(|it| it.said.people == ["Test <test@example.org>"] && it.said.time == 1_700_000_000)
             );
             found.iter().map(|it| it.commit.to_string()).collect()
         };

@@ -80,7 +80,7 @@ pub use history::Listed;
 pub use hooks::{HookError, Hooks, Install};
 pub use index::{IndexError, Look, Staged, Tracked, date_back};
 pub use manifest::{Dataset, MANIFEST_FILE, Manifest, ManifestError};
-pub use notes::{NOTES_REF, NoteEdit, NotesError, Synced};
+pub use notes::{NOTES_REF, NoteEdit, NotesError, Synced, note_lines};
 pub use objects::{Objects, ObjectsError, Tip};
 pub use pin::Astray;
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};

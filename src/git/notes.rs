@@ -6,7 +6,6 @@
 //! fetches, merges and pushes again. Notes mirror what the log of the store knows, so nothing is lost with them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use gix::ObjectId;
@@ -75,14 +74,16 @@ pub struct Synced {
 }
 
 impl Objects {
-    /// The note of a commit, nothing where there is none. In an unmerged tree it may lie in several places: all count.
+    /// The note of a commit, nothing where there is none. In an unmerged tree it may lie in several places: all count. One that is too
+    /// long to be ours is an error.
     pub fn note(&self, commit: ObjectId) -> Result<Vec<u8>, ObjectsError> {
         let hex = commit.to_string();
         let (mut next, mut rest, mut text) = (self.notes_tree(), hex.as_bytes(), Vec::new());
         while let Some(tree) = next.take() {
             for entry in self.entries(tree)? {
                 if entry.mode.is_blob() && entry.name == rest {
-                    text.extend(self.short_blob(entry.id, LONGEST)?.unwrap_or_default());
+                    let part = self.short_blob(entry.id, LONGEST)?;
+                    text.extend(part.ok_or(ObjectsError::LongNote { commit, limit: LONGEST })?);
                     text.push(b'\n');
                 } else if entry.mode.is_tree() && entry.name.len() == 2 && rest.starts_with(&entry.name) {
                     next = Some(entry.id);
@@ -126,8 +127,7 @@ impl Repo {
             let objects = self.objects()?;
             let mut changed = Vec::new();
             for (commit, edit) in edits {
-                let before = String::from_utf8_lossy(&objects.note(*commit)?).into_owned();
-                if let Some(after) = edited(&before, edit) {
+                if let Some(after) = edited(&objects.note(*commit)?, edit) {
                     changed.push((*commit, after));
                 }
             }
@@ -135,7 +135,7 @@ impl Repo {
                 return Ok(0);
             }
             let stream = self.import(base.as_deref(), &changed);
-            match self.git().run_with_stdin(["fast-import", "--quiet"], stream.as_bytes()) {
+            match self.git().run_with_stdin(["fast-import", "--quiet"], &stream) {
                 Ok(_) => return Ok(changed.len()),
                 Err(_) if tip(self.git(), NOTES_REF) != base => {}
                 Err(error) => return Err(error.into()),
@@ -144,7 +144,7 @@ impl Repo {
         Err(NotesError::Busy)
     }
 
-    fn import(&self, base: Option<&str>, notes: &[(ObjectId, String)]) -> String {
+    fn import(&self, base: Option<&str>, notes: &[(ObjectId, Vec<u8>)]) -> Vec<u8> {
         let who = self.git().run(["var", "GIT_COMMITTER_IDENT"]).unwrap_or_default();
         let who = String::from_utf8_lossy(&who).trim().to_owned();
         let who = if who.is_empty() { "git-datamon <git-datamon@localhost> 0 +0000".to_owned() } else { who };
@@ -152,11 +152,13 @@ impl Repo {
         let mut stream =
             format!("feature done\ncommit {NOTES_REF}\ncommitter {who}\ndata {}\n{said}", said.len());
         stream.extend(base.map(|base| format!("from {base}\n")));
+        let mut stream = stream.into_bytes();
         for (commit, text) in notes {
-            // To a String nothing fails.
-            let _ = write!(stream, "N inline {commit}\ndata {}\n{text}", text.len());
+            stream.extend_from_slice(format!("N inline {commit}\ndata {}\n", text.len()).as_bytes());
+            stream.extend_from_slice(text);
         }
-        stream + "\ndone\n"
+        stream.extend_from_slice(b"\ndone\n");
+        stream
     }
 
     /// Whether notes are here that the remote was not seen to have.
@@ -274,18 +276,23 @@ impl Repo {
     }
 }
 
-/// The note after an edit; `None` if nothing differs.
-fn edited(before: &str, edit: &NoteEdit) -> Option<String> {
-    let old: Vec<&str> = before.lines().filter(|line| !line.trim().is_empty()).collect();
-    let mut lines: Vec<&str> = old.clone();
-    lines.retain(|line| !edit.remove.iter().any(|gone| gone == line));
-    lines.extend(edit.add.iter().map(String::as_str));
+/// The lines of a note that say something. Others may have written them, in whatever encoding.
+pub fn note_lines(note: &[u8]) -> impl Iterator<Item = &[u8]> {
+    note.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
+}
+
+/// The note after an edit, lines that are not ours byte for byte as they were; `None` if nothing differs.
+fn edited(before: &[u8], edit: &NoteEdit) -> Option<Vec<u8>> {
+    let old: Vec<&[u8]> = note_lines(before).collect();
+    let mut lines = old.clone();
+    lines.retain(|line| !edit.remove.iter().any(|gone| gone.as_bytes() == *line));
+    lines.extend(edit.add.iter().map(String::as_bytes));
     // As `cat_sort_uniq` leaves them.
     lines.sort_unstable();
     lines.dedup();
     let mut sorted = old;
     sorted.sort_unstable();
-    (lines != sorted).then(|| lines.iter().flat_map(|line| [line, "\n"]).collect())
+    (lines != sorted).then(|| lines.iter().flat_map(|line| [line, &b"\n"[..]]).flatten().copied().collect())
 }
 
 fn tip(git: &Git, name: &str) -> Option<String> {
@@ -369,6 +376,31 @@ mod tests {
         repo.edit_notes(&BTreeMap::from([(commits[350], edit)])).unwrap();
         assert_eq!(note(&scratch, &some), "by hand\nnew\n", "what is not ours is kept");
         assert_eq!(scratch.objects().note(ObjectId::null(gix::hash::Kind::Sha1)).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_others_wrote_stays_byte_for_byte_and_what_is_too_long_is_left_alone() {
+        let scratch = Scratch::new();
+        let commits = history(&scratch, 2);
+        let foreign = b"caf\xe9 \xff\r\n\x00\n";
+        let write = |commit: &ObjectId, bytes: &[u8]| {
+            let blob = scratch.git.run_with_stdin(["hash-object", "-w", "--stdin"], bytes).unwrap();
+            let blob = String::from_utf8(blob).unwrap();
+            let (blob, commit) = (blob.trim(), commit.to_string());
+            scratch.git.run(["notes", "--ref=datamon", "add", "-f", "-C", blob, &commit]).unwrap();
+        };
+        write(&commits[0], foreign);
+        let edits = |n: usize| BTreeMap::from([(commits[n], line("ours"))]);
+        assert_eq!(scratch.repo().edit_notes(&edits(0)).unwrap(), 1);
+        let note = scratch.git.run(["notes", "--ref=datamon", "show", &commits[0].to_string()]).unwrap();
+        assert_eq!(note, b"\x00\ncaf\xe9 \xff\r\nours\n");
+
+        let long = vec![b'x'; usize::try_from(LONGEST).unwrap() + 1];
+        write(&commits[1], &long);
+        let said = scratch.repo().edit_notes(&edits(1)).unwrap_err().to_string();
+        assert!(said.contains("git notes --ref=datamon") && said.contains(&commits[1].to_string()), "{said}");
+        let note = scratch.git.run(["notes", "--ref=datamon", "show", &commits[1].to_string()]).unwrap();
+        assert!(note == long, "it was lost");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub enum ObjectsError {
         source: Box<gix::Error>,
     },
     /// A name that means no object.
-    #[error("{spec:?} names no object of this repository: {source}")]
+    #[error("{spec:?} names no object of this repository, or more than one: `git log --all` shows commits")]
     Unknown {
         /// The name.
         spec: String,
@@ -73,6 +73,17 @@ pub enum ObjectsError {
         what: String,
         /// What gix said.
         source: Box<gix::Error>,
+    },
+    /// A note that is too long to be one of ours.
+    #[error(
+        "the note of commit {commit} in refs/notes/datamon is longer than {} MiB, so others wrote it, and it is left alone: `git notes --ref=datamon remove {commit}` takes it away",
+        .limit >> 20
+    )]
+    LongNote {
+        /// The commit.
+        commit: ObjectId,
+        /// What is read, bytes.
+        limit: u64,
     },
     /// Something else than a file was found where a file should be.
     #[error("git object {id} is no file")]
@@ -176,16 +187,32 @@ impl Objects {
         })
     }
 
-    /// The newest commit of the branch that others start from: what `origin/HEAD` names if there is a branch of that name here,
-    /// else `main` or `master`, else what is checked out.
+    /// The name of the branch that others start from: what the `HEAD` of this remote names, or of `origin`, if there is such a branch
+    /// here; else `main` or `master`; else what is checked out. None where that is no branch.
+    pub fn default_branch(&self, remote: &str) -> Option<String> {
+        let named = [remote, "origin"].into_iter().filter_map(|remote| self.head_of_remote(remote));
+        let names = named.chain(["main".to_owned(), "master".to_owned()]);
+        names.into_iter().find(|name| self.branch_tip(name, remote).is_some()).or_else(|| {
+            let head = self.gix.head_name().ok().flatten()?;
+            head.as_bstr().to_string().strip_prefix("refs/heads/").map(str::to_owned)
+        })
+    }
+
+    fn head_of_remote(&self, remote: &str) -> Option<String> {
+        let name = format!("refs/remotes/{remote}/HEAD");
+        let follows = self.gix.try_find_reference(name.as_str()).ok().flatten()?;
+        let target = follows.target().try_name().map(|name| name.as_bstr().to_string())?;
+        target.strip_prefix(&format!("refs/remotes/{remote}/")).map(str::to_owned)
+    }
+
+    fn branch_tip(&self, name: &str, remote: &str) -> Option<ObjectId> {
+        let remotes = [remote, "origin"].map(|remote| format!("refs/remotes/{remote}/{name}"));
+        [format!("refs/heads/{name}")].into_iter().chain(remotes).find_map(|name| self.commit(&name).ok())
+    }
+
+    /// The newest commit of the branch that others start from, as it is here; where there is none, what is checked out.
     pub fn default_tip(&self) -> Result<Option<ObjectId>, ObjectsError> {
-        let follows = self.gix.try_find_reference("refs/remotes/origin/HEAD").ok().flatten();
-        let target = follows.and_then(|it| it.target().try_name().map(|name| name.as_bstr().to_string()));
-        let branch = target.as_deref().and_then(|name| name.strip_prefix("refs/remotes/origin/"));
-        let names = branch.map(|name| [format!("refs/heads/{name}"), format!("refs/remotes/origin/{name}")]);
-        let names = names.into_iter().flatten();
-        let names = names.chain(["refs/heads/main".to_owned(), "refs/heads/master".to_owned()]);
-        match names.into_iter().find_map(|name| self.commit(&name).ok()) {
+        match self.default_branch("origin").and_then(|name| self.branch_tip(&name, "origin")) {
             Some(tip) => Ok(Some(tip)),
             None => self.head(),
         }

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::bundle;
 use super::open::probe_once;
-use crate::catalog::change::{Change, Label};
+use crate::catalog::change::{Change, DEFAULT_BRANCH, Label};
 use crate::catalog::state::LabelAt;
 use crate::catalog::{Catalog, CatalogError, Refusal};
 use crate::git::is_tag_name;
@@ -104,8 +104,8 @@ pub fn set(
 /// as good as new.
 pub fn check(catalog: &Catalog, repo: RepoId, name: &str) -> Result<(), LabelError> {
     match catalog.state().label(repo, name).and_then(|at| at.bundle) {
-        Some(_) => Ok(()),
-        None => check_name(catalog, repo, name),
+        Some(_) if name != DEFAULT_BRANCH => Ok(()),
+        _ => check_name(catalog, repo, name),
     }
 }
 
@@ -121,6 +121,14 @@ pub fn delete(
         return Err(LabelError::NotSet { name: name.to_owned() });
     }
     put(catalog, repo, name, None, expected)
+}
+
+/// Make `latest` lead to a bundle of the repo; nothing is asked of the store where it does.
+pub fn set_latest(catalog: &mut Catalog, repo: RepoId, to: BundleId) -> Result<(), LabelError> {
+    match catalog.state().label(repo, DEFAULT_BRANCH) {
+        Some(at) if at.bundle == Some(to) => Ok(()),
+        _ => put(catalog, repo, DEFAULT_BRANCH, Some(to), Expected::Anything).map(drop),
+    }
 }
 
 fn put(
@@ -174,7 +182,9 @@ fn check_name(catalog: &Catalog, repo: RepoId, name: &str) -> Result<(), LabelEr
         return no("`@` and `:` have a meaning of their own, as in `reviewed@2` and `label:reviewed`");
     }
     if name == "latest" {
-        return no("`latest` is always the newest bundle");
+        return no(
+            "`latest` is the newest version of the default branch, and goes along with pushes and uploads",
+        );
     }
     if !is_tag_name(name) {
         return no("git would not take it as the name of a tag");
@@ -185,7 +195,7 @@ fn check_name(catalog: &Catalog, repo: RepoId, name: &str) -> Result<(), LabelEr
     }
     // Every use of it would be ambiguous from the beginning.
     match bundle::find(catalog, repo, name, bundle::Name::default()) {
-        Ok(found) => no(&format!("{} {} begins like this", found.by, found.id)),
+        Ok(found) => no(&format!("{found} begins like this")),
         Err(bundle::NotFound::Ambiguous { .. }) => no("bundles or commits begin like this"),
         Err(_) => Ok(()),
     }
@@ -200,10 +210,11 @@ pub fn alike(catalog: &Catalog, repo: RepoId, name: &str) -> Vec<String> {
     others.map(|(other, _)| other.to_owned()).filter(|other| folded(other) == wanted).collect()
 }
 
-/// Labels of a repo, also those that were taken away, by name.
+/// Labels of a repo, also those that were taken away, by name; without that of the default branch, which nobody gave.
 pub fn of_repo(catalog: &Catalog, repo: RepoId) -> impl Iterator<Item = (&str, LabelAt)> {
     let from = catalog.state().labels().range((repo, String::new())..);
-    from.take_while(move |((of, _), _)| *of == repo).map(|((_, name), at)| (name.as_str(), *at))
+    let own = from.take_while(move |((of, _), _)| *of == repo).map(|((_, name), at)| (name.as_str(), *at));
+    own.filter(|(name, _)| *name != DEFAULT_BRANCH)
 }
 
 /// The order of versions: `v1.9` before `v1.10-rc.1` before `v1.10`. What is no version comes behind, by name.

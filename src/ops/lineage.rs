@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Root;
 use crate::catalog::{Catalog, CatalogError};
-use crate::git::{Datasets, NoteEdit, ObjectId, Objects, ObjectsError};
+use crate::git::{Datasets, NoteEdit, ObjectId, Objects, ObjectsError, note_lines};
 use crate::id::{BundleId, GitId, RepoId};
 use crate::ops::bundle::{NotFound, git_id, labels_of, open};
+use crate::ops::label::of_repo;
 
 /// The longest name of a person in a record, characters.
 const LONGEST_NAME: usize = 120;
@@ -194,8 +195,7 @@ pub fn repair(
         it.tree.into_iter().for_each(|tree| by_tree.entry(tree).or_insert_with(Vec::new).push(**id));
     }
     let mut moves: HashMap<BundleId, Vec<Record>> = HashMap::new();
-    let names = catalog.state().labels().keys().filter(|(of, _)| *of == repo);
-    for (_, name) in names {
+    for (name, _) in of_repo(catalog, repo) {
         for (at, record) in moves_of(catalog, repo, name)? {
             moves.entry(at).or_default().push(record);
         }
@@ -230,9 +230,12 @@ pub fn repair(
 
 /// The lines of a note that tell of a bundle of this repo with another tree.
 fn stale_lines(note: &[u8], repo: RepoId, tree: Option<ObjectId>) -> Vec<String> {
-    let text = String::from_utf8_lossy(note);
     let stale = |line: &&str| Record::parse(line).is_some_and(|record| record.is_stale(repo, tree));
-    text.lines().filter(stale).map(str::to_owned).collect()
+    note_lines(note)
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .filter(stale)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn unreadable(error: ObjectsError) -> NotFound {
@@ -264,9 +267,9 @@ pub struct Node {
     /// The first line of its message.
     pub subject: String,
     /// When, milliseconds since 1970.
-    pub time: u64,
-    /// Whether the store has it no more: then the rest is empty.
-    pub dropped: bool,
+    pub time: Option<u64>,
+    /// Whether this store does not have it, as it was dropped or never came here: then the rest is empty.
+    pub absent: bool,
     /// Steps from where the walk began.
     pub depth: usize,
 }
@@ -280,11 +283,11 @@ impl Node {
             labels: vec![],
             contributors: vec![],
             subject: String::new(),
-            time: 0,
-            dropped: !catalog.state().bundles().contains_key(&id),
+            time: None,
+            absent: !catalog.state().bundles().contains_key(&id),
             depth,
         };
-        if !node.dropped {
+        if !node.absent {
             let bundle = open(catalog, id)?;
             let facts = &bundle.root().facts;
             node.commit = facts.commit.map(|it| it.to_string());
@@ -292,7 +295,7 @@ impl Node {
             node.labels = labels_of(catalog, id);
             node.contributors = facts.contributors.clone();
             node.subject = facts.message.lines().next().unwrap_or_default().to_owned();
-            node.time = facts.time;
+            node.time = Some(facts.time);
         }
         Ok(node)
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::bundle::Draft;
 use super::ingest::Taken;
+use super::latest;
 use crate::catalog::change::{Change, Push, RowBlock, SegmentRef, TableKind};
-use crate::catalog::{Catalog, CatalogError, Landed};
-use crate::id::{Oid, PackId, RepoId};
+use crate::catalog::{Catalog, CatalogError, Landed, Refusal};
+use crate::id::{BundleId, Oid, PackId, RepoId};
 use crate::pack::format::MAX_FRAME;
 use crate::pack::{Frame, MetaSeries, PackInfo, Term};
 use crate::store::StoreError;
@@ -17,8 +18,22 @@ use crate::table::{
 /// Rows of a push up to this many stored bytes lie in the entry itself.
 const INLINE_ROWS: usize = 64 << 10;
 
-/// Commit `touched` rows and one row for each of `files`, whose new chunks lie in `packs`, and the bundle of `draft` in the same
-/// entry; `alone` lets it share no page. The session began at `base`.
+/// Times the move of `latest` is taken up again from where another put it.
+const ATTEMPTS: usize = 64;
+
+/// What an entry says of versions, beside the rows.
+#[derive(Default, Clone, Copy)]
+pub struct Versions<'a> {
+    /// The bundle to make.
+    pub draft: Option<&'a Draft>,
+    /// It shares no page.
+    pub alone: bool,
+    /// Where `latest` leads from then on, if not to the draft.
+    pub latest: Option<BundleId>,
+}
+
+/// Commit `touched` rows and one row for each of `files`, whose new chunks lie in `packs`, and in the same entry what is said of
+/// `versions`. The session began at `base`.
 pub fn publish(
     catalog: &mut Catalog,
     base: u64,
@@ -26,7 +41,7 @@ pub fn publish(
     touched: Vec<Row>,
     files: &[Taken],
     packs: &[(PackId, PackInfo)],
-    draft: Option<(&Draft, bool)>,
+    versions: Versions<'_>,
 ) -> Result<Landed, CatalogError> {
     let mut metas = MetaSeries::new(catalog.store());
     let mut rows = touched;
@@ -36,7 +51,7 @@ pub fn publish(
     // The same content under two names is one row.
     rows.sort_by_key(Row::key);
     rows.dedup_by_key(|row| row.key());
-    let mut push = Push { repo, rows: None, segments: vec![], bundles: vec![] };
+    let mut push = Push { repo, rows: None, segments: vec![], labels: vec![], bundles: vec![] };
     // Oids do not compress: more rows never fit, and might not even fit into one frame.
     let few = rows.len() <= INLINE_ROWS / size_of::<Oid>()
         && rows.iter().map(Row::weight).sum::<usize>() <= MAX_FRAME;
@@ -56,8 +71,8 @@ pub fn publish(
         }
     }
     let mut named: BTreeSet<PackId> = rows.iter().flat_map(Row::packs).collect();
-    if let Some((draft, alone)) = draft {
-        let written = draft.write(catalog, repo, &rows, &mut metas, alone)?;
+    if let Some(draft) = versions.draft {
+        let written = draft.write(catalog, repo, &rows, &mut metas, versions.alone)?;
         named.extend(written.named);
         push.bundles.push(written.bundle);
     }
@@ -67,10 +82,38 @@ pub fn publish(
     }
     let added: Vec<(PackId, PackInfo)> = packs.iter().copied().chain(metas.finish()?).collect();
     let own: BTreeSet<PackId> = added.iter().map(|(pack, _)| *pack).collect();
-    let mut record = catalog.record(base, Change::Push(push));
-    record.named = named.difference(&own).copied().collect();
-    record.added = added;
-    catalog.commit(&record)
+    let named: Vec<PackId> = named.difference(&own).copied().collect();
+    let draft = versions.draft.filter(|it| it.is_latest).map(|it| it.id);
+    commit(catalog, base, push, &named, &added, draft.or(versions.latest))
+}
+
+/// Commit a push in whose entry `latest` is moved. That must not fail the push: it goes on from where others moved it meanwhile, and
+/// does not follow a bundle that is gone.
+fn commit(
+    catalog: &mut Catalog,
+    base: u64,
+    mut push: Push,
+    named: &[PackId],
+    added: &[(PackId, PackInfo)],
+    mut latest: Option<BundleId>,
+) -> Result<Landed, CatalogError> {
+    for attempt in 1.. {
+        let step = latest.and_then(|to| latest::step(catalog, push.repo, to));
+        push.labels = step.into_iter().collect();
+        let mut record = catalog.record(base, Change::Push(push.clone()));
+        record.named = named.to_vec();
+        record.added = added.to_vec();
+        match catalog.commit(&record) {
+            Err(CatalogError::Refused(Refusal::LabelMoved { .. })) if attempt < ATTEMPTS => {}
+            Err(CatalogError::Refused(Refusal::LabelMoved { .. } | Refusal::BundleUnknown { .. }))
+                if !push.labels.is_empty() =>
+            {
+                latest = None;
+            }
+            other => return other,
+        }
+    }
+    unreachable!("without a label to move it lands or fails")
 }
 
 pub(super) fn recipe(metas: &mut MetaSeries, terms: &[Term]) -> Result<Recipe, StoreError> {

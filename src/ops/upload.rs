@@ -45,6 +45,15 @@ pub type Read = BTreeMap<PathBuf, (Oid, u64)>;
 /// Makes the draft of a bundle once all of its files were read.
 pub type Drafting<'a> = &'a dyn Fn(&Read) -> Draft;
 
+/// What is asked of the entry that promises the last of the files, if none of them fails.
+#[derive(Default, Clone, Copy)]
+pub struct Asked<'a> {
+    /// To make this bundle.
+    pub drafting: Option<Drafting<'a>>,
+    /// To let `latest` lead there.
+    pub latest: Option<BundleId>,
+}
+
 /// What came of an upload.
 #[derive(Debug)]
 pub struct Uploaded {
@@ -81,7 +90,7 @@ pub fn upload(
     touch: &[Oid],
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
-    upload_all(catalog, repo, files, touch, None, progress)
+    upload_all(catalog, repo, files, touch, Asked::default(), progress)
 }
 
 /// Upload `files` and make a bundle in the entry that promises the last of them; none is made if one of them fails.
@@ -92,16 +101,17 @@ pub fn upload_bundle(
     drafting: Drafting<'_>,
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
-    upload_all(catalog, repo, files, &[], Some(drafting), progress)
+    upload_all(catalog, repo, files, &[], Asked { drafting: Some(drafting), latest: None }, progress)
 }
 
-/// Both: upload `files`, renew the promise of `touch`, and make a bundle with the last of them if one is asked for.
+/// Both: upload `files`, renew the promise of `touch`, and do with the last of them what is asked for. Where no entry is written,
+/// `latest` stays where it is.
 pub fn upload_all(
     catalog: &mut Catalog,
     repo: RepoId,
     files: &[Upload],
     touch: &[Oid],
-    drafting: Option<Drafting<'_>>,
+    asked: Asked<'_>,
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
     open::probe_once(catalog)?;
@@ -122,11 +132,10 @@ pub fn upload_all(
         let draft = |part: &Read| {
             let mut read = all.read.clone();
             read.extend(part.iter().map(|(path, it)| (path.clone(), *it)));
-            Some((drafting?(&read), alone))
+            (asked.drafting.map(|drafting| drafting(&read)), alone, asked.latest)
         };
-        let draft: &dyn Fn(&Read) -> Option<(Draft, bool)> =
-            if all.failed.is_empty() { &draft } else { &|_| None };
-        match try_upload(catalog, repo, &files, touch, draft, progress) {
+        let ending: Ending<'_> = if all.failed.is_empty() { &draft } else { &|_| (None, false, None) };
+        match try_upload(catalog, repo, &files, touch, ending, progress) {
             Err(CatalogError::Refused(refusal))
                 if attempt < ATTEMPTS && !matches!(refusal.remedy(), Remedy::GiveUp | Remedy::Upgrade) =>
             {
@@ -147,12 +156,16 @@ pub fn upload_all(
     }
 }
 
+/// What the last entry says of versions, once all files were read: a bundle to make, whether it shares no page, and where `latest`
+/// leads.
+type Ending<'a> = &'a dyn Fn(&Read) -> (Option<Draft>, bool, Option<BundleId>);
+
 fn try_upload(
     catalog: &mut Catalog,
     repo: RepoId,
     files: &[Upload],
     touch: &[Oid],
-    draft: &dyn Fn(&Read) -> Option<(Draft, bool)>,
+    ending: Ending<'_>,
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
     let base = catalog.head().seq();
@@ -179,15 +192,16 @@ fn try_upload(
     let read: Read = unread
         .map(|taken| (files[plan.absent[taken.source]].path.clone(), (taken.oid, taken.size)))
         .collect();
-    let draft = if left.is_empty() && made.failed.is_empty() { draft(&read) } else { None };
-    let bundle = draft.as_ref().map(|(draft, _)| draft.id);
+    let is_last = left.is_empty() && made.failed.is_empty();
+    let (draft, alone, latest) = if is_last { ending(&read) } else { (None, false, None) };
+    let bundle = draft.as_ref().map(|draft| draft.id);
     let mut receipt = Receipt::new(catalog.identity().store, catalog.store().url().as_str(), repo);
     if !plan.touched.is_empty() || !made.files.is_empty() || draft.is_some() {
         ensure_repo(catalog, repo)?;
         let new = made.files.iter().map(|taken| taken.oid);
         let oids: Vec<Oid> = plan.touched.iter().map(|row| row.oid).chain(new).collect();
-        let draft = draft.as_ref().map(|(draft, alone)| (draft, *alone));
-        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, &made.packs, draft)?;
+        let versions = publish::Versions { draft: draft.as_ref(), alone, latest };
+        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, &made.packs, versions)?;
         receipt.add(landed, oids);
     }
     Ok(Uploaded { receipt, failed: made.failed, read, bundle, stats, left })

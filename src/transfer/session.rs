@@ -7,6 +7,7 @@ use crate::git::{
 };
 use crate::id::RepoId;
 use crate::ops;
+use crate::ops::kinship::{self, Stranger};
 use crate::ops::trust;
 use crate::store::{BadUrl, LOCAL, StoreUrl};
 
@@ -67,6 +68,9 @@ pub enum NoSession {
         /// The store.
         url: String,
     },
+    /// The dataset is somebody else's.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
     /// `local` is this machine's.
     #[error(
         "the repository keeps its data in `local`, the store of the user who made it, and there is none here: ask its author for a shared store (`git datamon init --store URL`), or copy that directory here. ({0})"
@@ -122,6 +126,12 @@ impl Session {
                 Session::with(repo, manifest, catalog)
             }
         }
+    }
+
+    /// The same session, if the repository may add to the dataset.
+    pub fn of_kin(self) -> Result<Session, NoSession> {
+        kinship::check(&self.repo, &self.objects, &self.catalog, self.repo_id)?;
+        Ok(self)
     }
 
     /// What makes later commands fast. Everything asked for is done by now: what fails here is done by the next upload.

@@ -16,11 +16,11 @@ use super::session::{NoSession, Session};
 use super::{TICK, batch};
 use crate::catalog::CatalogError;
 use crate::git::{Objects, ObjectsError, Operation, Pointer, Repo, TreePointer};
-use crate::id::Oid;
+use crate::id::{BundleId, Oid};
 use crate::ops::bundle::Prepared;
 use crate::ops::receipt::{RECEIPT_ENV, Receipt};
 use crate::ops::survey::LastTransfer;
-use crate::ops::upload::{Drafting, Read, Upload, Uploaded, name_repo, upload, upload_all};
+use crate::ops::upload::{Asked, Drafting, Read, Upload, Uploaded, name_repo, upload, upload_all};
 use crate::progress::Progress;
 
 /// A push, and what became of its objects.
@@ -38,7 +38,8 @@ pub struct Pusher {
 impl Pusher {
     /// Open what an upload to `remote` needs.
     pub fn open(repo: Repo, remote: &str, one_of_many: bool) -> Result<Pusher, NoSession> {
-        Ok(Pusher::on(Session::open(repo, remote, Operation::Upload)?, remote, one_of_many))
+        let session = Session::open(repo, remote, Operation::Upload)?.of_kin()?;
+        Ok(Pusher::on(session, remote, one_of_many))
     }
 
     /// An upload to the store of an open session.
@@ -100,11 +101,13 @@ impl Pusher {
     }
 
     /// Upload what is on this machine of `pointers` and touch what else of them the store has: the push whose refs are known
-    /// beforehand. What the receipt does not list is nowhere. A bundle that is asked for is made in the same entry.
+    /// beforehand. What the receipt does not list is nowhere. A bundle that is asked for is made in the same entry, and `latest` is
+    /// moved in it.
     pub fn push_all(
         &mut self,
         pointers: &[TreePointer],
         bundle: Option<&Prepared>,
+        latest: Option<BundleId>,
         progress: &dyn Progress,
     ) -> Result<Uploaded, NoSession> {
         let mut uploads = batch::uploads(&self.session, &self.remote, pointers.to_vec());
@@ -120,8 +123,8 @@ impl Pusher {
         let Session { catalog, repo_id, repo_name, .. } = &mut self.session;
         name_repo(catalog, *repo_id, repo_name.as_deref().unwrap_or("data"))?;
         let drafting = bundle.map(|prepared| move |read: &Read| prepared.draft(read));
-        let drafting = drafting.as_ref().map(|drafting| drafting as Drafting<'_>);
-        let uploaded = upload_all(catalog, *repo_id, &uploads, &touch, drafting, progress)?;
+        let asked = Asked { drafting: drafting.as_ref().map(|drafting| drafting as Drafting<'_>), latest };
+        let uploaded = upload_all(catalog, *repo_id, &uploads, &touch, asked, progress)?;
         self.keep_house(&uploaded);
         Ok(uploaded)
     }

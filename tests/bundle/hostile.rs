@@ -38,7 +38,7 @@ fn craft(env: &Hermetic, entries: &[(&[u8], Content)]) -> BundleId {
     let pack = pack.finish();
     pack.put(catalog.store()).expect("written");
     let made = BundleRef { id: root.id, repo, base: None, root: blob, commit: None, tree: None };
-    let push = Push { repo, rows: None, segments: vec![], bundles: vec![made] };
+    let push = Push { repo, rows: None, segments: vec![], labels: vec![], bundles: vec![made] };
     let mut record = catalog.record(catalog.head().seq(), Change::Push(push));
     record.added = vec![(pack.id, pack.info)];
     catalog.commit(&record).expect("lands");

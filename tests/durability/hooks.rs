@@ -86,7 +86,7 @@ impl Scene {
         let segments = vec![SegmentRef::new(TableKind::Hooks, &hooks.write(&mut meta))];
         let meta = meta.finish();
         meta.put(&self.store).expect("written");
-        let change = Change::Push(Push { repo: REPO, rows: None, segments, bundles: vec![] });
+        let change = Change::Push(Push { repo: REPO, rows: None, segments, labels: vec![], bundles: vec![] });
         let mut catalog = self.open();
         let mut record = ChangeRecord::new(catalog.head().seq(), change, writer(), now());
         let info = PackInfo { kind: PackKind::Data, size: 32 << 20, footer: 80_000 };

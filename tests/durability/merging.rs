@@ -271,7 +271,7 @@ fn very_many_overlapping_hooks_are_merged_a_few_at_a_time() {
         .collect();
     let meta = meta.finish();
     meta.put(&store).expect("written");
-    let change = Change::Push(Push { repo: REPO, rows: None, segments, bundles: vec![] });
+    let change = Change::Push(Push { repo: REPO, rows: None, segments, labels: vec![], bundles: vec![] });
     let mut record = ChangeRecord::new(catalog.head().seq(), change, writer(), now());
     record.added = vec![(meta.id, meta.info)];
     catalog.commit(&record).expect("lands");

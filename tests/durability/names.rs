@@ -45,7 +45,7 @@ fn add_bundles(catalog: &mut Catalog, numbers: std::ops::Range<usize>) {
         tree: Some(git("tree", n)),
     };
     let bundles = numbers.clone().map(reference).collect();
-    let push = Push { repo: REPO, rows: None, segments: vec![], bundles };
+    let push = Push { repo: REPO, rows: None, segments: vec![], labels: vec![], bundles };
     let mut record = catalog.record(catalog.head().seq(), Change::Push(push));
     record.added = vec![(pack, PackInfo { kind: PackKind::Meta, size: 4 << 20, footer: 10_000 })];
     catalog.commit(&record).expect("lands");

@@ -40,7 +40,7 @@ fn row(n: usize) -> Row {
 
 /// Says that the packs of so many files are there.
 pub fn add_packs(catalog: &mut Catalog, files: usize) -> Result<(), CatalogError> {
-    let push = Push { repo: REPO, rows: None, segments: vec![], bundles: vec![] };
+    let push = Push { repo: REPO, rows: None, segments: vec![], labels: vec![], bundles: vec![] };
     let mut record = ChangeRecord::new(catalog.head().seq(), Change::Push(push), writer(), now());
     let info = PackInfo { kind: PackKind::Data, size: 32 << 20, footer: 60_000 };
     record.added = (0..files).step_by(PER_PACK).map(|n| (pack(n), info)).collect();
@@ -50,7 +50,8 @@ pub fn add_packs(catalog: &mut Catalog, files: usize) -> Result<(), CatalogError
 /// Pushes the files with these numbers.
 pub fn add_files(catalog: &mut Catalog, files: std::ops::Range<usize>) {
     let base = catalog.head().seq();
-    publish(catalog, base, REPO, files.map(row).collect(), &[], Default::default(), None).expect("pushed");
+    publish(catalog, base, REPO, files.map(row).collect(), &[], Default::default(), Default::default())
+        .expect("pushed");
 }
 
 fn run_count(catalog: &Catalog) -> usize {
@@ -175,7 +176,7 @@ fn seven_hundred_thousand_packs_have_checkpoints() {
     };
     let mut written = 0;
     for part in 0..5 {
-        let push = Push { repo: REPO, rows: None, segments: vec![], bundles: vec![] };
+        let push = Push { repo: REPO, rows: None, segments: vec![], labels: vec![], bundles: vec![] };
         let mut record = ChangeRecord::new(catalog.head().seq(), Change::Push(push), writer(), now());
         record.added = (part * AT_ONCE..(part + 1) * AT_ONCE).map(pack).collect();
         catalog.commit(&record).expect("lands");

@@ -125,7 +125,7 @@ pub fn segments(n: u8, rows: &[Row]) -> Vec<(SegmentRef, Row)> {
 }
 
 pub fn push(repo: RepoId, segments: Vec<SegmentRef>, bundles: Vec<BundleRef>) -> Change {
-    Change::Push(Push { repo, rows: None, segments, bundles })
+    Change::Push(Push { repo, rows: None, segments, labels: vec![], bundles })
 }
 
 pub fn run_of(n: u8) -> Run {

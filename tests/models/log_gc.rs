@@ -87,7 +87,7 @@ struct LogGc {
 /// A push of one inline row.
 fn push(base: u64, letter: u8, of: u8, added: &[u8]) -> ChangeRecord {
     let rows = RowBlock { rows: 1, bytes: encode_rows(&[row(letter, 0, of)]) };
-    let push = Push { repo: repo(0), rows: Some(rows), segments: vec![], bundles: vec![] };
+    let push = Push { repo: repo(0), rows: Some(rows), segments: vec![], labels: vec![], bundles: vec![] };
     let mut record = adding(base, added, Change::Push(push));
     record.named = if added.is_empty() { vec![pack(of)] } else { vec![] };
     record

@@ -49,7 +49,7 @@ fn record(writer: usize, session: u8, version: u8, change: Change) -> Vec<u8> {
 }
 
 fn push() -> Change {
-    Change::Push(Push { repo: RepoId::NIL, rows: None, segments: vec![], bundles: vec![] })
+    Change::Push(Push { repo: RepoId::NIL, rows: None, segments: vec![], labels: vec![], bundles: vec![] })
 }
 
 impl Slots {

@@ -275,6 +275,9 @@ class State:
         for forward in blobs.get("forwards", {}).get("forwards", []):
             self.forwards.setdefault(forward["from"], []).append(forward)
 
+    def move(self, label, seq):
+        self.labels[label["repo"], label["name"]] = (label.get("bundle"), seq)
+
     def apply(self, seq, change):
         self.packs.update(pack for pack, _ in change.get("added", []))
         if "push" in change:
@@ -285,9 +288,10 @@ class State:
                 self.add(segment, seq)
             for bundle in push.get("bundles", []):
                 self.bundles[bundle["id"]] = {**bundle, "seq": seq}
+            for label in push.get("labels", []):
+                self.move(label, seq)
         if "label" in change:
-            label = change["label"]
-            self.labels[label["repo"], label["name"]] = (label.get("bundle"), seq)
+            self.move(change["label"], seq)
         if "compact" in change:
             compact = change["compact"]
             for out in compact.get("outs", []):

@@ -70,7 +70,8 @@ fn names_that_lead_nowhere_or_to_several_places() {
             (&["diff", "HEAD", "HEAD~9"], 2, "nothing in repo"),
             (&["cat", "nothing:large.bin"], 2, "nothing in repo"),
             (&["lineage", "nothing"], 2, "nothing in repo"),
-            (&["bundle", "nothing"], 2, "nothing"),
+            (&["bundle", "nothing"], 2, "\"nothing\" names no object"),
+            (&["bundle", "HEAD~99"], 2, "\"HEAD~99\" names no object"),
             (&["commit", "-m", "x", "nowhere"], 2, "did not match any file"),
             // Of another repo: by label and by id.
             (&["checkout", "theirs"], 2, "nothing in repo"),

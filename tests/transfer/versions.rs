@@ -163,6 +163,32 @@ fn status_names_what_is_not_safe_and_not_clean() {
 }
 
 #[test]
+fn a_note_that_an_amended_commit_took_along_is_told_and_does_not_count() {
+    let team = Team::pushed(first);
+    team.repo.write("readme.txt", "amended");
+    team.repo.git(["commit", "-q", "-a", "--amend", "-m", "amended"]);
+    assert_eq!(unclean(&team.repo)["branches"][0]["unpushed"], 1);
+    team.repo.git(["push", "-q", "--force", "origin", "main"]);
+    let status = json(&team.repo, &["datamon", "status", "--json"]);
+    assert_eq!(
+        (&status["clean"], &status["stale_notes"]),
+        (&true.into(), &serde_json::json!([team.repo.head()]))
+    );
+}
+
+#[test]
+fn notes_go_to_a_remote_also_from_a_branch_that_follows_a_local_one() {
+    let team = Team::pushed(first);
+    team.repo.git(["checkout", "-q", "-b", "topic", "--track", "main"]);
+    assert_eq!(team.repo.git(["config", "branch.topic.remote"]).text(), ".");
+    let said = json(&team.repo, &["datamon", "notes", "sync", "--json"]);
+    assert_eq!(said["remote"], "origin");
+    let dest = team.env.root().join("dest");
+    let args = ["datamon", "checkout", "--json", "--dest", dest.to_str().expect("plain")];
+    assert_eq!(json(&team.repo, &args)["commit"], *team.repo.head());
+}
+
+#[test]
 fn a_clone_that_only_pushes_code_need_not_trust_the_store() {
     let team = Team::pushed(first);
     let clone = team.clone_elsewhere(first);

@@ -2,7 +2,7 @@
 
 use super::{Bundle, Inline, Killed, LabelAt, Repo, Segment, State};
 use crate::catalog::change::{
-    Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Push, RepoChange, SegmentRef, TableKind,
+    Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Label, Push, RepoChange, SegmentRef, TableKind,
 };
 use crate::catalog::rules::Rule;
 use crate::id::{PackKind, RepoId};
@@ -35,10 +35,7 @@ impl State {
             Change::Init { .. } | Change::Unknown => {}
             Change::Repo(change) => self.apply_repo(seq, change),
             Change::Push(push) => self.apply_push(seq, push),
-            Change::Label(label) => {
-                let at = LabelAt { bundle: label.bundle, seq };
-                self.labels.insert((label.repo, label.name.clone()), at);
-            }
+            Change::Label(label) => self.apply_label(seq, label),
             Change::Compact(compact) => self.apply_compact(seq, record.base, compact),
             Change::Drop(drop) => self.apply_drop(seq, drop),
             Change::Condemn(condemn) => {
@@ -96,6 +93,11 @@ impl State {
             let bundle = Bundle { repo: it.repo, root: it.root, seq, commit: it.commit, tree: it.tree };
             self.bundles.all_mut().insert(it.id, bundle);
         }
+        push.labels.iter().for_each(|label| self.apply_label(seq, label));
+    }
+
+    fn apply_label(&mut self, seq: u64, label: &Label) {
+        self.labels.insert((label.repo, label.name.clone()), LabelAt { bundle: label.bundle, seq });
     }
 
     fn add_segment(&mut self, at: &SegmentRef, born: u64, oldest: u64, clean: u64) {

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use super::State;
 use crate::catalog::change::{
-    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Forward, Label, Parent, Push,
-    RepoChange, SegmentRef, TableKind,
+    BundleRef, Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Forward, Label, Parent,
+    Push, RepoChange, SegmentRef, TableKind,
 };
 use crate::catalog::rules::Rule;
 use crate::id::{BundleId, PackId, RepoId};
@@ -165,7 +165,7 @@ impl State {
             Change::Unknown => Err(Refusal::Malformed("its kind is unknown")),
             Change::Repo(change) => self.check_repo(change),
             Change::Push(push) => self.check_push(record, push),
-            Change::Label(label) => self.check_label(label),
+            Change::Label(label) => self.check_label(label, &[]),
             Change::Compact(compact) => self.check_compact(record, compact),
             Change::Drop(drop) => self.check_drop(drop),
             Change::Condemn(condemn) => self.check_condemn(condemn),
@@ -277,14 +277,25 @@ impl State {
                 return Err(Refusal::Malformed("it does not name the pack of a root page"));
             }
         }
+        let mut moved = BTreeSet::new();
+        for label in &push.labels {
+            self.check_label(label, &push.bundles)?;
+            if !moved.insert((label.repo, &label.name)) {
+                return Err(Refusal::Malformed("it moves a label twice"));
+            }
+        }
         Ok(())
     }
 
-    /// R14: a label leads to a live bundle of its live repo, and nobody moved it since.
-    fn check_label(&self, label: &Label) -> Result<(), Refusal> {
+    /// R14: a label leads to a bundle of its live repo, one that is live or comes in the same entry, and nobody moved it since.
+    fn check_label(&self, label: &Label, new: &[BundleRef]) -> Result<(), Refusal> {
         let &Label { repo, bundle, previous, .. } = label;
         self.check_takes_pushes(repo)?;
-        if let Some(bundle) = bundle.filter(|id| self.bundles().get(id).is_none_or(|it| it.repo != repo)) {
+        let is_there = |id: &BundleId| {
+            self.bundles().get(id).is_some_and(|it| it.repo == repo)
+                || new.iter().any(|it| it.id == *id && it.repo == repo)
+        };
+        if let Some(bundle) = bundle.filter(|id| !is_there(id)) {
             return Err(Refusal::BundleUnknown { bundle, repo });
         }
         let known = self.label(repo, &label.name);

@@ -204,3 +204,34 @@ fn the_loop_goes_on_from_the_entry_that_took_the_slot() {
     let mut holed = Append::new(Rules::ALL, 5);
     assert_eq!(holed.step(Event::Missing), Ok(Action::Damaged(4)));
 }
+
+#[test]
+fn labels_move_with_a_push_once_and_from_where_they_were() {
+    let mut state = begun();
+    let label = |n: u8, previous| Label {
+        repo: RepoId::NIL,
+        name: "branch:default".into(),
+        bundle: Some(bundle(n)),
+        previous,
+    };
+    let pushed = |bundles: Vec<BundleRef>, labels: Vec<Label>| {
+        Change::Push(Push { bundles, labels, ..push(RepoId::NIL) })
+    };
+    lands(&mut state, &[3], pushed(vec![bundle_on(1, None, 3)], vec![label(1, None)]));
+    assert_eq!(
+        state.label(RepoId::NIL, "branch:default").map(|at| (at.bundle, at.seq)),
+        Some((Some(bundle(1)), 1))
+    );
+    assert!(matches!(refused(&state, pushed(vec![], vec![label(1, None)])), Refusal::LabelMoved { .. }));
+    assert!(matches!(
+        refused(&state, pushed(vec![], vec![label(2, Some(1))])),
+        Refusal::BundleUnknown { .. }
+    ));
+    assert!(matches!(refused(&state, pushed(vec![], vec![label(1, Some(1)); 2])), Refusal::Malformed(_)));
+    let elsewhere = Label { repo: repo(1), ..label(1, None) };
+    assert!(matches!(refused(&state, pushed(vec![], vec![elsewhere])), Refusal::BundleUnknown { .. }));
+    lands(&mut state, &[], pushed(vec![], vec![label(1, Some(1))]));
+    assert_eq!(state.label(RepoId::NIL, "branch:default").map(|at| at.seq), Some(2));
+    let drop = Change::Drop(Drop { planned_on: 2, keys: vec![], bundles: vec![bundle(1)] });
+    assert!(matches!(refused(&state, drop), Refusal::Labelled { .. }), "what it leads to is kept");
+}

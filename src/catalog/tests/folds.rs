@@ -71,7 +71,12 @@ impl Log {
             6 => Change::Push(Push { segments: vec![segment(own)], ..push(repo(a % 4)) }),
             7 => {
                 let base = (b % 2 == 0).then_some(a % 8);
-                Change::Push(Push { bundles: vec![bundle_on(own, base, own)], ..push(RepoId::NIL) })
+                let name = DEFAULT_BRANCH.to_owned();
+                let previous = state.label(RepoId::NIL, &name).map(|at| at.seq);
+                let label = Label { repo: RepoId::NIL, name, bundle: Some(bundle(own)), previous };
+                let labels = if b % 3 == 0 { vec![label] } else { vec![] };
+                let bundles = vec![bundle_on(own, base, own)];
+                Change::Push(Push { bundles, labels, ..push(RepoId::NIL) })
             }
             8 => {
                 let fences: BTreeSet<Blob> = state.segments().keys().copied().collect();
@@ -174,7 +179,7 @@ fn generated_logs_have_every_kind_and_more_than_one_checkpoint() {
     let log = log_of(&ops[..200]);
     assert!(log.blobs.len() > 2, "{} checkpoints", log.blobs.len());
     let kinds: BTreeSet<_> = log.blobs.iter().flat_map(|(_, blobs)| blobs.keys().cloned()).collect();
-    assert_eq!(kinds.len(), 7, "{kinds:?}");
+    assert_eq!(kinds.len(), 8, "{kinds:?}");
 }
 
 #[test]

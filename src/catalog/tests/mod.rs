@@ -49,7 +49,7 @@ fn record(base: u64, added: &[u8], change: Change) -> ChangeRecord {
 }
 
 fn push(repo: RepoId) -> Push {
-    Push { repo, rows: None, segments: vec![], bundles: vec![] }
+    Push { repo, rows: None, segments: vec![], labels: vec![], bundles: vec![] }
 }
 
 fn inline(repo: RepoId) -> Push {

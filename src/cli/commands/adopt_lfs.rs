@@ -213,7 +213,7 @@ fn take_in<'i>(
 ) -> Result<Vec<Lost<'i>>, CommandError> {
     let total = inventory.pointers.iter().map(|found| found.pointer.size).fold(0, u64::saturating_add);
     let bar = Bar::new("uploading", total, context.ui.is_quiet());
-    let uploaded = Pusher::on(session, "", false).push_all(&inventory.pointers, None, &bar)?;
+    let uploaded = Pusher::on(session, "", false).push_all(&inventory.pointers, None, None, &bar)?;
     bar.finish();
     let stats = &uploaded.stats;
     context.ui.done(&format!(

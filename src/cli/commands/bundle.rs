@@ -9,7 +9,7 @@ use crate::cli::errors::CommandError;
 use crate::cli::{Context, bundles};
 use crate::git::{Datasets, ObjectId, Operation, Repo};
 use crate::id::{BundleId, RepoId};
-use crate::ops::bundle::NoBundle;
+use crate::ops::bundle::{NoBundle, Wanted};
 use crate::transfer::Session;
 
 /// Make the dataset versions of commits
@@ -103,7 +103,8 @@ fn make_all(
         let mut last = Ok(());
         let before = all.len();
         for part in parts {
-            match bundles::make_of(session, part, *commit, args.verified, context) {
+            let wanted = Wanted { verified: args.verified, latest: false };
+            match bundles::make_of(session, part, *commit, wanted, context) {
                 Ok((bundle, made)) => {
                     let (path, repo, commit, at) =
                         (part.path().to_owned(), part.id(), commit.to_string(), *commit);

@@ -75,8 +75,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     };
     if let Some(dest) = &args.dest {
         let filled = write_to(&context.dir.join(dest), target.as_ref(), args, site, context)?;
-        let commit = target.map(|target| target.commit.to_string());
-        return said(args, Head { commit, branch: None }, &filled, context);
+        return said(args, Head { commit: Some(filled.0), branch: None }, &filled.1, context);
     }
     if site.repo.work_tree().is_none() {
         return Err(CommandError::new(Kind::Failed, "there is no work tree here: use --dest"));
@@ -315,25 +314,23 @@ fn seek(
         .hint("push them from a clone that has them: git datamon push, or git lfs push --all <remote>"))
 }
 
-/// Writes a version into a directory of its own, with an index that is gone afterwards.
+/// Writes a version into a directory of its own, with an index that is gone afterwards; its commit, and what was filled.
 fn write_to(
     dest: &Path,
     target: Option<&Target>,
     args: &CheckoutArgs,
     mut site: Site,
     context: &Context,
-) -> Result<Filled, CommandError> {
+) -> Result<(String, Filled), CommandError> {
     let selection = match args.paths.as_slice() {
         [] => site.repo.fetch_selection(None, None)?,
         paths => Selection::of_patterns(paths.iter().map(String::as_bytes)),
     };
-    let head = site.objects.head()?;
-    if let Some(commit) = target.map(|target| target.commit).or(head) {
-        let there = checked_out(&site)?;
-        let wanted = wanted(commit, &|path| selection.holds(path), &site)?;
-        seek(commit, wanted, &there, &mut site)?;
-    }
-    let version = target.map_or_else(|| "HEAD".to_owned(), |target| target.commit.to_string());
+    let none = || CommandError::new(Kind::NotFound, "there is no commit yet: type `git commit` first");
+    let commit = target.map(|target| target.commit).or(site.objects.head()?).ok_or_else(none)?;
+    let there = checked_out(&site)?;
+    seek(commit, wanted(commit, &|path| selection.holds(path), &site)?, &there, &mut site)?;
+    let version = commit.to_string();
     let failed = |error| CommandError::new(Kind::Failed, format!("cannot write {}: {error}", dest.display()));
     let occupied = || {
         CommandError::new(Kind::Difference, format!("{} is not an empty directory", dest.display()))
@@ -360,7 +357,7 @@ fn write_to(
     run(&["checkout-index", "--all", "--index"])?;
     site.repo = Repo::found_by(git.clone())?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, LocalObjects::Drop)?;
-    clone::run_filling(filling, &mut site, context)
+    Ok((version, clone::run_filling(filling, &mut site, context)?))
 }
 
 impl From<FiltersError> for CommandError {

@@ -18,6 +18,8 @@ use crate::cli::head::{self, Head};
 use crate::cli::{Context, bundles};
 use crate::git::{BString, Git, Hooks, Install, ObjectId, Operation, Repo, Scope};
 use crate::id::{BundleId, RepoId};
+use crate::ops::bundle::Wanted;
+use crate::ops::kinship;
 use crate::ops::label::{self, Expected};
 use crate::transfer::{Intake, IntakeError, LocalObjects, Session, TakenIn};
 
@@ -140,7 +142,8 @@ fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, CommandErr
     if args.no_upload {
         return Ok(None);
     }
-    Ok(Some(Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload)?))
+    let session = Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload)?;
+    Ok(Some(session.of_kin()?))
 }
 
 /// A commit needs no store, but a label is there and nowhere else: who asked for it should know before the commit.
@@ -179,11 +182,14 @@ fn label<'a>(
     session: Option<&Session>,
     context: &Context,
 ) -> Result<Option<Label<'a>>, CommandError> {
-    let (Some(name), Some(Session { catalog, .. })) = (&args.label, session) else { return Ok(None) };
+    let (Some(name), Some(Session { catalog, objects, .. })) = (&args.label, session) else {
+        return Ok(None);
+    };
     let dataset = match &args.repo {
         Some(typed) => named(&repo.manifest()?.datasets(), typed, catalog)?.clone(),
         None => DatasetArgs::default().part_of(repo, catalog, context)?.expect("no repo was named"),
     };
+    kinship::check(repo, objects, catalog, dataset.repo).map_err(|error| no_label(name, error.into()))?;
     label::check(catalog, dataset.repo, name)?;
     Ok(Some(Label { name, repo: dataset.repo }))
 }
@@ -322,10 +328,13 @@ fn version(
             vec![]
         }),
     };
+    // Where nothing is ever pushed, this is where the default branch moves.
+    let is_tip = session.repo.remotes().is_empty() && session.objects.default_tip()? == Some(id);
+    let wanted = Wanted { verified: false, latest: is_tip };
     let (mut made, mut versions, mut labelled) = (Vec::new(), Vec::new(), None);
     for part in &parts {
         let is_labelled = label.as_ref().is_some_and(|label| label.repo == part.id());
-        match bundles::make_of(&mut session, part, id, false, context) {
+        match bundles::make_of(&mut session, part, id, wanted, context) {
             Ok((bundle, is_new)) => {
                 made.push((id, bundle));
                 versions.push(Version { repo: part.id(), bundle });

@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::catalog::CatalogError;
 use crate::cli::bar::{Bar, bytes};
+use crate::cli::bundles::{Tips, WithData};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, bundles};
 use crate::git::{Git, Hooks, ObjectId, Operation, PushedRef, Repo, TreePointer};
@@ -153,11 +154,15 @@ fn our_step(repo: &Repo, remote: &str, refs: &[u8], context: &Context) -> Result
     let pushed = PushedRef::parse_all(refs).map_err(|e| CommandError::new(Kind::Failed, e.to_string()))?;
     let objects = repo.objects()?;
     let mut pointers = objects.outgoing_of_push(remote, &pushed)?;
-    let tips = bundles::tips(repo, &objects, &pushed);
+    let tips = Tips::of(repo, &objects, remote, &pushed);
     if pointers.is_empty() && tips.is_empty() {
         return Ok(None);
     }
     let pusher = match Pusher::open(repo.clone(), remote, false) {
+        Err(error @ NoSession::Stranger(_)) if pointers.is_empty() => {
+            context.ui.warning(&error.to_string());
+            return Ok(None);
+        }
         // Without data nothing is unsafe, and who only pushes code need not trust a store.
         Err(error) if pointers.is_empty() => {
             context.ui.detail(&format!("no dataset version was made: {error}"));
@@ -187,9 +192,17 @@ pub struct Sent {
 pub fn send(
     mut pusher: Pusher,
     pointers: Vec<TreePointer>,
-    tips: &[ObjectId],
+    tips: &Tips,
     context: &Context,
 ) -> Result<Sent, CommandError> {
+    match (bundles::check_kin(pusher.session(), tips), pointers.is_empty()) {
+        (Err(error), false) => return Err(error.into()),
+        (Err(error), true) => {
+            context.ui.warning(&error.to_string());
+            return Ok(Sent::default());
+        }
+        _ => {}
+    }
     let mut sent = match pointers.is_empty() {
         true => Sent::default(),
         false => send_data(&mut pusher, &pointers, tips, context)?,
@@ -202,15 +215,15 @@ pub fn send(
 fn upload(
     pusher: &mut Pusher,
     pointers: &[TreePointer],
-    tips: &[ObjectId],
+    tips: &Tips,
     bar: &Bar,
 ) -> Result<Uploaded, NoSession> {
-    let prepared = bundles::first_missing(pusher.session(), tips);
-    match pusher.push_all(pointers, prepared.as_ref(), bar) {
+    let WithData { missing, latest } = WithData::of(pusher.session(), tips);
+    match pusher.push_all(pointers, missing.as_ref(), latest, bar) {
         // What is wrong with a version must not keep data from being safe.
         Err(NoSession::Catalog(
             CatalogError::NoData { .. } | CatalogError::Pack(_) | CatalogError::Table(_),
-        )) if prepared.is_some() => pusher.push_all(pointers, None, bar),
+        )) if missing.is_some() => pusher.push_all(pointers, None, latest, bar),
         other => other,
     }
 }
@@ -218,7 +231,7 @@ fn upload(
 fn send_data(
     pusher: &mut Pusher,
     pointers: &[TreePointer],
-    tips: &[ObjectId],
+    tips: &Tips,
     context: &Context,
 ) -> Result<Sent, CommandError> {
     let total = pointers.iter().map(|found| found.pointer.size).fold(0, u64::saturating_add);

@@ -16,7 +16,7 @@ use crate::git::{
     Hooks, Install, LFSCONFIG_FILE, MANIFEST_FILE, Manifest, Repo, STORE_SCHEME, Scope, StoreUrl, TopFile,
 };
 use crate::id::RepoId;
-use crate::ops::{trust, upload};
+use crate::ops::{kinship, trust, upload};
 use crate::store::{LOCAL, is_same, without_password};
 
 /// The file that tells git which files are big.
@@ -69,6 +69,12 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
     if trusted {
         let manifest = repo.manifest()?;
         upload::name_repo(&mut found, manifest.repo, manifest.name.as_deref().unwrap_or("data"))?;
+        // What nobody has made a version of is this repository's from now on.
+        for dataset in manifest.datasets() {
+            if let Err(stranger) = kinship::check(&repo, &repo.objects()?, &found, dataset.repo) {
+                context.ui.warning(&stranger.to_string());
+            }
+        }
     }
     staged.extend(track(&repo, top, &args.track)?);
     stage(&repo, top, &staged, KEEP, context)?;

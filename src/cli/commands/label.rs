@@ -8,7 +8,7 @@ use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
 use crate::cli::{Context, bundles, when};
-use crate::git::ObjectId;
+use crate::git::{Git, ObjectId, is_tag_name};
 use crate::id::{BundleId, RepoId};
 use crate::ops::label::{self, Expected, LabelError};
 
@@ -208,7 +208,7 @@ impl Tag {
         let no = |kind, message: String| {
             Err(CommandError::new(kind, format!("no git tag can be made: {message}")))
         };
-        let Some(Checkout { objects, .. }) = &dataset.git else {
+        let Some(Checkout { repo, objects, .. }) = &dataset.git else {
             return no(
                 Kind::Usage,
                 "this is not the git repository of the dataset; leave out --tag".to_owned(),
@@ -225,6 +225,12 @@ impl Tag {
         let Some(commit) = here else {
             return no(Kind::NotFound, format!("commit {commit} is not here; type `git fetch` first"));
         };
+        if !is_tag_name(name) {
+            return no(Kind::Usage, format!("git would not take {name:?} as its name; leave out --tag"));
+        }
+        if let Some(other) = in_the_way(repo.git(), name)? {
+            return no(Kind::Conflict, format!("git cannot have it beside the tag {other}; leave out --tag"));
+        }
         match objects.commit(&format!("refs/tags/{name}")) {
             Ok(there) if there == commit => Ok(Tag::There),
             Ok(there) => no(
@@ -245,6 +251,15 @@ impl Tag {
                 .hint(format!("git tag -a -m 'Bundle: {bundle}' {name} {commit}"))
         })
     }
+}
+
+/// A tag that is a directory where `name` would be a file, or the other way round.
+fn in_the_way(git: &Git, name: &str) -> Result<Option<String>, CommandError> {
+    let top = format!("refs/tags/{}", name.split('/').next().unwrap_or(name));
+    let listed = git.run(["for-each-ref", "--format=%(refname:lstrip=2)", &top])?;
+    let below = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+    let listed = String::from_utf8_lossy(&listed).into_owned();
+    Ok(listed.lines().find(|other| below(other, name) || below(name, other)).map(str::to_owned))
 }
 
 fn list(args: &ListArgs, context: &Context) -> Result<(), CommandError> {

@@ -76,20 +76,18 @@ pub fn run(args: &LineageArgs, context: &Context) -> Result<(), CommandError> {
 /// A version with stable names.
 fn told(node: &Node) -> Value {
     let mut told = serde_json::to_value(node).expect("plain values always encode");
-    told["time"] = when::utc(node.time).into();
+    told["time"] = node.time.map(when::utc).into();
     told
 }
 
 /// `* id  time  commit  (labels) subject`, indented by the steps it is away.
 fn line(node: &Node) -> String {
     let indent = "  ".repeat(node.depth.min(40));
-    if node.dropped {
-        return format!("{indent}* {} (dropped)", node.bundle);
-    }
+    let Some(time) = node.time else { return format!("{indent}* {} (not in this store)", node.bundle) };
     let labels =
         if node.labels.is_empty() { String::new() } else { format!(" ({})", node.labels.join(", ")) };
     let commit = node.commit.as_deref().map_or("no commit", |it| &it[..10.min(it.len())]);
-    format!("{indent}* {}  {}  {commit}{labels} {}", node.bundle, when::utc(node.time), node.subject)
+    format!("{indent}* {}  {}  {commit}{labels} {}", node.bundle, when::utc(time), node.subject)
 }
 
 fn graph(nodes: &[Node]) -> String {
@@ -99,7 +97,7 @@ fn graph(nodes: &[Node]) -> String {
         let short = node.commit.as_deref().map_or("", |it| &it[..10.min(it.len())]);
         let words = [&node.labels.join(", "), short, &node.subject, &node.bundle.to_string()].map(quoted);
         let words: Vec<&str> = words.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
-        let style = if node.dropped { ", style=dashed" } else { "" };
+        let style = if node.absent { ", style=dashed" } else { "" };
         // To a String nothing fails.
         let _ = writeln!(text, "  \"{}\" [label=\"{}\"{style}];", node.bundle, words.join("\\n"));
         for parent in node.parents.iter().filter(|it| shown(it)) {

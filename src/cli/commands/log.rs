@@ -11,7 +11,7 @@ use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
 use crate::cli::{Context, when};
-use crate::git::{Listed, ObjectId};
+use crate::git::{Datasets, Listed, ObjectId, ObjectsError};
 use crate::id::BundleId;
 use crate::ops::{bundle, label};
 
@@ -105,6 +105,7 @@ fn tip(dataset: &Dataset, version: Option<&str>) -> Result<Option<ObjectId>, Com
     Ok(found.and_then(|commit| objects.known(ObjectId::try_from(commit.as_bytes()).ok()?)))
 }
 
+/// The history of git: what each commit says of itself, and the version it has where the dataset lay then.
 fn commits(
     args: &LogArgs,
     dataset: &Dataset,
@@ -113,16 +114,40 @@ fn commits(
     labels: &Labels,
     context: &Context,
 ) -> Result<(), CommandError> {
-    for listed in git.repo.history(tip, &git.dataset.path, args.count)? {
-        let Listed { commit, author, time, subject } = listed;
-        let made = bundle::bundle_of(&dataset.catalog, &git.objects, dataset.repo, &git.dataset, commit)?;
-        let commit = Some(commit.to_string());
-        let line = match made {
-            Some(id) => Line { commit, ..Line::of(dataset, id, labels)? },
-            None => {
-                let time = when::utc(time.saturating_mul(1000));
-                Line { commit, contributors: vec![author], time, message: subject, ..Line::default() }
-            }
+    let Checkout { repo, objects, dataset: here } = git;
+    let datasets = Datasets::of(repo, objects)?;
+    let place = |commit| {
+        datasets.place(dataset.repo, commit).map_or_else(|| here.clone(), |it| bundle::Dataset::from(&it))
+    };
+    let paths = datasets.paths(dataset.repo, tip)?;
+    // Below one path git knows what touches it; of several, most of the time only one is the dataset.
+    let moved = paths.len() > 1;
+    let specs = if paths.iter().any(Vec::is_empty) { &[] } else { &paths[..] };
+    let tree = |commit| objects.tree_at(commit, &place(commit).path);
+    let is_new = |commit| {
+        let (own, parents) = (tree(commit)?, objects.parents(commit)?);
+        let mut before = parents.into_iter().map(tree).collect::<Result<Vec<_>, ObjectsError>>()?;
+        before.extend(before.is_empty().then_some(None));
+        Ok::<bool, CommandError>(!before.contains(&own))
+    };
+    let mut left = args.count.unwrap_or(usize::MAX);
+    for Listed { commit, said } in repo.history(tip, specs, args.count.filter(|_| !moved))? {
+        if moved && !is_new(commit)? {
+            continue;
+        }
+        if left == 0 {
+            break;
+        }
+        left -= 1;
+        let made = bundle::bundle_of(&dataset.catalog, objects, dataset.repo, &place(commit), commit)?;
+        let version = made.map(|id| Line::of(dataset, id, labels)).transpose()?.unwrap_or_default();
+        // A commit that was rewritten has the version of another, and words of its own.
+        let line = Line {
+            commit: Some(commit.to_string()),
+            contributors: said.people,
+            time: when::utc(said.time.saturating_mul(1000)),
+            message: said.message,
+            ..version
         };
         if !line.print(args, context) {
             break;

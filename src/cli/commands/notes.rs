@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, bundles};
-use crate::git::{Datasets, NOTES_REF, ObjectId, Repo};
+use crate::git::{Datasets, NOTES_REF, ObjectId, Repo, note_lines};
 use crate::ops::lineage::{Record, Repair, repair};
 
 /// Exchange, repair and show the notes of dataset versions
@@ -126,8 +126,7 @@ fn would_change(
     let mut count = 0;
     for (commit, edit) in edits {
         let text = objects.note(*commit)?;
-        let text = String::from_utf8_lossy(&text);
-        let has = |line: &String| text.lines().any(|it| it == line);
+        let has = |line: &String| note_lines(&text).any(|it| it == line.as_bytes());
         count += usize::from(!edit.add.iter().all(has) || edit.remove.iter().any(has));
     }
     Ok(count)

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::bar::bytes;
+use crate::cli::bundles::Tips;
 use crate::cli::commands::hook::{self, Sent};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, bundles};
@@ -76,7 +77,10 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let tips = if args.data_only { vec![] } else { bundles::tips(&repo, &pusher.session().objects, &pushed) };
+    let tips = match args.data_only {
+        true => Tips::default(),
+        false => Tips::of(&repo, &pusher.session().objects, &remote, &pushed),
+    };
     let sent = hook::send(pusher, pointers, &tips, context)?;
     if args.data_only {
         said(args, &remote, &[], &sent, context);

@@ -15,8 +15,8 @@ use crate::cli::ui::one_line;
 use crate::cli::{Context, stores};
 use crate::git::{self, MANIFEST_FILE, Manifest};
 use crate::id::{BundleId, RepoId};
-use crate::ops::label;
 use crate::ops::repo::{self, RepoNotChanged};
+use crate::ops::{kinship, label};
 
 /// Make, list, rename and delete datasets
 ///
@@ -215,6 +215,8 @@ fn create(args: &CreateArgs, context: &Context) -> Result<(), CommandError> {
     }
     let file = add_part(&git, top, &part)?;
     repo::create(&mut catalog, part.repo, &args.name)?;
+    // It is this repository's from now on.
+    kinship::check(&git, &git.objects()?, &catalog, part.repo)?;
     context.ui.done(&format!("repo    {} ({}) in {}", args.name, part.repo, part.path));
     init::stage(&git, top, &[file], init::KEEP, context)?;
     tell(args.json, part.repo, &catalog, context);

@@ -10,7 +10,7 @@ use crate::cli::dataset::shown;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
 use crate::cli::{Context, stores};
-use crate::git::{self, Datasets, Git, ObjectId, Objects, Repo};
+use crate::git::{self, Datasets, Git, ObjectId, Objects, ObjectsError, Repo};
 use crate::id::{BundleId, Oid, RepoId};
 use crate::ops::bundle::bundle_of;
 use crate::ops::lineage::Record;
@@ -22,7 +22,7 @@ const LISTED: usize = 20;
 ///
 /// Branches with commits that were not pushed or whose tip has no dataset version, files of HEAD whose data is neither here nor
 /// in the store, notes that hold no more, and files that differ from HEAD. Works without the store, and then says what is
-/// unknown. Exits with 1 if there is anything of these.
+/// unknown. Exits with 1 if there is anything of these but notes, which nothing depends on.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  git datamon status\n  git datamon status --json")]
 pub struct StatusArgs {
@@ -130,12 +130,8 @@ impl Status {
         let (missing, unknown) = absent(repo, &objects, store)?;
         let modified = modified(repo.git())?;
         let pushed = branches.iter().all(|it| it.unpushed == 0 && it.state <= State::Made);
-        let clean = pushed
-            && store.is_some()
-            && stale_notes.is_empty()
-            && missing.is_empty()
-            && unknown.is_empty()
-            && modified.is_empty();
+        let clean =
+            pushed && store.is_some() && missing.is_empty() && unknown.is_empty() && modified.is_empty();
         Ok(Status { clean, store_error, branches, stale_notes, missing, unknown, modified })
     }
 
@@ -253,7 +249,11 @@ impl Version {
 fn stale_notes(objects: &Objects, datasets: &Datasets<'_>) -> Result<Vec<String>, CommandError> {
     let mut stale = Vec::new();
     for commit in objects.noted()?.into_iter().filter_map(|it| objects.known(it)) {
-        let text = objects.note(commit)?;
+        let text = match objects.note(commit) {
+            // Others wrote it.
+            Err(ObjectsError::LongNote { .. }) => continue,
+            other => other?,
+        };
         for record in String::from_utf8_lossy(&text).lines().filter_map(Record::parse) {
             if record.is_stale_at(datasets, objects, commit)? {
                 stale.push(commit.to_string());

@@ -13,8 +13,9 @@ use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::shown;
 use crate::git::Git;
-use crate::ops::bundle::{self, DirectoryError, Made, upload_directory};
+use crate::ops::bundle::{DirectoryError, Made, upload_directory};
 use crate::ops::label::{self, Expected};
+use crate::ops::latest;
 use crate::ops::tree::TreeError;
 
 /// Make a version of a directory, without git
@@ -40,7 +41,7 @@ pub struct UploadArgs {
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
 
-    /// The version it comes from, and shares unchanged parts with; by default the newest of the repo.
+    /// The version it comes from, and shares unchanged parts with; by default `latest`.
     #[arg(long, value_name = "VERSION")]
     parent: Option<String>,
 
@@ -64,7 +65,7 @@ pub fn run(args: &UploadArgs, context: &Context) -> Result<(), CommandError> {
     args.label.iter().try_for_each(|name| label::check(&dataset.catalog, dataset.repo, name))?;
     let parent = match &args.parent {
         Some(name) => Some(dataset.find(name)?),
-        None => bundle::newest(&dataset.catalog, dataset.repo),
+        None => latest::of(&dataset.catalog, dataset.repo),
     };
     let facts = Facts {
         message: args.message.clone(),
@@ -73,7 +74,9 @@ pub fn run(args: &UploadArgs, context: &Context) -> Result<(), CommandError> {
         ..Facts::default()
     };
     let bar = Bar::new("uploading", 0, context.ui.is_quiet());
-    let made = upload_directory(&mut dataset.catalog, dataset.repo, &folder, parent, facts, &bar);
+    // In a git repository git says which is the latest: this becomes a version of the branch when it is adopted.
+    let is_latest = dataset.git.is_none();
+    let made = upload_directory(&mut dataset.catalog, dataset.repo, &folder, parent, facts, is_latest, &bar);
     bar.finish();
     let made = made?;
     for path in &made.skipped {

@@ -9,8 +9,9 @@ use super::draft::{Draft, Planned};
 use super::resolve::{self, NotFound};
 use crate::bundle::{BadPath, Facts, Root, check_path};
 use crate::catalog::{Catalog, CatalogError};
-use crate::git::{self, GitFailed, ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
+use crate::git::{self, Datasets, GitFailed, ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
 use crate::id::{BundleId, GitId, Oid, RepoId};
+use crate::ops::kinship::Stranger;
 use crate::ops::upload::Upload;
 
 /// Ancestors that are looked at for a bundle to start from.
@@ -57,6 +58,9 @@ pub enum NoBundle {
         /// The path of the dataset.
         path: String,
     },
+    /// The dataset is somebody else's.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
     /// The dataset takes no more of them.
     #[error(
         "its dataset {name:?} was deleted in the store: bring it back with `git datamon repo undelete {repo}`, or take it out of datamon.toml"
@@ -118,16 +122,18 @@ pub fn bundle_of(
     Ok(tree.and_then(|tree| state.bundles_of_tree(repo, git_id(tree)).pop()))
 }
 
-/// The newest bundle on the first-parent history of the default branch.
+/// The newest bundle on the first-parent history of the default branch, wherever the dataset lay at the time.
 pub fn latest(
     catalog: &Catalog,
     objects: &Objects,
     repo: RepoId,
-    dataset: &Dataset,
+    datasets: &Datasets<'_>,
 ) -> Result<Option<BundleId>, NoBundle> {
     let mut next = objects.default_tip()?;
     while let Some(commit) = next {
-        if let Some(bundle) = bundle_of(catalog, objects, repo, dataset, commit)? {
+        if let Some(place) = datasets.place(repo, commit)
+            && let Some(bundle) = bundle_of(catalog, objects, repo, &Dataset::from(&place), commit)?
+        {
             return Ok(Some(bundle));
         }
         next = objects.first_parent(commit)?;

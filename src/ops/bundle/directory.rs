@@ -57,13 +57,15 @@ pub struct Made {
     pub stats: UploadStats,
 }
 
-/// Make a bundle of what lies below `folder`. It shares pages with `parent`, and is said to come from it.
+/// Make a bundle of what lies below `folder`. It shares pages with `parent`, and is said to come from it; with `is_latest` it is what
+/// `latest` means from then on.
 pub fn upload_directory(
     catalog: &mut Catalog,
     repo: RepoId,
     folder: &Path,
     parent: Option<BundleId>,
     facts: Facts,
+    is_latest: bool,
     progress: &dyn Progress,
 ) -> Result<Made, DirectoryError> {
     let kept = Kept::load(catalog, repo, folder).unwrap_or_default();
@@ -81,7 +83,10 @@ pub fn upload_directory(
     let files: Vec<Upload> = scan.files.iter().filter(is_needed).cloned().collect();
     progress.expect(files.iter().map(|file| file.size).fold(0, u64::saturating_add));
     let facts = Facts { parents: parent.into_iter().collect(), ..facts };
-    let drafting = |read: &Read| Draft::new(base.root.clone(), facts.clone(), base.changes(&scan.tree(read)));
+    let drafting = |read: &Read| Draft {
+        is_latest,
+        ..Draft::new(base.root.clone(), facts.clone(), base.changes(&scan.tree(read)))
+    };
     let uploaded = upload_bundle(catalog, repo, &files, &drafting, progress)?;
     if !uploaded.failed.is_empty() {
         return Err(TreeError::Unread(uploaded.failed).into());
@@ -234,7 +239,7 @@ mod tests {
         (0..20).for_each(|n| fs::write(data.join(n.to_string()), n.to_string()).expect("written"));
         let upload = |catalog: &mut Catalog, parent| {
             let (done, facts) = (Counted::default(), Facts::default());
-            let made = upload_directory(catalog, repo, &data, parent, facts, &done).expect("uploads");
+            let made = upload_directory(catalog, repo, &data, parent, facts, true, &done).expect("uploads");
             assert_eq!(done.0.into_inner(), done.1.into_inner(), "all of what was expected was done");
             made
         };

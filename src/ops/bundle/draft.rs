@@ -40,6 +40,8 @@ pub struct Draft {
     pub facts: Facts,
     /// What lies at each path from now on; nothing where there is `None`.
     pub changes: BTreeMap<Vec<u8>, Option<Planned>>,
+    /// Whether `latest` leads to it from then on.
+    pub is_latest: bool,
 }
 
 /// A bundle that was written, and the packs that its own pages name (R2).
@@ -51,7 +53,7 @@ pub(in crate::ops) struct Written {
 impl Draft {
     /// A new bundle after `base`.
     pub fn new(base: Option<Root>, facts: Facts, changes: BTreeMap<Vec<u8>, Option<Planned>>) -> Draft {
-        Draft { id: BundleId::new(), base, facts, changes }
+        Draft { id: BundleId::new(), base, facts, changes, is_latest: false }
     }
 
     /// Write pages and root. `rows` are those of the entry being made, in order; files that are not among them are in the store.

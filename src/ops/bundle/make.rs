@@ -39,24 +39,34 @@ pub struct Place<'a> {
     pub name: Option<&'a str>,
 }
 
+/// What is wanted of a bundle that is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Git checks the signature of the commit, and what it says is written down.
+    pub verified: bool,
+    /// `latest` leads to it from then on: the commit is the tip of the default branch.
+    pub latest: bool,
+}
+
 /// A bundle that can be made: all of its data is here or in the store.
 pub struct Prepared {
     /// The commit it is of.
     pub commit: ObjectId,
     planning: Planning,
     uploads: Vec<Upload>,
+    is_latest: bool,
     _scratch: TempDir,
 }
 
 impl Prepared {
-    /// Plans the bundle of `commit`. `verified` has git check the signature of the commit, and writes down what it says.
+    /// Plans the bundle of `commit`.
     pub fn of(
         catalog: &Catalog,
         place: Place<'_>,
         commit: ObjectId,
-        verified: bool,
+        wanted: Wanted,
     ) -> Result<Prepared, NoBundle> {
-        let said = place.repo.authorship(commit, verified)?;
+        let said = place.repo.authorship(commit, wanted.verified)?;
         let facts = Facts {
             message: said.message,
             contributors: said.people,
@@ -71,7 +81,8 @@ impl Prepared {
         if !paths.is_empty() {
             return Err(NoBundle::DataElsewhere { commit, paths });
         }
-        Ok(Prepared { commit, uploads: planning.uploads(), planning, _scratch: scratch })
+        let (uploads, is_latest) = (planning.uploads(), wanted.latest);
+        Ok(Prepared { commit, uploads, planning, is_latest, _scratch: scratch })
     }
 
     /// The files that differ from the bundle before it: what has to be uploaded with it.
@@ -81,7 +92,7 @@ impl Prepared {
 
     /// The draft, once all of them were read.
     pub fn draft(&self, read: &Read) -> Draft {
-        self.planning.draft(read)
+        Draft { is_latest: self.is_latest, ..self.planning.draft(read) }
     }
 }
 
@@ -90,7 +101,7 @@ pub fn make(
     catalog: &mut Catalog,
     place: Place<'_>,
     commit: ObjectId,
-    verified: bool,
+    wanted: Wanted,
     progress: &dyn Progress,
 ) -> Result<(BundleId, bool), NoBundle> {
     if let Some(there) = bundle_of(catalog, place.objects, place.id, place.dataset, commit)? {
@@ -99,7 +110,7 @@ pub fn make(
     if let Some(gone) = catalog.state().repos().get(&place.id).filter(|it| it.deleted) {
         return Err(NoBundle::Deleted { repo: place.id, name: gone.name.clone() });
     }
-    let prepared = Prepared::of(catalog, place, commit, verified)?;
+    let prepared = Prepared::of(catalog, place, commit, wanted)?;
     name_repo(catalog, place.id, place.name.unwrap_or("data"))?;
     progress.expect(prepared.uploads().iter().map(|file| file.size).fold(0, u64::saturating_add));
     let drafting = |read: &Read| prepared.draft(read);

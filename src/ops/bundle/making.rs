@@ -5,7 +5,7 @@ use std::fs;
 
 use sha2::Digest;
 
-use super::{Dataset, NoBundle, Place, bundle_of, make, open};
+use super::{Dataset, NoBundle, Place, Wanted, bundle_of, make, open};
 use crate::bundle::Content;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Journal};
@@ -55,7 +55,7 @@ impl World {
         let commit = objects.commit(revision).expect("a commit");
         let place =
             Place { repo: &repo, objects: &objects, dataset: &self.dataset, id: REPO, name: Some("it") };
-        make(&mut self.catalog, place, commit, false, &Silent)
+        make(&mut self.catalog, place, commit, Wanted::default(), &Silent)
     }
 
     /// Makes the bundle of a commit and compares it with git; nothing is left of its making.
@@ -336,7 +336,8 @@ fn who_made_it_and_what_git_says_of_the_signature_are_kept() {
     let commit = objects.commit("HEAD").expect("a commit");
     let place = Place { repo: &repo, objects: &objects, dataset: &world.dataset, id: REPO, name: None };
     let World { mut catalog, .. } = world;
-    let (id, _) = make(&mut catalog, place, commit, true, &Silent).expect("made");
+    let (id, _) =
+        make(&mut catalog, place, commit, Wanted { verified: true, latest: false }, &Silent).expect("made");
     let facts = open(&catalog, id).expect("opens").root().facts.clone();
     let people = ["Eve <eve@example.org>", "Ada <ada@example.org>", "Test <test@example.org>"];
     assert_eq!(

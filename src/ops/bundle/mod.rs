@@ -25,5 +25,5 @@ pub use directory::{DirectoryError, Made, upload_directory};
 pub use draft::{Draft, Planned};
 pub use export::{Export, ExportError, Exported, export, wanted_at};
 pub use listing::{Listed, children, tidy};
-pub use make::{Place, Prepared, make};
-pub use resolve::{Found, Name, NotFound, find, labels_of, newest, open};
+pub use make::{Place, Prepared, Wanted, make};
+pub use resolve::{Found, Name, NotFound, find, labels_of, open};

@@ -5,10 +5,14 @@
 //! `commit:`, `tree:`. What has several meanings that lead to different bundles is refused. Revisions of git (`main~2`) are
 //! for whoever has a git repository to turn into commits and trees before they come here.
 
+use std::fmt;
+
 use crate::bundle::Bundle;
+use crate::catalog::change::DEFAULT_BRANCH;
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::ObjectsError;
 use crate::id::{BundleId, GitId, RepoId};
+use crate::ops::latest;
 
 /// Digits that a shortened commit, tree or bundle has at least.
 const SHORTEST: usize = 7;
@@ -20,7 +24,7 @@ pub struct Name {
     pub commit: Option<GitId>,
     /// The tree of the dataset's path in that commit.
     pub tree: Option<GitId>,
-    /// The bundle that `latest` is; without git the newest of the repo.
+    /// The bundle that `latest` is; without git the store knows where the default branch is.
     pub latest: Option<BundleId>,
 }
 
@@ -31,6 +35,15 @@ pub struct Found {
     pub id: BundleId,
     /// What the name was.
     pub by: &'static str,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.by {
+            "bundle" => write!(f, "bundle {}", self.id),
+            by => write!(f, "the {by} of bundle {}", self.id),
+        }
+    }
 }
 
 /// A name that leads nowhere, or to several places.
@@ -58,7 +71,7 @@ pub enum NotFound {
         commit: GitId,
     },
     /// Several things have it.
-    #[error("{name:?} may be {}: say which, as in `{}:{name}`", .meanings.iter().map(|it| format!("{} {}", it.by, it.id)).collect::<Vec<_>>().join(" or "), .meanings[0].by)]
+    #[error("{name:?} may be {}: say which, as in `{}:{name}`", .meanings.iter().map(Found::to_string).collect::<Vec<_>>().join(" or "), .meanings[0].by)]
     Ambiguous {
         /// The name.
         name: String,
@@ -85,7 +98,7 @@ pub fn find(catalog: &Catalog, repo: RepoId, name: &str, git: Name) -> Result<Fo
         meanings.extend(by_label(catalog, repo, word)?.map(|id| Found { id, by: "label" }));
     }
     if kind.is_none() && word == "latest" {
-        let latest = git.latest.or_else(|| newest(catalog, repo));
+        let latest = git.latest.or_else(|| latest::of(catalog, repo));
         meanings.extend(latest.map(|id| Found { id, by: "latest" }));
     }
     if asked("commit") {
@@ -127,12 +140,6 @@ fn by_label(catalog: &Catalog, repo: RepoId, word: &str) -> Result<Option<Bundle
     let moves = catalog.label_history(repo, label)?;
     let led = moves.get(back).and_then(|it| it.bundle);
     Ok(led.filter(|bundle| catalog.state().bundles().contains_key(bundle)))
-}
-
-/// The newest bundle of a repo.
-pub fn newest(catalog: &Catalog, repo: RepoId) -> Option<BundleId> {
-    let own = catalog.state().bundles().iter().filter(|(_, it)| it.repo == repo);
-    own.max_by_key(|(id, it)| (it.seq, **id)).map(|(id, _)| *id)
 }
 
 /// The newest bundle of a commit; where there is none, of its tree: a commit that was rewritten keeps its data.
@@ -190,5 +197,6 @@ pub fn open(catalog: &Catalog, id: BundleId) -> Result<Bundle<'_>, NotFound> {
 /// The labels that lead to a bundle, by name.
 pub fn labels_of(catalog: &Catalog, id: BundleId) -> Vec<String> {
     let all = catalog.state().labels().iter();
-    all.filter(|(_, at)| at.bundle == Some(id)).map(|((_, name), _)| name.clone()).collect()
+    let leads = all.filter(|((_, name), at)| at.bundle == Some(id) && name != DEFAULT_BRANCH);
+    leads.map(|((_, name), _)| name.clone()).collect()
 }
