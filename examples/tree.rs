@@ -18,7 +18,7 @@ use datamon::id::RepoId;
 use datamon::ops::open;
 use datamon::ops::tree::{Tree, download_tree, upload_tree};
 use datamon::progress::Silent;
-use datamon::store::StoreUrl;
+use datamon::store::{Settings, StoreUrl};
 
 fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
     let url =
@@ -29,7 +29,7 @@ fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
                 ["--previous", old] => Tree::decode(&fs::read(old)?)?,
                 _ => Tree::default(),
             };
-            let mut catalog = open::create(&url(store)?)?;
+            let mut catalog = open::create(&url(store)?, &Settings::default())?;
             let (tree, stats) =
                 upload_tree(&mut catalog, RepoId::NIL, Path::new(folder), &previous, &Silent)?;
             catalog.upkeep()?;
@@ -42,7 +42,7 @@ fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
         }
         ["restore", store, list, folder] => {
             let tree = Tree::decode(&fs::read(list)?)?;
-            let mut catalog = open::open(&url(store)?)?;
+            let mut catalog = open::open(&url(store)?, &Settings::default())?;
             download_tree(&mut catalog, RepoId::NIL, &tree, Path::new(folder), &Silent)?;
             Ok(format!("{} files, {} GET", tree.len(), catalog.store().requests().get))
         }

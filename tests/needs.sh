@@ -39,6 +39,9 @@ case ${1:-build} in
         want openssh-client have ssh-keygen
         # The independent reader of the format.
         want python3 python3 -c 'import ctypes, hashlib, json'
+        # S3 and Azure on this machine (tests/servers.sh).
+        want python3-venv python3 -c 'import ensurepip, venv'
+        want npm have npm
         want libzstd1 python3 -c '
 import ctypes, sys
 try: import compression.zstd

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and is missing, then runs all of them. Needs git and cargo; the rest comes from the
-# distribution (apt-get, as root or through sudo) and through cargo. With everything there, it needs no network.
+# distribution (apt-get, as root or through sudo), through cargo, pip and npm. With everything there, it needs no network.
 #
 # DATAMON_TEST_GIT_LFS_2 names a second git-lfs; without it one is fetched. DATAMON_TEST_RUNNER=cargo does without nextest.
 set -eu
@@ -25,6 +25,11 @@ if [ -z "${DATAMON_TEST_GIT_LFS_2:-}" ]; then
 fi
 echo "git-lfs:    $(git lfs version | cut -d' ' -f1)"
 [ -z "${DATAMON_TEST_GIT_LFS_2:-}" ] || echo "and another: $("$DATAMON_TEST_GIT_LFS_2" version | cut -d' ' -f1)"
+
+step "servers"
+servers=$(./tests/servers.sh start)
+eval "$servers"
+trap './tests/servers.sh stop' EXIT
 
 runner=${DATAMON_TEST_RUNNER:-nextest}
 if [ "$runner" = nextest ] && ! cargo nextest --version >/dev/null 2>&1; then

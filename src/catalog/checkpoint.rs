@@ -220,17 +220,23 @@ fn forwards(state: &State) -> Vec<u8> {
 
 /// Which blobs of a new checkpoint need writing: those that `parent` has too keep their place (their packs are to be named
 /// by the new Checkpoint), the others are returned as bytes.
+///
+/// Blobs that lie together are read together, so what did not change is written again where that is no more than what has to be
+/// written anyway: an open asks for one pack then, and not for one of each older checkpoint.
 pub fn changed(parent: Option<&Checkpoint>, blobs: Blobs) -> (CheckpointBlobs, Blobs) {
-    let mut kept = CheckpointBlobs::new();
-    let mut write = Blobs::new();
-    for (kind, bytes) in blobs {
-        let old = parent.and_then(|parent| parent.blobs.get(&kind));
-        match old.filter(|old| old.hash == hash(&bytes)) {
-            Some(old) => drop(kept.insert(kind, *old)),
-            None => drop(write.insert(kind, bytes)),
-        }
+    let kept = |kind: &str, bytes: &[u8]| {
+        let old = parent.and_then(|parent| parent.blobs.get(kind));
+        old.filter(|old| old.hash == hash(bytes)).copied()
+    };
+    let places: CheckpointBlobs =
+        blobs.iter().filter_map(|(kind, bytes)| Some((kind.clone(), kept(kind, bytes)?))).collect();
+    let (same, new): (Blobs, Blobs) = blobs.into_iter().partition(|(kind, _)| places.contains_key(kind));
+    let size = |blobs: &Blobs| blobs.values().map(Vec::len).sum::<usize>();
+    if size(&same) > size(&new) {
+        (places, new)
+    } else {
+        (CheckpointBlobs::new(), same.into_iter().chain(new).collect())
     }
-    (kept, write)
 }
 
 /// What [`super::change::CheckpointBlob`] calls the hash of a blob.

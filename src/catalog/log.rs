@@ -164,7 +164,7 @@ impl Catalog {
             store.probe()?;
             let identity = Identity::new();
             // Two inits at once: one creates, the other finds it there and opens it.
-            store.create_once(key::STORE, identity.encode().into())?;
+            store.create_shared(key::STORE, &identity.encode().into())?;
         }
         // An init that died between the two objects is finished by the next one.
         if store.get(&key::log(0))?.is_none() {
@@ -182,8 +182,8 @@ impl Catalog {
         cache.put("identity", &identity.encode());
         let place = (cache, journal);
         let (cache, journal) = parts(&place, &identity);
-        let hint = read_hint(&store)?;
-        let found = head::find(hint, |seq| store.size(&key::log(seq)).map(|size| size.is_some()));
+        let known = read_hint(&store)?.map(|hint| look_ahead(&store, hint)).transpose()?;
+        let found = head::find(known, |seq| store.size(&key::log(seq)).map(|size| size.is_some()));
         let seq = found.map_err(|e| match e {
             NoHead::Probe(error) => CatalogError::Store(error),
             NoHead::NoLog => CatalogError::Lost { url: store.url().to_string(), seq: 0 },
@@ -470,17 +470,25 @@ fn read_identity(store: &Store) -> Result<Identity, CatalogError> {
     Identity::decode(&bytes).map_err(|source| CatalogError::Identity { url: url(), source })
 }
 
-/// The position in `log/HEAD`. It is a hint: what is not a position is no hint, and one that names no entry is damage (R6).
+/// The position in `log/HEAD`. It is a hint: what is not a position is no hint.
 fn read_hint(store: &Store) -> Result<Option<u64>, CatalogError> {
-    let Some(bytes) = store.get(key::HEAD)? else { return Ok(None) };
-    let Some(seq) =
-        std::str::from_utf8(&bytes).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
-    else {
-        return Ok(None);
-    };
-    match store.size(&key::log(seq))? {
-        Some(_) => Ok(Some(seq)),
-        None => Err(CatalogError::Lost { url: store.url().to_string(), seq }),
+    let bytes = store.get(key::HEAD)?.unwrap_or_default();
+    Ok(std::str::from_utf8(&bytes).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok()))
+}
+
+/// A newer entry than the hint, or the hint itself, which names no entry only in a damaged log (R6).
+///
+/// Where it costs one request the entries behind the hint are listed. A listing is believed in what it shows: whether more came after
+/// is asked for by name.
+fn look_ahead(store: &Store, hint: u64) -> Result<u64, CatalogError> {
+    let before = hint.checked_sub(1).map_or_else(|| key::LOG.to_owned(), key::log);
+    let listed = store.list_first(key::LOG, &before)?.unwrap_or_default();
+    let seqs = listed.iter().filter_map(|it| key::log_seq(&it.key));
+    let dense = seqs.zip(hint..).take_while(|(seq, next)| seq == next).last();
+    match dense {
+        Some((newest, _)) => Ok(newest),
+        None if store.size(&key::log(hint))?.is_some() => Ok(hint),
+        None => Err(CatalogError::Lost { url: store.url().to_string(), seq: hint }),
     }
 }
 

@@ -55,7 +55,7 @@ impl Catalog {
         let named: Vec<_> = blobs.values().map(|blob| blob.at.pack).collect();
         for (kind, bytes) in write {
             let hash = checkpoint::hash(&bytes);
-            let at = metas.room()?.add(&Frame::encode(bytes), vec![]);
+            let at = metas.room_together()?.add(&Frame::encode(bytes), vec![]);
             blobs.insert(kind, CheckpointBlob { at, hash });
         }
         let parent = newest.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });

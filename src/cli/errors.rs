@@ -2,7 +2,9 @@
 
 use crate::catalog::CatalogError;
 pub use crate::cli::exit::Kind;
-use crate::git::{ConfigError, GitFailed, HookError, ManifestError, ObjectsError, RepoError, TopFileError};
+use crate::git::{
+    ConfigError, GitFailed, HookError, ManifestError, ObjectsError, RepoError, SettingError, TopFileError,
+};
 use crate::ops::fetch::FetchError;
 use crate::ops::kinship::Stranger;
 use crate::store::{BadUrl, StoreError};
@@ -59,6 +61,7 @@ always! {
     ConfigError => Kind::Failed,
     TopFileError => Kind::Failed,
     ManifestError => Kind::Failed,
+    SettingError => Kind::Failed,
     HookError => Kind::Failed,
     BadUrl => Kind::Usage,
     Stranger => Kind::Conflict,

@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::cli::errors::{CommandError, Kind};
 use crate::git::{Config, Git, Operation, Repo, RepoError, STORE_SCHEME, is_context_name};
 use crate::ops::{open, trust};
-use crate::store::{LOCAL, StoreError, StoreUrl};
+use crate::store::{LOCAL, Place, Settings, StoreError, StoreUrl};
 use crate::transfer::{Others, Session};
 
 /// What the user typed for a store (a directory, a URL, `local`, a context, any of them behind `datamon::`) as it is committed:
@@ -34,9 +34,10 @@ pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
 pub fn prepare(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
     let url = StoreUrl::parse(url)?;
     let config = Config::read(&Git::at(dir))?;
+    let settings = config.store_settings(&url)?;
     if let Some(before) = trust::store_before(&config, &url)
         && let Err(CatalogError::Store(StoreError::Absent { .. }) | CatalogError::NotAStore { .. }) =
-            open::open(&url)
+            open::open(&url, &settings)
     {
         let message =
             format!("there was a store at {url} ({before}), and it is not there now: no other was made");
@@ -44,12 +45,17 @@ pub fn prepare(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
             .hint("mount or restore it; to give it up and begin with a new one:")
             .hint(format!("git config --global --unset-all datamon.trust {before}")));
     }
-    Ok(open::create(&url)?)
+    Ok(open::create(&url, &settings)?)
 }
 
-/// Opens the store.
-pub fn find(url: &str) -> Result<Catalog, CommandError> {
-    Ok(open::open(&StoreUrl::parse(url)?)?)
+/// Opens the store, as the configuration of git in `dir` says.
+pub fn find(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
+    let url = StoreUrl::parse(url)?;
+    let settings = match url.place() {
+        Place::Bucket(_) => Config::read(&Git::at(dir))?.store_settings(&url)?,
+        Place::Directory(_) | Place::Memory(_) => Settings::default(),
+    };
+    Ok(open::open(&url, &settings)?)
 }
 
 /// Opens the store; with `create` it is made where there is none. A name that was typed wrong makes nothing by itself.
@@ -57,7 +63,7 @@ pub fn made_if(create: bool, url: &str, dir: &Path) -> Result<Catalog, CommandEr
     if create {
         return prepare(url, dir);
     }
-    find(url).map_err(|error| match error.kind {
+    find(url, dir).map_err(|error| match error.kind {
         Kind::NotFound => error.hint("to make a store there: --create"),
         _ => error,
     })
@@ -71,7 +77,7 @@ pub fn shown(catalog: &Catalog) -> String {
 /// Opens the store that the user named, or else the one of the repository in `dir`.
 pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> {
     if let Some(typed) = store {
-        return find(&spelled(typed, dir)?);
+        return find(&spelled(typed, dir)?, dir);
     }
     let repo = match Repo::discover(dir) {
         Ok(repo) => repo,
@@ -79,7 +85,7 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
         Err(error @ RepoError::NotFound { .. }) => {
             let config = Config::read(&Git::at(dir))?;
             let used = config.used_context().and_then(|name| config.context(&name));
-            return find(&used.ok_or(error)?.url);
+            return find(&used.ok_or(error)?.url, dir);
         }
         Err(error) => return Err(error.into()),
     };
@@ -88,7 +94,7 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
         CommandError::new(Kind::NotFound, "this repository names no datamon:: store")
             .hint("git datamon init --store <directory or URL>")
     })?;
-    find(&named.url)
+    find(&named.url, dir)
 }
 
 /// The stores that reads ask after that one, in a repository.

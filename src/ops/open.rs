@@ -2,27 +2,31 @@
 
 use crate::cache::Cache;
 use crate::catalog::{Catalog, CatalogError, Journal};
-use crate::store::{Place, Store, StoreUrl};
+use crate::store::{Place, Settings, Store, StoreUrl};
 
-fn kept(url: &StoreUrl) -> (Cache, Journal) {
+fn kept(url: &StoreUrl, settings: &Settings) -> (Cache, Journal) {
     match url.place() {
         // What is known of a store that dies with the process must not outlive it.
         Place::Memory(_) => (Cache::none(), Journal::none()),
-        Place::Directory(_) => (Cache::of_url(&url.canonical()), Journal::of_url(&url.canonical())),
+        Place::Directory(_) | Place::Bucket(_) => {
+            // Buckets of one name at two servers are two places.
+            let place = format!("{}{settings}", url.canonical());
+            (Cache::of_url(&place), Journal::of_url(&place))
+        }
     }
 }
 
 /// Open the store at `url`.
-pub fn open(url: &StoreUrl) -> Result<Catalog, CatalogError> {
-    let store = Store::open(url)?;
-    let (cache, journal) = kept(url);
+pub fn open(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
+    let store = Store::open_with(url, settings)?;
+    let (cache, journal) = kept(url, settings);
     Catalog::open(store, cache, journal)
 }
 
 /// Open the store at `url`; make it where there is none.
-pub fn create(url: &StoreUrl) -> Result<Catalog, CatalogError> {
-    let store = Store::create_place(url)?;
-    let (cache, journal) = kept(url);
+pub fn create(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
+    let store = Store::create_place(url, settings)?;
+    let (cache, journal) = kept(url, settings);
     Catalog::create(store, cache, journal)
 }
 

@@ -9,6 +9,9 @@ use crate::store::{Store, StoreError, key};
 /// A meta pack is finished when it holds this many bytes.
 const META_TARGET: usize = 4 << 20;
 
+/// One whose frames are read together, when it holds this many: as large as a data pack.
+const TOGETHER_TARGET: usize = 32 << 20;
+
 /// Meta packs filled one after the other.
 pub struct MetaSeries {
     store: Store,
@@ -29,7 +32,16 @@ impl MetaSeries {
 
     /// The pack that takes the next frame; one that is full is in the store when this returns.
     pub fn room(&mut self) -> Result<&mut PackWriter, StoreError> {
-        if self.open.as_ref().is_some_and(|open| open.len() >= META_TARGET) {
+        self.room_below(META_TARGET)
+    }
+
+    /// The same for a frame that is read together with the ones before it: they part only in a pack as large as one may be.
+    pub fn room_together(&mut self) -> Result<&mut PackWriter, StoreError> {
+        self.room_below(TOGETHER_TARGET)
+    }
+
+    fn room_below(&mut self, target: usize) -> Result<&mut PackWriter, StoreError> {
+        if self.open.as_ref().is_some_and(|open| open.len() >= target) {
             self.put()?;
         }
         Ok(self.open.get_or_insert_with(|| PackWriter::new(PackKind::Meta)))

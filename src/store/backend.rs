@@ -33,12 +33,35 @@ pub struct Listed {
 pub enum Failure {
     /// The caller may not do this (also what S3 says of a missing key to somebody who may not list).
     Denied,
+    /// Who the caller is could not be shown: no credentials, wrong or expired ones.
+    Credentials,
+    /// The caller's clock is so wrong that no signature holds.
+    Clock,
     /// No space left, or a quota.
     Full,
+    /// There is no such bucket.
+    NoBucket,
+    /// The bucket lies in another region.
+    Region,
+    /// The object lies in an archive and must be brought back first.
+    Archived,
     /// The backend cannot do this at all, for instance create-only on a file system without hard links.
     Unsupported,
+    /// What answered is no object store.
+    Stranger,
+    /// Too many requests: worth another try, later.
+    Busy,
+    /// Nobody answered: worth another try.
+    Unreachable,
     /// Anything else: worth another try.
     Other,
+}
+
+impl Failure {
+    /// Whether the same request may succeed in a while.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Failure::Busy | Failure::Unreachable | Failure::Other)
+    }
 }
 
 /// A request that gave no answer one can use.
@@ -68,6 +91,11 @@ pub trait Backend: Send + Sync + Debug {
 
     /// Every object whose key begins with `prefix` (which ends in `/` or is empty) and sorts after `after`.
     fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError>;
+
+    /// The first of them, up to a thousand, in one request; `None` where that would cost a listing of all of them.
+    fn list_first(&self, _prefix: &str, _after: &str) -> Result<Option<Vec<Listed>>, BackendError> {
+        Ok(None)
+    }
 
     /// Remove the object; nothing there is fine.
     fn delete(&self, key: &str) -> Result<(), BackendError>;

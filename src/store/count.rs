@@ -12,6 +12,7 @@ pub struct Requests {
     put: AtomicU64,
     list: AtomicU64,
     delete: AtomicU64,
+    again: AtomicU64,
     read: AtomicU64,
     written: AtomicU64,
 }
@@ -29,6 +30,8 @@ pub struct Counts {
     pub list: u64,
     /// DELETE requests.
     pub delete: u64,
+    /// Requests of any kind that were made a second time, or once more; not counted above.
+    pub again: u64,
     /// Bytes received.
     pub read: u64,
     /// Bytes sent.
@@ -57,6 +60,10 @@ impl Requests {
         self.delete.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn again(&self) {
+        self.again.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn read(&self, bytes: usize) {
         self.read.fetch_add(bytes as u64, Relaxed);
     }
@@ -68,6 +75,7 @@ impl Requests {
             put: self.put.load(Relaxed),
             list: self.list.load(Relaxed),
             delete: self.delete.load(Relaxed),
+            again: self.again.load(Relaxed),
             read: self.read.load(Relaxed),
             written: self.written.load(Relaxed),
         }
@@ -83,6 +91,7 @@ impl Counts {
             put: self.put - earlier.put,
             list: self.list - earlier.list,
             delete: self.delete - earlier.delete,
+            again: self.again - earlier.again,
             read: self.read - earlier.read,
             written: self.written - earlier.written,
         }

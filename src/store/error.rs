@@ -1,7 +1,7 @@
 //! What can go wrong between us and a store, each with the next thing to do.
 
 use super::backend::{BackendError, Failure};
-use super::url::BadUrl;
+use super::url::{BadUrl, Bucket, Place, Provider, StoreUrl};
 
 /// A store that could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub enum StoreError {
         why: String,
     },
     /// A request failed for good.
-    #[error("cannot {verb} {key} in the store {url}: {source}{}", advice(.source.failure))]
+    #[error("cannot {verb} {key} in the store {url}: {source}; {}", advice(.source.failure, .verb, .url))]
     Request {
         /// `read`, `write`, `list` or `delete`.
         verb: &'static str,
@@ -94,17 +94,94 @@ impl StoreError {
 
     /// Whether the store said no before it did anything: no permission, no space, no such operation.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, StoreError::Request { source, .. } if source.failure != Failure::Other)
+        matches!(self, StoreError::Request { source, .. } if !source.failure.may_pass())
     }
 }
 
-fn advice(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Denied => "; check who may read and write there, then run the command again",
-        Failure::Full => {
-            "; free some space, then run the command again: nothing that was acknowledged is lost"
+/// What to do, which depends on whose store it is.
+fn advice(failure: Failure, verb: &str, url: &str) -> String {
+    let place = StoreUrl::parse(url).ok();
+    let bucket = place.as_ref().and_then(|url| match url.place() {
+        Place::Bucket(bucket) => Some(bucket),
+        Place::Directory(_) | Place::Memory(_) => None,
+    });
+    let again = "then run the command again";
+    match (failure, bucket) {
+        (Failure::Denied, Some(bucket)) => format!("allow {}, {again}", right(bucket, verb)),
+        (Failure::Denied, None) => format!("check who may read and write there, {again}"),
+        (Failure::Credentials, bucket) => {
+            let provider = bucket.map_or(Provider::S3, |bucket| bucket.provider);
+            format!("{}, {again}", identify(provider))
         }
-        Failure::Unsupported => "; choose another place for the store",
-        Failure::Other => "; check that the store can be reached, then run the command again",
+        (Failure::Clock, _) => format!("set the clock of this machine right, {again}"),
+        (Failure::Full, _) => {
+            format!("free some space, {again}: nothing that was acknowledged is lost")
+        }
+        (Failure::NoBucket, _) => {
+            "check the name, the endpoint and whose credentials are used; git-datamon makes no buckets"
+                .to_owned()
+        }
+        (Failure::Region, _) => {
+            format!("say where it lies: `git config --global datamon.store.{url}.region REGION`, {again}")
+        }
+        (Failure::Archived, _) => {
+            format!("it lies in an archive: bring it back with the provider's tools, {again}")
+        }
+        (Failure::Unsupported, _) => "choose another place for the store".to_owned(),
+        (Failure::Stranger, _) => {
+            format!(
+                "what answered is no object store: check the network, the proxy and the endpoint, {again}"
+            )
+        }
+        (Failure::Busy, _) => format!("the store asks for fewer requests: wait a while, {again}"),
+        (Failure::Unreachable | Failure::Other, _) => format!("check that the store can be reached, {again}"),
+    }
+}
+
+/// The right that a request needs, in the provider's words.
+fn right(bucket: &Bucket, verb: &str) -> String {
+    let Bucket { provider, name, prefix } = bucket;
+    let below = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+    match provider {
+        Provider::S3 => match verb {
+            "list" => format!("s3:ListBucket on arn:aws:s3:::{name}"),
+            "write" => format!("s3:PutObject on arn:aws:s3:::{name}/{below}*"),
+            "delete" => format!("s3:DeleteObject on arn:aws:s3:::{name}/{below}*"),
+            // Without the second a missing object reads as forbidden.
+            _ => format!(
+                "s3:GetObject on arn:aws:s3:::{name}/{below}* and s3:ListBucket on arn:aws:s3:::{name}"
+            ),
+        },
+        Provider::Gcs => {
+            let right = match verb {
+                "list" => "storage.objects.list",
+                "write" => "storage.objects.create",
+                "delete" => "storage.objects.delete",
+                _ => "storage.objects.get and storage.objects.list",
+            };
+            format!("{right} on gs://{name}/{below}*")
+        }
+        Provider::Azure => {
+            let role = match verb {
+                "write" | "delete" => "Storage Blob Data Contributor",
+                _ => "Storage Blob Data Reader",
+            };
+            format!("the role {role:?} on the container {name}")
+        }
+    }
+}
+
+/// How a provider learns who asks.
+fn identify(provider: Provider) -> &'static str {
+    match provider {
+        Provider::S3 => {
+            "give credentials by AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, `aws configure` or `aws sso login`"
+        }
+        Provider::Gcs => {
+            "give credentials by `gcloud auth application-default login` or GOOGLE_APPLICATION_CREDENTIALS"
+        }
+        Provider::Azure => {
+            "give credentials by AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or by `az login` and AZURE_USE_AZURE_CLI=true"
+        }
     }
 }

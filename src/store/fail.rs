@@ -113,6 +113,10 @@ impl Backend for Failing {
         self.call(|| self.inner.list(prefix, after))
     }
 
+    fn list_first(&self, prefix: &str, after: &str) -> Result<Option<Vec<Listed>>, BackendError> {
+        self.call(|| self.inner.list_first(prefix, after))
+    }
+
     fn delete(&self, key: &str) -> Result<(), BackendError> {
         self.call(|| self.inner.delete(key))
     }

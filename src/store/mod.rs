@@ -3,13 +3,16 @@
 //! Callers use [`Store`]; a [`Backend`] is what a decorator or a test wraps.
 
 mod backend;
+mod cloud;
 mod count;
 mod error;
 pub mod fail;
 pub mod key;
 mod objects;
+mod pace;
 mod payload;
 mod probe;
+mod settings;
 mod url;
 
 use std::collections::HashMap;
@@ -17,23 +20,19 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 
-pub use self::url::{BadUrl, LOCAL, Place, StoreUrl, is_same, without_password};
+pub use self::url::{BadUrl, Bucket, LOCAL, Place, Provider, StoreUrl, is_same, without_password};
 pub use backend::{Backend, BackendError, Create, Failure, Listed};
 pub use count::{Counts, Requests};
 pub use error::StoreError;
 use objects::Objects;
+use pace::Pace;
 pub use payload::Payload;
-
-/// Tries of one request before its failure is reported.
-const TRIES: u32 = 4;
-/// Wait before the second try; doubled for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(40);
+pub use settings::{BadSetting, Settings};
 
 /// One root in an object store.
 #[derive(Debug, Clone)]
@@ -41,27 +40,36 @@ pub struct Store {
     url: StoreUrl,
     backend: Arc<dyn Backend>,
     requests: Arc<Requests>,
-    first_wait: Duration,
+    pace: Arc<Pace>,
 }
 
 /// Memory stores live as long as the process and are found by name.
 static MEMORY: LazyLock<Mutex<HashMap<String, Arc<Objects>>>> = LazyLock::new(Mutex::default);
 
 impl Store {
-    /// The store at `url`. Only looks whether the place is there: no object is read.
+    /// The store at `url`, about which the user says nothing else.
     pub fn open(url: &StoreUrl) -> Result<Store, StoreError> {
+        Store::open_with(url, &Settings::default())
+    }
+
+    /// The store at `url`. Only looks whether the place is there: no object is read.
+    pub fn open_with(url: &StoreUrl, settings: &Settings) -> Result<Store, StoreError> {
         let backend: Arc<dyn Backend> = match url.place() {
             Place::Directory(path) => Arc::new(directory(url, path)?),
             Place::Memory(name) => {
                 let mut stores = MEMORY.lock().expect("no holder of this lock panics");
-                stores.entry(name.clone()).or_insert_with(|| Arc::new(Objects::new(InMemory::new()))).clone()
+                stores.entry(name.clone()).or_insert_with(in_memory).clone()
             }
+            Place::Bucket(bucket) => Arc::new(cloud::open(bucket, settings).map_err(|source| {
+                let (key, url) = (format!("the bucket {}", bucket.name), url.to_string());
+                StoreError::Request { verb: "use", key, url, source }
+            })?),
         };
         Ok(Store::over(url.clone(), backend))
     }
 
-    /// The store at `url`, its directory made first where it is missing.
-    pub fn create_place(url: &StoreUrl) -> Result<Store, StoreError> {
+    /// The store at `url`, its directory made first where it is missing; a bucket is made by its owner.
+    pub fn create_place(url: &StoreUrl, settings: &Settings) -> Result<Store, StoreError> {
         if let Place::Directory(path) = url.place() {
             fs::create_dir_all(path).map_err(|e| {
                 let failure = match e.kind() {
@@ -86,17 +94,17 @@ impl Store {
                 }
             })?;
         }
-        Store::open(url)
+        Store::open_with(url, settings)
     }
 
     /// A store over any backend: for decorators and tests.
     pub fn over(url: StoreUrl, backend: Arc<dyn Backend>) -> Store {
-        Store { url, backend, requests: Arc::default(), first_wait: FIRST_WAIT }
+        Store { url, backend, requests: Arc::default(), pace: Arc::new(Pace::patient()) }
     }
 
     /// The same store, tried again at once after a failure: for tests, whose failures do not pass with time.
     pub fn without_waits(self) -> Store {
-        Store { first_wait: Duration::ZERO, ..self }
+        Store { pace: Arc::new(Pace::hasty()), ..self }
     }
 
     /// What answers the requests: for decorators.
@@ -144,7 +152,14 @@ impl Store {
     /// answer means (R5).
     pub fn create_once(&self, key: &str, bytes: Payload) -> Result<Create, StoreError> {
         self.requests.put(bytes.len());
-        self.backend.create(key, bytes).map_err(|source| self.failed("write", key, source))
+        self.pace.once(|| self.backend.create(key, bytes)).map_err(|source| self.failed("write", key, source))
+    }
+
+    /// Create an object that others may create too; tried again where that may help, so `Exists` may mean our own: whoever wants to
+    /// know reads it.
+    pub fn create_shared(&self, key: &str, bytes: &Payload) -> Result<Create, StoreError> {
+        self.requests.put(bytes.len());
+        self.retry("write", key, || self.backend.create(key, bytes.clone()))
     }
 
     /// Write an object under a name nobody else uses. An unclear answer is met with the same bytes (R16); other bytes under
@@ -177,6 +192,15 @@ impl Store {
         self.retry("list", prefix, || self.backend.list(prefix, after))
     }
 
+    /// The first of them, up to a thousand; `None` where that would cost a listing of all of them.
+    pub fn list_first(&self, prefix: &str, after: &str) -> Result<Option<Vec<Listed>>, StoreError> {
+        let listed = self.retry("list", prefix, || self.backend.list_first(prefix, after))?;
+        if listed.is_some() {
+            self.requests.list();
+        }
+        Ok(listed)
+    }
+
     /// Remove an object.
     pub fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.requests.delete();
@@ -189,17 +213,7 @@ impl Store {
         key: &str,
         request: impl Fn() -> Result<T, BackendError>,
     ) -> Result<T, StoreError> {
-        let mut wait = self.first_wait;
-        for _ in 1..TRIES {
-            match request() {
-                Err(error) if error.failure == Failure::Other => {
-                    std::thread::sleep(wait);
-                    wait *= 2;
-                }
-                answer => return answer.map_err(|source| self.failed(verb, key, source)),
-            }
-        }
-        request().map_err(|source| self.failed(verb, key, source))
+        self.pace.keep(&self.requests, request).map_err(|source| self.failed(verb, key, source))
     }
 
     fn failed(&self, verb: &'static str, key: &str, source: BackendError) -> StoreError {
@@ -213,7 +227,11 @@ impl Store {
 
 /// A backend in memory that no URL finds: it goes with whoever holds it.
 pub fn memory() -> Arc<dyn Backend> {
-    Arc::new(Objects::new(InMemory::new()))
+    in_memory()
+}
+
+fn in_memory() -> Arc<Objects> {
+    Arc::new(Objects::new(InMemory::new()).with_listing_after(true))
 }
 
 fn directory(url: &StoreUrl, path: &Path) -> Result<Objects, StoreError> {

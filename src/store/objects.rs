@@ -1,37 +1,60 @@
-//! [`Backend`] over the `object_store` crate: a directory or memory today, clouds through the same lines.
+//! [`Backend`] over the `object_store` crate: directories, memory and clouds through the same lines.
 
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    Attribute, Attributes, Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use super::backend::{Backend, BackendError, Create, Failure, Listed};
+use super::cloud::{self, Answered, NoCredentials};
+use super::key;
 use super::payload::Payload;
 
 /// The one runtime, started at the first request: an agent that only says `init` never pays for it.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("store")
+        .enable_all()
         .build()
         .expect("a thread can be started")
 });
+
+/// What one request of a listing gives at most.
+const PAGE: usize = 1000;
 
 /// No object that git-datamon writes is larger, bytes.
 const LARGEST: u64 = 128 << 20;
 
 /// A backend of the `object_store` crate.
 #[derive(Debug)]
-pub struct Objects(Arc<dyn ObjectStore>);
+pub struct Objects {
+    inner: Arc<dyn ObjectStore>,
+    class_of_data: Option<String>,
+    lists_after: bool,
+}
 
 impl Objects {
     /// Every request goes to `inner`.
     pub fn new(inner: impl ObjectStore) -> Self {
-        Objects(Arc::new(inner))
+        Objects { inner: Arc::new(inner), class_of_data: None, lists_after: false }
+    }
+
+    /// Data packs are written into this storage class; everything else is read too often for another than the bucket's.
+    pub fn with_class_of_data(self, class: Option<String>) -> Self {
+        Objects { class_of_data: class, ..self }
+    }
+
+    /// Whether a listing after a key costs what comes after it, and not the whole prefix.
+    pub fn with_listing_after(self, lists_after: bool) -> Self {
+        Objects { lists_after, ..self }
     }
 }
 
@@ -39,30 +62,54 @@ fn path(key: &str) -> Result<Path, BackendError> {
     Path::parse(key).map_err(|e| BackendError { failure: Failure::Unsupported, message: e.to_string() })
 }
 
-/// The deepest cause says most: object_store wraps an I/O error two or three times.
+/// The deepest cause says most: object_store wraps what happened two or three times.
 fn classify(error: Error) -> BackendError {
     let mut message = error.to_string();
     let mut failure = match &error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Failure::Denied,
+        Error::PermissionDenied { .. } => Failure::Denied,
+        Error::Unauthenticated { .. } => Failure::Credentials,
         Error::NotSupported { .. } | Error::NotImplemented { .. } => Failure::Unsupported,
         _ => Failure::Other,
     };
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(at) = cause {
         if let Some(io) = at.downcast_ref::<std::io::Error>() {
-            failure = match io.kind() {
-                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                    Failure::Denied
-                }
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Failure::Full,
-                std::io::ErrorKind::Unsupported => Failure::Unsupported,
-                _ => failure,
-            };
+            failure = of_io(io).unwrap_or(failure);
             message = io.to_string();
+        } else if let Some(http) = at.downcast_ref::<HttpError>() {
+            if matches!(http.kind(), HttpErrorKind::Connect) {
+                failure = Failure::Unreachable;
+            }
+            message = deepest(http);
+        } else if let Some(answered) = at.downcast_ref::<Answered>() {
+            failure = cloud::meaning(answered);
+            message = answered.to_string();
+            break;
+        } else if let Some(none) = at.downcast_ref::<NoCredentials>() {
+            (failure, message) = (Failure::Credentials, none.to_string());
+            break;
         }
         cause = at.source();
     }
     BackendError { failure, message: message.replace(['\n', '\r'], " ") }
+}
+
+fn of_io(io: &std::io::Error) -> Option<Failure> {
+    use std::io::ErrorKind;
+    match io.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Some(Failure::Denied),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Failure::Full),
+        ErrorKind::Unsupported => Some(Failure::Unsupported),
+        _ => None,
+    }
+}
+
+fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut at = error;
+    while let Some(cause) = at.source() {
+        at = cause;
+    }
+    at.to_string()
 }
 
 fn found<T>(result: Result<T, Error>) -> Result<Option<T>, BackendError> {
@@ -77,12 +124,24 @@ fn put(payload: &Payload) -> PutPayload {
     payload.pieces().iter().cloned().collect()
 }
 
+impl Objects {
+    fn list_most(&self, prefix: &str, after: &str, most: usize) -> Result<Vec<Listed>, BackendError> {
+        let prefix = (!prefix.is_empty()).then(|| Path::from(prefix));
+        let listed = match after {
+            "" => self.inner.list(prefix.as_ref()),
+            after => self.inner.list_with_offset(prefix.as_ref(), &path(after)?),
+        };
+        let metas: Vec<_> = RUNTIME.block_on(listed.take(most).try_collect()).map_err(classify)?;
+        Ok(metas.into_iter().map(|m| Listed { key: m.location.to_string(), size: m.size }).collect())
+    }
+}
+
 impl Backend for Objects {
     fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
         let path = path(key)?;
         let options = GetOptions { range: range.map(Into::into), ..GetOptions::default() };
         RUNTIME.block_on(async {
-            let Some(answer) = found(self.0.get_opts(&path, options).await)? else { return Ok(None) };
+            let Some(answer) = found(self.inner.get_opts(&path, options).await)? else { return Ok(None) };
             // Whoever can write into the store chooses its lengths, and this one is read into memory.
             match answer.range.end - answer.range.start {
                 length if length <= LARGEST => found(answer.bytes().await),
@@ -98,13 +157,17 @@ impl Backend for Objects {
 
     fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {
         let path = path(key)?;
-        Ok(found(RUNTIME.block_on(self.0.head(&path)))?.map(|meta| meta.size))
+        Ok(found(RUNTIME.block_on(self.inner.head(&path)))?.map(|meta| meta.size))
     }
 
     fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
         let path = path(key)?;
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match RUNTIME.block_on(self.0.put_opts(&path, put(&bytes), options)) {
+        let mut attributes = Attributes::new();
+        if let Some(class) = self.class_of_data.as_ref().filter(|_| key.starts_with(key::DATA)) {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+        match RUNTIME.block_on(self.inner.put_opts(&path, put(&bytes), options)) {
             Ok(_) => Ok(Create::Created),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Create::Exists),
             Err(error) => Err(classify(error)),
@@ -113,22 +176,20 @@ impl Backend for Objects {
 
     fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
         let path = path(key)?;
-        RUNTIME.block_on(self.0.put(&path, put(&bytes))).map(drop).map_err(classify)
+        RUNTIME.block_on(self.inner.put(&path, put(&bytes))).map(drop).map_err(classify)
     }
 
     fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
-        let prefix = (!prefix.is_empty()).then(|| Path::from(prefix));
-        let listed = match after {
-            "" => self.0.list(prefix.as_ref()),
-            after => self.0.list_with_offset(prefix.as_ref(), &path(after)?),
-        };
-        let metas: Vec<_> = RUNTIME.block_on(listed.try_collect()).map_err(classify)?;
-        Ok(metas.into_iter().map(|m| Listed { key: m.location.to_string(), size: m.size }).collect())
+        self.list_most(prefix, after, usize::MAX)
+    }
+
+    fn list_first(&self, prefix: &str, after: &str) -> Result<Option<Vec<Listed>>, BackendError> {
+        self.lists_after.then(|| self.list_most(prefix, after, PAGE)).transpose()
     }
 
     fn delete(&self, key: &str) -> Result<(), BackendError> {
         let path = path(key)?;
-        found(RUNTIME.block_on(self.0.delete(&path))).map(drop)
+        found(RUNTIME.block_on(self.inner.delete(&path))).map(drop)
     }
 }
 

@@ -33,7 +33,7 @@ impl Store {
 
     fn probe_create(&self, key: &str) -> Result<Result<(), String>, StoreError> {
         let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
-        match self.create_once(key, first.clone().into()) {
+        match self.create_shared(key, &first.clone().into()) {
             Ok(Create::Created) => {}
             // Said of some creates that landed, and of some that did not (R5): what is there decides.
             Ok(Create::Exists) if self.get(key)?.as_ref() == Some(&first) => {}
@@ -45,7 +45,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        let again = self.create_once(key, second.into())?;
+        let again = self.create_shared(key, &second.into())?;
         let there = self.get(key)?;
         Ok(match (again, there) {
             (Create::Created, _) => {

@@ -23,6 +23,41 @@ pub enum Place {
     Directory(PathBuf),
     /// A store of this process, by name; for tests.
     Memory(String),
+    /// Objects in a bucket of a cloud, or of a server that speaks its protocol.
+    Bucket(Bucket),
+}
+
+/// A bucket and what stands before every key in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Whose protocol.
+    pub provider: Provider,
+    /// The bucket; Azure calls it a container.
+    pub name: String,
+    /// Folders below which the store lies, without `/` at either end; empty for the whole bucket.
+    pub prefix: String,
+}
+
+/// Who keeps buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provider {
+    /// Amazon S3, or a server that speaks its protocol.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl Provider {
+    /// What stands before `://`.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Provider::S3 => "s3",
+            Provider::Gcs => "gs",
+            Provider::Azure => "az",
+        }
+    }
 }
 
 /// A URL that names no store this build can open.
@@ -37,8 +72,11 @@ pub enum BadUrl {
          (`git datamon context list`)"
     )]
     Unclear(String),
-    /// A scheme nobody knows, or one this build lacks.
-    #[error("this git-datamon opens no {scheme}:// stores ({url}): use file:///absolute/path or {LOCAL:?}")]
+    /// A scheme nobody knows.
+    #[error(
+        "git-datamon opens no {scheme}:// stores ({url}): use s3://bucket/folder, gs://bucket/folder, \
+         az://container/folder, file:///absolute/path or {LOCAL:?}"
+    )]
     Scheme {
         /// What stands before `://`.
         scheme: String,
@@ -48,6 +86,16 @@ pub enum BadUrl {
     /// A directory that climbs.
     #[error("the store path {0:?} has a `..` in it; write the path it stands for")]
     Climbs(String),
+    /// A bucket URL that says more, or less, than where the store lies.
+    #[error("the store URL {url:?} {why}; write {scheme}://bucket/folder")]
+    Bucket {
+        /// The URL, without what may be secret.
+        url: String,
+        /// Its scheme.
+        scheme: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The user has no home.
     #[error(
         "there is no data directory for {LOCAL:?}: set HOME or XDG_DATA_HOME, or name a store with --store"
@@ -56,7 +104,7 @@ pub enum BadUrl {
 }
 
 impl StoreUrl {
-    /// The store that `text` names: `local`, an absolute path, `file:///…`, or `memory:name`.
+    /// The store that `text` names: `local`, an absolute path, `file:///…`, `s3://…`, `gs://…`, `az://…`, or `memory:name`.
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
         if text.chars().any(char::is_control) {
             return Err(BadUrl::Control(without_password(text)));
@@ -80,6 +128,11 @@ impl StoreUrl {
 
     fn parse_url(text: &str) -> Result<Place, BadUrl> {
         let Some((scheme, _)) = text.split_once("://") else { return Err(BadUrl::Unclear(text.to_owned())) };
+        let provider =
+            [Provider::S3, Provider::Gcs, Provider::Azure].into_iter().find(|it| it.scheme() == scheme);
+        if let Some(provider) = provider {
+            return Bucket::parse(provider, text).map(Place::Bucket);
+        }
         if scheme != "file" {
             return Err(BadUrl::Scheme { scheme: scheme.to_owned(), url: without_password(text) });
         }
@@ -115,7 +168,54 @@ impl StoreUrl {
                 format!("file://{}", path.canonicalize().unwrap_or_else(|_| path.clone()).display())
             }
             Place::Memory(name) => format!("memory:{name}"),
+            Place::Bucket(bucket) => bucket.to_string(),
         }
+    }
+}
+
+impl Bucket {
+    fn parse(provider: Provider, text: &str) -> Result<Bucket, BadUrl> {
+        let scheme = provider.scheme();
+        let wrong = |why| BadUrl::Bucket { url: without_password(text), scheme, why };
+        let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.contains('@') {
+            return Err(wrong(
+                "holds credentials, which come from the environment or the provider's own files",
+            ));
+        }
+        if rest.contains(['?', '#']) {
+            return Err(wrong(
+                "has options behind `?` or `#`, which stand in git's configuration (`datamon.store.…`)",
+            ));
+        }
+        if name.contains(':') {
+            return Err(wrong("names a port; a server is named by `datamon.store.<url>.endpoint`"));
+        }
+        // The rules of the three providers taken together; which of them holds is theirs to say.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || name.len() > 222 || !name.bytes().all(plain) || name.starts_with('.') {
+            return Err(wrong("has no bucket that could be one"));
+        }
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        if prefix.split('/').any(|part| part == "." || part == "..") {
+            return Err(wrong("has a folder `.` or `..`"));
+        }
+        if prefix.len() > 512 || (!prefix.is_empty() && prefix.split('/').any(str::is_empty)) {
+            return Err(wrong("has a folder without a name, or too many"));
+        }
+        // What a signature, a listing and a URL spell differently is a bug in some server.
+        if !prefix.bytes().all(|byte| plain(byte) || byte == b'/' || byte == b'=' || byte == b'+') {
+            return Err(wrong("has a folder with other characters than letters, digits and -_.=+"));
+        }
+        Ok(Bucket { provider, name: name.to_owned(), prefix: prefix.to_owned() })
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.provider.scheme(), self.name)?;
+        if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
     }
 }
 

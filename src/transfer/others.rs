@@ -57,7 +57,8 @@ impl Others {
         let Some(config) = config.filter(|config| is_known(config)) else {
             return Err(format!("you have not trusted it; to do so: git datamon trust {url}"));
         };
-        let catalog = open::open(&url).map_err(|error| error.to_string())?;
+        let settings = config.store_settings(&url).map_err(|error| error.to_string())?;
+        let catalog = open::open(&url, &settings).map_err(|error| error.to_string())?;
         match trust::is_trusted(config, &catalog) {
             true => Ok(catalog),
             false => Err(format!(

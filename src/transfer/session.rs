@@ -3,7 +3,7 @@
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{
     Astray, ConfigError, GitFailed, Hooks, IndexError, Manifest, ManifestError, Objects, ObjectsError,
-    Operation, Repo, RepoError, Source,
+    Operation, Repo, RepoError, SettingError, Source,
 };
 use crate::id::RepoId;
 use crate::ops;
@@ -20,6 +20,9 @@ pub enum NoSession {
     /// Its configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// What it says about the store.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// Its `datamon.toml`.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -109,14 +112,15 @@ impl Session {
             return Err(NoSession::Astray { astray });
         }
         let url = StoreUrl::parse(&named.url)?;
-        let opened = ops::open::open(&url);
+        let settings = repo.config().store_settings(&url)?;
+        let opened = ops::open::open(&url, &settings);
         let catalog = match opened {
             // The store of the user's own machine is made when the user first needs it, and never for a stranger's data.
             Err(error) if url.as_str() == LOCAL && operation == Operation::Download => {
                 return Err(NoSession::NotLocal(error));
             }
             Err(CatalogError::Store(crate::store::StoreError::Absent { .. })) if url.as_str() == LOCAL => {
-                ops::open::create(&url)?
+                ops::open::create(&url, &settings)?
             }
             other => other?,
         };

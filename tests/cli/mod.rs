@@ -13,7 +13,7 @@ use std::process::Command;
 use datamon_test_support::{Hermetic, Output, run, run_failing};
 
 /// A machine with git-datamon on PATH, and git-lfs.
-fn machine() -> Hermetic {
+pub fn machine() -> Hermetic {
     let env = Hermetic::new().with_binary(env!("CARGO_BIN_EXE_git-datamon"));
     env.git_lfs();
     env

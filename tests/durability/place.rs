@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use datamon::store::{Store, StoreUrl};
+use datamon::store::{Settings, Store, StoreUrl};
 use datamon_test_support::seeded_bytes;
 
 use super::world::{Machine, Shelf, assert_chain, assert_packs, directory, folder, fresh, push, skipped};
@@ -57,7 +57,7 @@ fn a_file_where_the_store_should_be_is_told() {
     let file = root.path().join("file");
     fs::write(&file, b"a file").expect("writable");
     for path in [file.clone(), file.join("below")] {
-        for outcome in [Store::open(&url(&path)), Store::create_place(&url(&path))] {
+        for outcome in [Store::open(&url(&path)), Store::create_place(&url(&path), &Settings::default())] {
             let error = outcome.expect_err("a file").to_string();
             assert!(!error.contains('\n') && error.contains("file"), "{error}");
             assert!(error.contains(path.to_str().expect("plain")), "{error}");
@@ -134,7 +134,9 @@ fn a_read_only_store_is_read_and_refuses_writes_by_name() {
         }
     }
     assert!(machine.journals(&store).is_empty(), "a clear no leaves nothing open");
-    let error = Store::create_place(&url(&root.path().join("another"))).expect_err("read-only").to_string();
+    let error = Store::create_place(&url(&root.path().join("another")), &Settings::default())
+        .expect_err("read-only")
+        .to_string();
     assert!(error.contains("cannot make") && error.contains("check who may"), "{error}");
     mount.remount("remount,rw");
     push(&mut machine.open(&store).expect("opens"), &shelf.files(&[two])).expect("pushed");

@@ -13,7 +13,7 @@ use datamon::ops::fetch::fetch;
 use datamon::ops::upload::{Upload, Uploaded, upload};
 use datamon::pack::verify_pack;
 use datamon::progress::Silent;
-use datamon::store::{Backend, Store, StoreUrl, key};
+use datamon::store::{Backend, Settings, Store, StoreUrl, key};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -176,7 +176,7 @@ pub fn store(backend: Arc<dyn Backend>) -> Store {
 /// The directory store at `path`, made where there is none.
 pub fn directory(path: &Path) -> Store {
     let url = StoreUrl::parse(path.to_str().expect("a plain path")).expect("absolute");
-    Store::create_place(&url).expect("a directory can be made here").without_waits()
+    Store::create_place(&url, &Settings::default()).expect("a directory can be made here").without_waits()
 }
 
 /// All files below a folder.

@@ -160,7 +160,7 @@ fn preview(
     server: &Server,
     context: &Context,
 ) -> Result<(), CommandError> {
-    match stores::find(url) {
+    match stores::find(url, &context.dir) {
         Ok(catalog) => inventory.look_in(&catalog, repo.manifest()?.repo)?,
         Err(error) if error.kind == Kind::NotFound => {}
         Err(error) => return Err(error),

@@ -108,7 +108,7 @@ pub fn run(args: &ContextArgs, context: &Context) -> Result<(), CommandError> {
         }
         Action::Show { name, json } => {
             let found = known(&config, name)?;
-            let catalog = stores::find(&found.url)?;
+            let catalog = stores::find(&found.url, &context.dir)?;
             let store = Some(catalog.identity().store.to_string());
             let trusted = Some(trust::is_trusted(&config, &catalog));
             let found = Shown { store, trusted, ..shown(&config, found) };

@@ -221,7 +221,7 @@ fn pin(repo: &Repo, named: &StoreUrl) -> Result<Finding, ConfigError> {
 
 fn store_findings(repo: &Repo, named: &StoreUrl) -> Vec<Finding> {
     let mut findings = vec![pin(repo, named).unwrap_or_else(|error| Finding::failed("pin", error))];
-    findings.push(match stores::find(&named.url) {
+    findings.push(match stores::find(&named.url, repo.git().dir()) {
         Err(error) => Finding::failed("store", error),
         Ok(found) if trust::is_trusted(repo.config(), &found) => {
             Finding::ok("store", format!("{}, trusted", stores::shown(&found)))

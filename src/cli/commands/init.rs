@@ -146,7 +146,7 @@ impl Chosen {
         let mut found = if self.named_by_user {
             stores::prepare(&self.url, &context.dir)?
         } else {
-            stores::find(&self.url)?
+            stores::find(&self.url, &context.dir)?
         };
         found.set_contributor(repo.git().author());
         context.ui.done(&format!("store   {}", stores::shown(&found)));

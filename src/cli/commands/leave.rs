@@ -69,7 +69,7 @@ pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
         put_bad_aside(&repo, &mut inventory, context)?;
     }
     // Without the pin that the first download makes.
-    let session = Session::of(repo.clone(), stores::find(&store.url)?)?;
+    let session = Session::of(repo.clone(), stores::find(&store.url, &context.dir)?)?;
     let site = Site::on(session, &remote)?;
     let hydration = Hydration::of(site, inventory.pointers.iter().map(|found| found.pointer));
     if args.dry_run {

@@ -56,7 +56,7 @@ pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
     let mut dataset = args.dataset.open(context)?;
     let id = dataset.find(&args.version)?;
     let git = Git::at(&context.dir);
-    let mut to = stores::find(&stores::spelled(&args.to, &context.dir)?).map_err(|error| {
+    let mut to = stores::find(&stores::spelled(&args.to, &context.dir)?, &context.dir).map_err(|error| {
         // A name that is no context was taken for a directory.
         if is_context_name(&args.to) { error.hint("git datamon context list") } else { error }
     })?;

@@ -53,7 +53,7 @@ pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
                 .url
         }
     };
-    let found = stores::find(&url)?;
+    let found = stores::find(&url, &context.dir)?;
     if let Some(name) = &args.repo {
         return trust_dataset(args, name, &repo, &found, context);
     }

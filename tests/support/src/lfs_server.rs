@@ -4,13 +4,13 @@
 //! real server can be made to go wrong here.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Result, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use crate::http::{self, Reply, Request};
 
 #[derive(Debug, Default)]
 struct State {
@@ -35,15 +35,11 @@ impl LfsServer {
     /// # Panics
     /// If no port can be had.
     pub fn start() -> LfsServer {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
         let state: Arc<State> = Arc::default();
         let shared = state.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = shared.clone();
-                std::thread::spawn(move || serve(stream, &state, port));
-            }
+        let port = http::serve(move |request, port| {
+            let (status, kind, body) = answer(request, &shared, port);
+            Some(Reply::new(status, body).with("Content-Type", kind))
         });
         LfsServer { state, port }
     }
@@ -80,71 +76,6 @@ impl LfsServer {
 
     fn objects(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
         self.state.objects.lock().expect("no holder of this lock panics")
-    }
-}
-
-/// Requests of one connection, one after the other. A client that goes away ends it.
-fn serve(stream: TcpStream, state: &State, port: u16) {
-    let Ok(reading) = stream.try_clone() else { return };
-    let (mut input, mut output) = (BufReader::new(reading), stream);
-    while let Ok(Some(request)) = Request::read(&mut input) {
-        let (status, kind, body) = answer(&request, state, port);
-        let head =
-            format!("HTTP/1.1 {status} .\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
-        if output.write_all(head.as_bytes()).and_then(|()| output.write_all(&body)).is_err() {
-            return;
-        }
-    }
-}
-
-struct Request {
-    method: String,
-    path: String,
-    body: Vec<u8>,
-}
-
-impl Request {
-    fn read(input: &mut impl BufRead) -> Result<Option<Request>> {
-        let mut line = String::new();
-        if input.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let (mut length, mut chunked) = (0, false);
-        loop {
-            let mut line = String::new();
-            input.read_line(&mut line)?;
-            let line = line.trim().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            chunked |= line.starts_with("transfer-encoding:") && line.contains("chunked");
-            length =
-                line.strip_prefix("content-length:").and_then(|it| it.trim().parse().ok()).unwrap_or(length);
-        }
-        let body = if chunked { read_chunks(input)? } else { read_bytes(input, length)? };
-        Ok(Some(Request { method, path, body }))
-    }
-}
-
-fn read_bytes(input: &mut impl Read, length: usize) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    input.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn read_chunks(input: &mut impl BufRead) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let mut line = String::new();
-        input.read_line(&mut line)?;
-        let length = usize::from_str_radix(line.trim(), 16).unwrap_or(0);
-        body.extend(read_bytes(input, length)?);
-        input.read_line(&mut String::new())?;
-        if length == 0 {
-            return Ok(body);
-        }
     }
 }
 

@@ -4,18 +4,24 @@
 //! [`TestRepo`]s in it and runs real programs with [`run`]. Everything here panics with a message a reader can act on: that is
 //! how a test fails.
 
+mod bucket_server;
 mod bytes;
 mod environment;
 mod git_lfs;
+mod http;
 mod lfs_server;
 mod meddle;
 mod process;
 mod repo;
+mod servers;
 
+pub use bucket_server::{BucketServer, refusal};
 pub use bytes::{seeded_bytes, seeded_numbers};
 pub use environment::Hermetic;
 pub use git_lfs::{SECOND_GIT_LFS, second_git_lfs};
+pub use http::{Reply, Request};
 pub use lfs_server::LfsServer;
 pub use meddle::{Change, Killed, Meddler};
 pub use process::{Output, run, run_failing};
 pub use repo::TestRepo;
+pub use servers::server;
