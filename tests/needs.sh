@@ -42,6 +42,7 @@ case ${1:-build} in
         # S3 and Azure on this machine (tests/servers.sh).
         want python3-venv python3 -c 'import ensurepip, venv'
         want npm have npm
+        want openssl have openssl
         want libzstd1 python3 -c '
 import ctypes, sys
 try: import compression.zstd

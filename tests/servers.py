@@ -1,7 +1,7 @@
 """Of servers.sh: runs an S3 server; and waits for the servers, makes what the tests want to find, and prints where it is.
 
-    servers.py s3 PORT
-    servers.py prepare S3_PORT GUARDED_PORT AZURE_PORT
+    servers.py s3 PORT [OPTIONS]
+    servers.py prepare S3_PORT GUARDED_PORT AZURE_PORT TLS_PORT CERTIFICATE
 """
 
 import base64
@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import ssl
 import sys
 import time
 import urllib.error
@@ -33,7 +34,7 @@ USERS = {
 }
 
 
-def serve(port):
+def serve(port, *options):
     """moto forgets that a query is signed as it is sent, `/` as `%2F`, and would refuse every listing of a folder."""
     create = access.IAMRequestBase._create_aws_request
 
@@ -49,18 +50,19 @@ def serve(port):
             self._path = sent
 
     access.IAMRequestBase._create_aws_request = create_as_sent
-    moto.server.main(["-H", "127.0.0.1", "-p", port])
+    moto.server.main(["-H", "127.0.0.1", "-p", port, *options])
 
 
-def ask(url, method="GET", body=None, headers=None):
+def ask(url, method="GET", body=None, headers=None, trusted=None):
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
-    return urllib.request.urlopen(request, timeout=10)
+    context = ssl.create_default_context(cafile=trusted) if trusted else None
+    return urllib.request.urlopen(request, timeout=10, context=context)
 
 
-def awaited(url):
+def awaited(url, trusted=None):
     for _ in range(300):
         try:
-            ask(url).close()
+            ask(url, trusted=trusted).close()
             return
         except urllib.error.HTTPError:
             return
@@ -69,10 +71,10 @@ def awaited(url):
     sys.exit(f"nobody answers at {url}")
 
 
-def s3(port):
-    url = f"http://127.0.0.1:{port}"
-    awaited(url)
-    ask(f"{url}/{BUCKET}", "PUT").close()
+def s3(port, trusted=None):
+    url = f"{'https' if trusted else 'http'}://127.0.0.1:{port}"
+    awaited(url, trusted)
+    ask(f"{url}/{BUCKET}", "PUT", trusted=trusted).close()
     return url
 
 
@@ -110,11 +112,13 @@ def azure(port):
     return url
 
 
-def prepare(s3_port, guarded_port, azure_port):
+def prepare(s3_port, guarded_port, azure_port, tls_port, certificate):
     variables = [
         ("DATAMON_TEST_S3", s3(s3_port)),
         *guarded(guarded_port),
         ("DATAMON_TEST_AZURE", azure(azure_port)),
+        ("DATAMON_TEST_S3_TLS", s3(tls_port, certificate)),
+        ("DATAMON_TEST_CERTIFICATE", certificate),
         # For the tests that open a store themselves; the server takes any.
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),

@@ -4,7 +4,7 @@
 #
 #   eval "$(./tests/servers.sh start)"
 #
-# moto (pip) is S3, once as it comes and once with users, rights and signatures; Azurite (npm) is Azure Blob Storage. Google's
+# moto (pip) is S3, once as it comes, once with users, rights and signatures, and once with TLS; Azurite (npm) is Azure Blob Storage. Google's
 # protocol is spoken by no server that can be had; the tests have a double of their own for it.
 set -eu
 cd "$(dirname -- "$0")/.."
@@ -44,21 +44,34 @@ launch() { # a name, then the program: in the background, its words in a file
     echo $! >"$here/$name.pid"
 }
 
+certify() { # an authority that nobody knows, and what it says of this machine
+    key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    # shellcheck disable=SC2086 # words, on purpose
+    openssl req -x509 $key -days 30 -subj /CN=tests -keyout "$here/ca.key" -out "$here/ca.pem" 2>/dev/null
+    # shellcheck disable=SC2086
+    openssl req $key -subj /CN=localhost -keyout "$here/tls.key" -out "$here/tls.csr" 2>/dev/null
+    printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' >"$here/tls.ext"
+    openssl x509 -req -in "$here/tls.csr" -CA "$here/ca.pem" -CAkey "$here/ca.key" -CAcreateserial -days 30 \
+        -extfile "$here/tls.ext" -out "$here/tls.pem" 2>/dev/null
+}
+
 start() {
     mkdir -p "$here"
     install
     stop
     ports=$(python3 -c '
 import socket
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
 print(*(it.getsockname()[1] for it in sockets))')
-    # shellcheck disable=SC2086 # three words
+    # shellcheck disable=SC2086 # four words
     set -- $ports
     launch s3 "$here/moto/bin/python" tests/servers.py s3 "$1"
     launch guarded "$here/moto/bin/python" tests/servers.py s3 "$2"
+    certify || fail "openssl made no certificates"
+    launch tls "$here/moto/bin/python" tests/servers.py s3 "$4" -s -c "$here/tls.pem" -k "$here/tls.key"
     launch azure "$here/azurite/node_modules/.bin/azurite-blob" --inMemoryPersistence --blobPort "$3" \
         --skipApiVersionCheck --disableTelemetry --silent
-    "$here/moto/bin/python" tests/servers.py prepare "$1" "$2" "$3" || fail "no server came up: see $here/*.log"
+    "$here/moto/bin/python" tests/servers.py prepare "$1" "$2" "$3" "$4" "$PWD/$here/ca.pem" || fail "no server came up: see $here/*.log"
 }
 
 case ${1:-} in

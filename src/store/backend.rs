@@ -35,6 +35,8 @@ pub enum Failure {
     Denied,
     /// Who the caller is could not be shown: no credentials, wrong or expired ones.
     Credentials,
+    /// Who the server is could not be shown: nobody this machine trusts has signed its certificate.
+    Certificate,
     /// The caller's clock is so wrong that no signature holds.
     Clock,
     /// No space left, or a quota.

@@ -113,6 +113,10 @@ fn advice(failure: Failure, verb: &str, url: &str) -> String {
             let provider = bucket.map_or(Provider::S3, |bucket| bucket.provider);
             format!("{}, {again}", identify(provider))
         }
+        (Failure::Certificate, _) => format!(
+            "if the server is the one you mean, name the certificate that signed its own: \
+             `git config --global datamon.store.{url}.caFile FILE`, {again}"
+        ),
         (Failure::Clock, _) => format!("set the clock of this machine right, {again}"),
         (Failure::Full, _) => {
             format!("free some space, {again}: nothing that was acknowledged is lost")

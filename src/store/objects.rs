@@ -76,6 +76,9 @@ fn classify(error: Error) -> BackendError {
         if let Some(io) = at.downcast_ref::<std::io::Error>() {
             failure = of_io(io).unwrap_or(failure);
             message = io.to_string();
+            if failure == Failure::Certificate {
+                break;
+            }
         } else if let Some(http) = at.downcast_ref::<HttpError>() {
             if matches!(http.kind(), HttpErrorKind::Connect) {
                 failure = Failure::Unreachable;
@@ -96,6 +99,14 @@ fn classify(error: Error) -> BackendError {
 
 fn of_io(io: &std::io::Error) -> Option<Failure> {
     use std::io::ErrorKind;
+    // An I/O error holds what TLS said, or another I/O error that does.
+    let mut inner = io.get_ref();
+    while let Some(error) = inner {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Some(Failure::Certificate);
+        }
+        inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    }
     match io.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Some(Failure::Denied),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Failure::Full),

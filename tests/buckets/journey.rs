@@ -94,3 +94,30 @@ fn s3_by_profile() {
     run(env.command("git").args(["config", "--global", name, "team"]));
     there_and_back(&env, &url, &|_| {});
 }
+
+/// Credentials that last a moment only are asked for again and again, while a command runs.
+#[test]
+fn credentials_are_renewed() {
+    let env = machine();
+    let folder = env.home().join(".aws");
+    std::fs::create_dir(&folder).expect("a new home");
+    let (asked, script) = (folder.join("asked"), folder.join("process"));
+    let owner = server("DATAMON_TEST_KEY_OWNER");
+    let (key, secret) = owner.split_once(':').expect("key:secret");
+    std::fs::write(
+        &script,
+        format!(
+            "echo once >>{}\necho '{{\"Version\": 1, \"AccessKeyId\": \"{key}\", \"SecretAccessKey\": \"{secret}\", \"Expiration\": \"'$(date -u -d '+60 seconds' +%Y-%m-%dT%H:%M:%SZ)'\"}}'\n",
+            asked.display()
+        ),
+    )
+    .expect("written");
+    let config = format!("[default]\nregion = eu-west-1\ncredential_process = sh {}\n", script.display());
+    std::fs::write(folder.join("config"), config).expect("written");
+    let (repo, url) = (env.init("r"), somewhere("s3"));
+    let mut init = env.command("git");
+    init.current_dir(repo.dir()).args(["datamon", "init", "--store", &url]);
+    run(init.env("AWS_ENDPOINT_URL", server("DATAMON_TEST_S3_GUARDED")));
+    let times = std::fs::read_to_string(&asked).expect("it was asked").lines().count();
+    assert!(times > 3, "asked {times} times for credentials of a minute");
+}

@@ -136,3 +136,17 @@ fn a_certificate_file_that_is_not_there_is_named() {
         .expect_err("no file");
     assert!(error.to_string().contains("/no/such/file"), "{error}");
 }
+
+#[test]
+fn a_server_that_nobody_vouches_for_is_not_asked() {
+    let (url, endpoint) = (somewhere("s3"), server("DATAMON_TEST_S3_TLS"));
+    let known = store(&url, &[("endpoint", &endpoint), ("caFile", &server("DATAMON_TEST_CERTIFICATE"))]);
+    assert_eq!(known.get("datamon.json").expect("asked"), None);
+    match store(&url, &[("endpoint", &endpoint)]).get("datamon.json") {
+        Err(error @ StoreError::Request { .. }) => {
+            let words = error.to_string();
+            assert!(words.contains("caFile") && words.contains("certificate"), "{words}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
