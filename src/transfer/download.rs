@@ -13,7 +13,7 @@ use super::session::{NoSession, Session};
 use crate::git::{Objects, Operation, Pointer, Repo};
 use crate::id::{Oid, PackId};
 use crate::ops::download::{rows, wanted};
-use crate::ops::fetch::Wanted;
+use crate::ops::fetch::{Source, Wanted};
 use crate::ops::survey::LastTransfer;
 
 /// What the agent has to download.
@@ -34,7 +34,7 @@ impl Puller {
     pub fn open(repo: Repo, remote: &str, one_of_many: bool) -> Result<Puller, NoSession> {
         let session = Session::open(repo, remote, Operation::Download)?;
         let folder = Folder::make(&session.repo)?;
-        let ahead = ReadAhead::new(session.catalog.store());
+        let ahead = ReadAhead::new(&Source::of(&session.catalog));
         let line = CommandLine::of_asker();
         let forecast = (!one_of_many).then(|| Forecast::new(&session.repo, line.as_ref()));
         let local = session.repo.objects()?.only_local();

@@ -26,7 +26,7 @@ use crate::git::{
 };
 use crate::id::Oid;
 use crate::ops::download::{rows, wanted};
-use crate::ops::fetch::{Wanted, fetch};
+use crate::ops::fetch::{Source, Wanted, fetch};
 use crate::ops::local;
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
@@ -287,7 +287,7 @@ impl Filling {
         let (files, holes): (Vec<Wanted>, Vec<&Hole>) = files.into_iter().unzip();
         let by_path: HashMap<&Path, &Hole> =
             files.iter().map(|file| file.path.as_path()).zip(holes).collect();
-        fetch(session.catalog.store(), &files, progress, &|file, result| {
+        fetch(&Source::of(&session.catalog), &files, progress, &|file, result| {
             let hole = by_path[file.path.as_path()];
             match result.map_err(|error| error.to_string()).and_then(|()| self.keep(repo, hole, &file.path)) {
                 Ok(()) => self.place(hole, &file.path, outcome),

@@ -10,7 +10,7 @@ use super::session::{NoSession, Session};
 use crate::git::{Operation, Pointer, Repo};
 use crate::id::Oid;
 use crate::ops::download::{rows, wanted};
-use crate::ops::fetch::fetch;
+use crate::ops::fetch::{Source, fetch};
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
 
@@ -80,7 +80,7 @@ impl Hydration {
         files.sort_by_key(|file| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
         let outcome = Mutex::new(hydrated);
         let repo = &self.session.repo;
-        fetch(self.session.catalog.store(), &files, progress, &|file, result| {
+        fetch(&Source::of(&self.session.catalog), &files, progress, &|file, result| {
             let kept = result.map_err(|e| e.to_string()).and_then(|()| keep(repo, &file.oid, &file.path));
             let mut outcome = outcome.lock().expect("no holder of this lock panics");
             match kept {

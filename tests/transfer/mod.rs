@@ -24,6 +24,7 @@ mod offline;
 mod partial;
 mod programs;
 mod pushes;
+mod reflink;
 mod servers;
 mod several;
 mod signatures;

@@ -14,7 +14,7 @@ use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{shown, typed};
 use crate::ops::bundle::{children, wanted_at};
-use crate::ops::fetch::fetch;
+use crate::ops::fetch::{Source, fetch};
 use crate::progress::Silent;
 
 /// Write one file of a version to stdout
@@ -77,7 +77,7 @@ fn give(catalog: &Catalog, file: &Content, context: &Context) -> Result<(), Comm
     let folder = tempfile::tempdir().map_err(failed)?;
     let wanted = wanted_at(catalog, file, folder.path().join("file"))?.expect("it is a file");
     let outcome = Mutex::new(Ok(()));
-    fetch(catalog.store(), std::slice::from_ref(&wanted), &Silent, &|_, result| {
+    fetch(&Source::of(catalog), std::slice::from_ref(&wanted), &Silent, &|_, result| {
         *outcome.lock().expect("no holder of this lock panics") = result;
     });
     outcome.into_inner().expect("no holder of this lock panics")?;

@@ -15,7 +15,7 @@ use super::target::{Standing, Target};
 use crate::bundle::{Bundle, Content};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::RepoId;
-use crate::ops::fetch::{FetchError, Wanted, fetch};
+use crate::ops::fetch::{FetchError, Source, Wanted, fetch};
 use crate::progress::Progress;
 use crate::table::Row;
 
@@ -263,7 +263,7 @@ fn fetch_all(
         files.iter().map(|file| (file.wanted.path.as_path(), file)).collect();
     let failed = Mutex::new(Vec::new());
     let wanted: Vec<Wanted> = files.iter().map(|file| file.wanted.clone()).collect();
-    fetch(catalog.store(), &wanted, progress, &|wanted, result| {
+    fetch(&Source::of(catalog), &wanted, progress, &|wanted, result| {
         let file = by_place[wanted.path.as_path()];
         let install = || {
             if file.executable {
