@@ -4,13 +4,21 @@
 //! when read. A file that is missing, cut, flipped, or whole but another's (of another name, of another store) is a miss. So the
 //! folder can be deleted at any time, any number of processes and clones share it, and nothing in it can give a wrong byte.
 //! Caches are keyed by store id *and* URL (R6): a copied store never answers for its original.
+//!
+//! Of stores that are not directories it also keeps data of files ([`Packs`]), within a limit of its own.
 
-use std::fs;
+mod packs;
+mod usage;
+
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+
+pub use packs::{Packs, Placed};
+pub use usage::{Found, Usage, url_of};
 
 /// Above this many bytes the oldest files go, at the next [`Cache::trim`].
 const CAP: u64 = 1 << 30;
@@ -18,6 +26,20 @@ const CAP: u64 = 1 << 30;
 const HASH: usize = 32;
 /// Nothing larger is kept or read.
 const MAX_FILE: u64 = 64 << 20;
+/// The part of a cache that holds data of files.
+const DATA: &str = "data";
+/// The file that says of which place a directory is.
+const PLACE: &str = "place";
+/// When a file was used is written down at most this often: order is all that matters.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How much data is kept, of all stores together.
+#[derive(Debug, Clone)]
+struct Limit {
+    bytes: u64,
+    /// The directory that holds the caches of all of them.
+    base: PathBuf,
+}
 
 /// A folder of immutable files; without a folder, nothing is kept and everything is a miss.
 #[derive(Debug, Clone)]
@@ -25,36 +47,64 @@ pub struct Cache {
     folder: Option<PathBuf>,
     /// What the folder is for: its name, which the hash of every file in it covers.
     scope: String,
+    /// None where only metadata is kept.
+    data: Option<Limit>,
 }
 
 impl Cache {
     /// The cache in this folder, made at the first write.
     pub fn at(folder: PathBuf) -> Self {
         let scope = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Cache { folder: Some(folder), scope }
+        Cache { folder: Some(folder), scope, data: None }
     }
 
     /// A cache that keeps nothing.
     pub fn none() -> Self {
-        Cache { folder: None, scope: String::new() }
+        Cache { folder: None, scope: String::new(), data: None }
     }
 
-    /// The folder for everything known of the place `url`, below the user's cache directory.
-    pub fn of_url(url: &str) -> Self {
-        let base = match std::env::var_os("DATAMON_CACHE_DIR") {
+    /// The directory of this user that holds the caches of all places; `None` for a user without a home.
+    pub fn base() -> Option<PathBuf> {
+        match std::env::var_os("DATAMON_CACHE_DIR") {
             Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
             _ => {
                 directories::ProjectDirs::from("", "", "git-datamon").map(|dirs| dirs.cache_dir().to_owned())
             }
-        };
-        let name = &blake3::hash(url.as_bytes()).to_hex()[..32];
-        base.map_or_else(Cache::none, |base| Cache::at(base.join(name)))
+        }
+    }
+
+    /// The folder for everything known of the place `url`, below the user's cache directory; it says of which place it is.
+    pub fn of_url(url: &str) -> Self {
+        let cache = Cache::base().map_or_else(Cache::none, |base| Cache::below(&base, url));
+        if cache.get(PLACE).is_none() {
+            cache.put(PLACE, url.as_bytes());
+        }
+        cache
+    }
+
+    fn below(base: &Path, url: &str) -> Self {
+        Cache::at(base.join(&blake3::hash(url.as_bytes()).to_hex()[..32]))
+    }
+
+    /// The same, which also keeps data of files, while all of it on this machine takes at most so many bytes.
+    #[must_use]
+    pub fn with_data(self, bytes: u64) -> Self {
+        let base = self.folder.as_ref().and_then(|folder| folder.parent()).map(Path::to_owned);
+        Cache { data: base.filter(|_| bytes > 0).map(|base| Limit { bytes, base }), ..self }
+    }
+
+    /// What is kept of data packs.
+    pub fn packs(&self) -> Packs {
+        match &self.data {
+            Some(limit) => Packs::new(self.part(DATA), limit.clone()),
+            None => Packs::none(),
+        }
     }
 
     /// The cache for one part of it.
     pub fn part(&self, name: &str) -> Self {
         let folder = self.folder.as_ref().map(|folder| folder.join(name));
-        Cache { folder, scope: format!("{}/{name}", self.scope) }
+        Cache { folder, scope: format!("{}/{name}", self.scope), data: self.data.clone() }
     }
 
     /// The bytes kept under `name`, if they are whole.
@@ -81,8 +131,26 @@ impl Cache {
 
     /// Keep `bytes` under `name`. A cache that cannot be written is no error: the next read costs a request.
     pub fn put(&self, name: &str, bytes: &[u8]) {
-        let Some(path) = self.path(name) else { return };
-        let _ = write(&path, &self.hash(name, bytes), bytes);
+        let _ = self.keep(name, bytes);
+    }
+
+    fn keep(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        self.path(name).map_or(Ok(()), |path| write(&path, &self.hash(name, bytes), bytes))
+    }
+
+    /// What is kept under `name` was used now.
+    fn touch(&self, name: &str) {
+        let now = SystemTime::now();
+        let old = |file: &File| {
+            let used = file.metadata().and_then(|meta| meta.modified()).ok()?;
+            Some(used + HOUR < now || used > now)
+        };
+        // Who may only read here says nothing.
+        if let Some(file) = self.path(name).and_then(|path| File::open(path).ok())
+            && old(&file) == Some(true)
+        {
+            let _ = file.set_modified(now);
+        }
     }
 
     /// Names of everything kept directly here.
@@ -106,8 +174,8 @@ impl Cache {
         }
     }
 
-    /// Delete the oldest files until what is there fits. Sizes are read anew each time: a counter kept by each of many
-    /// processes would drift apart.
+    /// Delete the oldest files until what is there fits, data of files aside. Sizes are read anew each time: a counter kept by each of
+    /// many processes would drift apart.
     pub fn trim(&self) {
         let Some(folder) = &self.folder else { return };
         let mut files = Vec::new();
@@ -142,6 +210,7 @@ fn write(path: &Path, hash: &[u8], bytes: &[u8]) -> std::io::Result<()> {
 fn collect(folder: &Path, files: &mut Vec<(SystemTime, u64, PathBuf)>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.metadata() {
+            Ok(meta) if meta.is_dir() && entry.file_name() == DATA => {}
             Ok(meta) if meta.is_dir() => collect(&entry.path(), files),
             Ok(meta) => {
                 files.push((meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len(), entry.path()))

@@ -1,9 +1,9 @@
 //! What the user says about stores, in git's configuration of any scope: `datamon.store.<url>.<setting>`, for every store below
 //! `<url>`, and `datamon.store.<setting>` for all. As with `http.<url>.*` of git the longest URL counts. Nothing of this is
-//! ever read from a file of the repository.
+//! ever read from a file of the repository. What this machine keeps of stores is said in the same way.
 
 use crate::git::config::Config;
-use crate::store::{BadSetting, Settings, StoreUrl};
+use crate::store::{BadSetting, CACHE, CACHE_SIZE, Settings, StoreUrl};
 
 const BEFORE: &str = "datamon.store.";
 
@@ -18,6 +18,19 @@ pub struct SettingError {
 }
 
 impl Config {
+    /// What this machine keeps of stores that are not directories: `datamon.cache`, `datamon.cacheSize`.
+    pub fn kept(&self) -> Result<Settings, SettingError> {
+        let mut settings = Settings::default();
+        for name in [CACHE, CACHE_SIZE] {
+            let key = format!("datamon.{name}");
+            if let Some(value) = self.get(&key.to_ascii_lowercase()) {
+                let value = String::from_utf8_lossy(value);
+                settings.set_kept(name, &value).map_err(|source| SettingError { key, source })?;
+            }
+        }
+        Ok(settings)
+    }
+
     /// What is said about the store at `url`.
     pub fn store_settings(&self, url: &StoreUrl) -> Result<Settings, SettingError> {
         let place = url.canonical();
@@ -33,7 +46,7 @@ impl Config {
         }
         // What is said of less comes later and counts.
         said.sort_by_key(|(of, _)| of.len());
-        let mut settings = Settings::default();
+        let mut settings = self.kept()?;
         for (of, name) in said {
             let key = match of {
                 "" => format!("{BEFORE}{name}"),

@@ -11,9 +11,34 @@ fn kept(url: &StoreUrl, settings: &Settings) -> (Cache, Journal) {
         Place::Directory(_) | Place::Bucket(_) => {
             // Buckets of one name at two servers are two places.
             let place = format!("{}{settings}", url.canonical());
-            (Cache::of_url(&place), Journal::of_url(&place))
+            let cache = Cache::of_url(&place);
+            let cache = match url.place() {
+                Place::Bucket(_) => cache.with_data(data_limit(settings)),
+                // What lies in a directory would take the disk twice.
+                _ => cache,
+            };
+            (cache, Journal::of_url(&place))
         }
     }
+}
+
+/// How much data of files this machine keeps unless the user says more or less, bytes.
+const MOST_DATA: u64 = 10 << 30;
+/// And of the disk at most this part.
+const OF_DISK: u64 = 10;
+
+/// How much data of files the cache of this machine may hold, of all stores together, bytes.
+pub fn data_limit(settings: &Settings) -> u64 {
+    if settings.metadata_only {
+        return 0;
+    }
+    let of_disk = || {
+        let base = Cache::base()?;
+        // The directory may not be there yet.
+        let disk = base.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok())?;
+        Some(disk.f_blocks.saturating_mul(disk.f_frsize) / OF_DISK)
+    };
+    settings.cache_size.unwrap_or_else(|| MOST_DATA.min(of_disk().unwrap_or(MOST_DATA)))
 }
 
 /// Open the store at `url`.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::bundle::{Draft, NotFound, Planned};
-use super::fetch::{FetchError, Wanted, fetch};
+use super::fetch::{FetchError, Source, Wanted, fetch};
 use super::ingest::Failed;
 use super::receipt::UploadStats;
 use super::upload::{Upload, name_repo, upload, upload_bundle};
@@ -161,7 +161,7 @@ fn carry(
     let placed: Vec<Wanted> =
         batch.iter().map(|file| Wanted { path: here.path().join(&file.path), ..file.clone() }).collect();
     let failure = std::sync::Mutex::new(None);
-    fetch(from.store(), &placed, &crate::progress::Silent, &|_, result| {
+    fetch(&Source::of(from), &placed, &crate::progress::Silent, &|_, result| {
         if let Err(error) = result {
             failure.lock().expect("no holder of this lock panics").get_or_insert(error);
         }
@@ -276,7 +276,7 @@ mod tests {
         let out = folder.path().join("out");
         let wanted =
             Wanted { oid, size, terms: terms(&prod, oid, size, &recipe).expect("terms"), path: out.clone() };
-        fetch(prod.store(), &[wanted], &Silent, &|_, result| result.expect("fetches"));
+        fetch(&Source::of(&prod), &[wanted], &Silent, &|_, result| result.expect("fetches"));
         assert_eq!(fs::read(out).expect("there"), noise(7));
     }
 }

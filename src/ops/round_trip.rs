@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::fetch::{FetchError, Wanted, fetch};
+use super::fetch::{self, FetchError, Wanted, fetch};
 use super::ingest::{ChunkIndex, Ingested, Known, Source, Taken, ingest};
 use crate::chunk::Sizes;
 use crate::id::{ChunkId, Oid, PackId, PackKind};
@@ -78,7 +78,7 @@ fn give(store: &Store, made: &Ingested, folder: &Path) -> BTreeMap<Oid, Result<V
         })
         .collect();
     let results = Mutex::new(BTreeMap::new());
-    fetch(store, &wanted, &Silent, &|file, result| {
+    fetch(&fetch::Source::bare(store), &wanted, &Silent, &|file, result| {
         let bytes = result.map(|()| fs::read(&file.path).expect("written"));
         let _ = fs::remove_file(&file.path);
         assert!(results.lock().expect("no panic").insert(file.oid, bytes).is_none(), "told once");
@@ -247,7 +247,9 @@ fn a_file_that_finds_no_room_is_refused_before_anything_is_written() {
     let path = folder.path().join("too-large");
     let wanted = Wanted { oid, size: all + 1, terms, path: path.clone() };
     let told = Mutex::new(Vec::new());
-    fetch(&store, &[wanted], &Silent, &|_, result| told.lock().expect("no panic").push(result));
+    fetch(&fetch::Source::bare(&store), &[wanted], &Silent, &|_, result| {
+        told.lock().expect("no panic").push(result)
+    });
     match &told.into_inner().expect("no panic")[..] {
         [Err(FetchError::Write { source, .. })] => {
             assert_eq!(source.kind(), std::io::ErrorKind::StorageFull, "{source}");

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::Planned;
 use super::download::{NotHere, rows, wanted};
-use super::fetch::{FetchError, fetch};
+use super::fetch::{FetchError, Source, fetch};
 use super::ingest::Failed;
 use super::receipt::UploadStats;
 use super::upload::{Read, Upload, upload};
@@ -318,7 +318,7 @@ pub fn download_tree(
     }
     files.sort_by_key(|file| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
     let first_error = Mutex::new(None);
-    fetch(catalog.store(), &files, progress, &|_, result| {
+    fetch(&Source::of(catalog), &files, progress, &|_, result| {
         if let Err(error) = result {
             first_error.lock().expect("no holder of this lock panics").get_or_insert(error);
         }

@@ -255,6 +255,11 @@ impl<'a> FrameView<'a> {
         false
     }
 
+    /// The frame as it is stored, header included.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Raw bytes it declares.
     pub fn raw_len(&self) -> usize {
         self.raw

@@ -32,7 +32,7 @@ pub use error::StoreError;
 use objects::Objects;
 use pace::Pace;
 pub use payload::Payload;
-pub use settings::{BadSetting, Settings};
+pub use settings::{BadSetting, CACHE, CACHE_SIZE, Settings, size};
 
 /// One root in an object store.
 #[derive(Debug, Clone)]

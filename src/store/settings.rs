@@ -34,6 +34,10 @@ pub struct Settings {
     pub proxy: Option<String>,
     /// A file of certificates (PEM) to trust beside those of the system.
     pub ca: Option<PathBuf>,
+    /// Whether this machine keeps metadata of the store only, and no data of files.
+    pub metadata_only: bool,
+    /// How much data of files this machine keeps, of all stores together, bytes; of itself a part of the disk.
+    pub cache_size: Option<u64>,
 }
 
 /// A setting that cannot be used.
@@ -105,6 +109,44 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Set what this machine keeps: `datamon.cache` or `datamon.cacheSize`.
+    pub fn set_kept(&mut self, name: &'static str, value: &str) -> Result<(), BadSetting> {
+        let wrong = |allowed| BadSetting::Value { name, value: value.to_owned(), allowed };
+        if name == CACHE {
+            self.metadata_only = match value {
+                "metadata" => true,
+                "data" | "" => false,
+                _ => return Err(wrong("is data or metadata")),
+            };
+        } else {
+            self.cache_size =
+                Some(size(value).ok_or_else(|| wrong("is a number of bytes, as in 500m or 20g"))?);
+        }
+        Ok(())
+    }
+}
+
+/// What this machine keeps of stores.
+pub const CACHE: &str = "cache";
+/// How much of it.
+pub const CACHE_SIZE: &str = "cacheSize";
+
+/// Bytes, as git writes numbers: with `k`, `m`, `g`, and `t`.
+pub fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let power = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << power)
+}
+
 const ADDRESS: &str = "is an address as in https://host:port";
 
 /// The address, without what a server would not be asked for; empty is none.
@@ -139,6 +181,26 @@ impl fmt::Display for Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_as_git_reads_them() {
+        let sizes =
+            [("0", 0), ("12", 12), ("3k", 3072), ("2M", 2 << 20), (" 20g", 20 << 30), ("1t", 1 << 40)];
+        for (text, bytes) in sizes {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "g", "-1", "1.5g", "10gb", "99999999999t", "ä"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+        let mut settings = Settings::default();
+        settings.set_kept(CACHE, "metadata").expect("a value");
+        settings.set_kept(CACHE_SIZE, "1g").expect("a value");
+        assert_eq!((settings.metadata_only, settings.cache_size), (true, Some(1 << 30)));
+        for (name, value) in [(CACHE, "nothing"), (CACHE_SIZE, "much")] {
+            let refused = settings.set_kept(name, value).expect_err("no value").to_string();
+            assert!(refused.contains(name) && refused.contains(value), "{refused}");
+        }
+    }
 
     #[test]
     fn every_setting_can_be_set_and_nothing_else() {

@@ -17,9 +17,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::TICK;
 use crate::id::Oid;
-use crate::ops::fetch::{Wanted, fetch};
+use crate::ops::fetch::{Source, Wanted, fetch};
 use crate::progress::Silent;
-use crate::store::Store;
 
 /// Bytes of files that may lie there, or be on their way, unasked.
 const MOST: u64 = 512 << 20;
@@ -199,12 +198,12 @@ fn lock(shared: &(Mutex<Shared>, Condvar)) -> MutexGuard<'_, Shared> {
 }
 
 impl ReadAhead {
-    /// Workers on `store`, waiting.
-    pub fn new(store: &Store) -> Self {
+    /// Workers on `source`, waiting.
+    pub fn new(source: &Source) -> Self {
         let shared: Arc<(Mutex<Shared>, Condvar)> = Arc::default();
         for _ in 0..WORKERS {
-            let (shared, store) = (shared.clone(), store.clone());
-            std::thread::spawn(move || work(&shared, &store));
+            let (shared, source) = (shared.clone(), source.clone());
+            std::thread::spawn(move || work(&shared, &source));
         }
         ReadAhead { shared }
     }
@@ -261,10 +260,10 @@ fn next(shared: &(Mutex<Shared>, Condvar)) -> Option<Vec<Wanted>> {
     None
 }
 
-fn work(shared: &(Mutex<Shared>, Condvar), store: &Store) {
+fn work(shared: &(Mutex<Shared>, Condvar), source: &Source) {
     while let Some(batch) = next(shared) {
         let fetched = catch_unwind(AssertUnwindSafe(|| {
-            fetch(store, &batch, &Silent, &|file, result| {
+            fetch(source, &batch, &Silent, &|file, result| {
                 lock(shared).end(file.oid, result.map_err(|e| e.to_string()));
                 shared.1.notify_all();
             })

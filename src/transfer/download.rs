@@ -14,7 +14,7 @@ use super::session::{NoSession, Session};
 use crate::git::{Objects, Operation, Pointer, Repo};
 use crate::id::{Oid, PackId};
 use crate::ops::download::{rows, wanted};
-use crate::ops::fetch::Wanted;
+use crate::ops::fetch::{Source, Wanted};
 use crate::ops::survey::LastTransfer;
 
 /// The stores of a clone, for who asks for one object after the other: what the first lacks the next one is asked for.
@@ -79,7 +79,7 @@ struct Puller {
 impl Puller {
     fn on(session: Session, one_of_many: bool) -> Result<Puller, NoSession> {
         let folder = Folder::make(&session.repo)?;
-        let ahead = ReadAhead::new(session.catalog.store());
+        let ahead = ReadAhead::new(&Source::of(&session.catalog));
         let line = CommandLine::of_asker();
         let forecast = (!one_of_many).then(|| Forecast::new(&session.repo, line.as_ref()));
         let local = session.repo.objects()?.only_local();

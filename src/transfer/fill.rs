@@ -25,7 +25,7 @@ use crate::git::{
 use crate::id::Oid;
 use crate::ops::bundle::Staging;
 use crate::ops::download::{NotHere, Unfetched, wanted};
-use crate::ops::fetch::{Wanted, fetch};
+use crate::ops::fetch::{Source, Wanted, fetch};
 use crate::ops::here::{Real, at, no_link_above};
 use crate::ops::local;
 use crate::ops::survey::LastTransfer;
@@ -319,7 +319,7 @@ impl Filling {
         let (files, holes): (Vec<Wanted>, Vec<&Hole>) = files.into_iter().unzip();
         let by_path: HashMap<&Path, &Hole> =
             files.iter().map(|file| file.path.as_path()).zip(holes).collect();
-        fetch(session.catalog.store(), &files, progress, &|file, result| {
+        fetch(&Source::of(&session.catalog), &files, progress, &|file, result| {
             let hole = by_path[file.path.as_path()];
             let keep = || self.keep(repo, hole, &file.path).map_err(Unfetched::Place);
             match result.map_err(Unfetched::from).and_then(|()| keep()) {

@@ -11,7 +11,7 @@ use super::site::{Found, Site};
 use crate::git::{Pointer, Repo};
 use crate::id::Oid;
 use crate::ops::download::{NotHere, Unfetched, wanted};
-use crate::ops::fetch::fetch;
+use crate::ops::fetch::{Source, fetch};
 use crate::ops::here::Here;
 use crate::ops::local;
 use crate::ops::survey::LastTransfer;
@@ -119,7 +119,7 @@ impl Hydration {
             }
         }
         files.sort_by_key(|file| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
-        fetch(session.catalog.store(), &files, progress, &|file, result| {
+        fetch(&Source::of(&session.catalog), &files, progress, &|file, result| {
             let keep = || keep(&repo, &file.oid, &file.path).map_err(Unfetched::Place);
             let kept = result.map_err(Unfetched::from).and_then(|()| keep());
             let mut outcome = outcome.lock().expect("no holder of this lock panics");

@@ -1,5 +1,6 @@
 //! Buckets: real servers (S3 by moto, Azure by Azurite), doubles for what has none, and what users of them meet.
 
+mod cache;
 mod conformance;
 mod journey;
 mod refusals;

@@ -9,7 +9,7 @@ use datamon::cache::Cache;
 use datamon::catalog::{Catalog, CatalogError, Change, Entry, Journal};
 use datamon::id::{EntryHash, Oid, RepoId};
 use datamon::ops::download::{rows, wanted};
-use datamon::ops::fetch::fetch;
+use datamon::ops::fetch::{Source, fetch};
 use datamon::ops::upload::{Upload, Uploaded, upload};
 use datamon::pack::verify_pack;
 use datamon::progress::Silent;
@@ -68,7 +68,7 @@ impl Shelf {
             }
         }
         let told = Mutex::new(HashMap::new());
-        fetch(catalog.store(), &plan, &Silent, &|file, result| {
+        fetch(&Source::of(catalog), &plan, &Silent, &|file, result| {
             let result = result.map_err(|error| error.to_string());
             assert!(told.lock().expect("no panic").insert(file.oid, result).is_none(), "told twice");
         });

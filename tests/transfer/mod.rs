@@ -28,6 +28,7 @@ mod partial;
 mod passed;
 mod programs;
 mod pushes;
+mod reflink;
 mod servers;
 mod several;
 mod signatures;

@@ -14,7 +14,7 @@ use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{shown, typed};
 use crate::ops::bundle::{again, children, open, wanted_at};
-use crate::ops::fetch::{Wanted, fetch};
+use crate::ops::fetch::{Source, Wanted, fetch};
 use crate::progress::Silent;
 
 /// Write one file of a version to stdout
@@ -76,9 +76,10 @@ fn give(catalog: &Catalog, file: &Content, context: &Context) -> Result<(), Comm
         CommandError::new(Kind::Failed, format!("cannot write a temporary file: {error}"))
     };
     let folder = tempfile::tempdir().map_err(failed)?;
+    let source = Source::of(catalog);
     let get = |wanted: &Wanted| {
         let outcome = Mutex::new(Ok(()));
-        fetch(catalog.store(), std::slice::from_ref(wanted), &Silent, &|_, result| {
+        fetch(&source, std::slice::from_ref(wanted), &Silent, &|_, result| {
             *outcome.lock().expect("no holder of this lock panics") = result;
         });
         outcome.into_inner().expect("no holder of this lock panics")

@@ -3,6 +3,7 @@
 mod adopt;
 mod adopt_lfs;
 mod bundle;
+mod cache;
 mod cat;
 mod checkout;
 mod clone;
@@ -72,6 +73,7 @@ pub enum Command {
     Download(download::DownloadArgs),
     Adopt(adopt::AdoptArgs),
     Stats(stats::StatsArgs),
+    Cache(cache::CacheArgs),
     Fsck(fsck::FsckArgs),
     /// The transfer agent that git-lfs starts; not for typing
     #[command(hide = true)]
@@ -114,6 +116,7 @@ impl Command {
             Command::Download(args) => download::run(args, context).map(done),
             Command::Adopt(args) => adopt::run(args, context),
             Command::Stats(args) => stats::run(args, context).map(done),
+            Command::Cache(args) => cache::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
             Command::Hook(args) => hook::run(args, context),

@@ -16,7 +16,7 @@ use super::target::{Standing, Target};
 use crate::bundle::{Bundle, Content};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::RepoId;
-use crate::ops::fetch::{FetchError, Wanted, fetch};
+use crate::ops::fetch::{FetchError, Source, Wanted, fetch};
 use crate::progress::Progress;
 use crate::table::Row;
 
@@ -263,9 +263,10 @@ fn fetch_all(
 ) -> Result<(), ExportError> {
     let by_place: BTreeMap<&Path, &Fetched<'_>> =
         files.iter().map(|file| (file.wanted.path.as_path(), file)).collect();
+    let source = Source::of(catalog);
     let get = |wanted: &[Wanted]| {
         let failed = Mutex::new(Vec::new());
-        fetch(catalog.store(), wanted, progress, &|wanted, result| {
+        fetch(&source, wanted, progress, &|wanted, result| {
             let file = by_place[wanted.path.as_path()];
             let install = || {
                 if file.executable {

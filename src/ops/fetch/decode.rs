@@ -1,4 +1,4 @@
-//! From the bytes of requests to checked runs of raw bytes, on all cores.
+//! From the bytes of requests to checked runs of raw bytes, on all cores. What turned out right is kept (`source`).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -10,6 +10,8 @@ use rayon::prelude::*;
 
 use super::FetchError;
 use super::plan::{GROUP_COST, Slice};
+use super::source::Source;
+use crate::cache::Placed;
 use crate::id::{PackId, PackKind};
 use crate::pack::{BadPack, FrameView, PackError, Term};
 use crate::store::StoreError;
@@ -68,7 +70,7 @@ fn raw_of(buffer: &Bytes, frame: &FrameView<'_>) -> Result<Bytes, BadPack> {
 }
 
 /// What each slice of a group gives, each frame decoded once however many files share it.
-pub fn group(answers: &[Answer], slices: &[Slice]) -> Vec<Result<Run, FetchError>> {
+pub fn group(answers: &[Answer], slices: &[Slice], source: &Source) -> Vec<Result<Run, FetchError>> {
     let mut views: BTreeMap<(PackId, u64), (&Bytes, FrameView<'_>)> = BTreeMap::new();
     let mut places: Vec<Result<Vec<u64>, FetchError>> = Vec::with_capacity(slices.len());
     for Slice { term, .. } in slices {
@@ -87,8 +89,14 @@ pub fn group(answers: &[Answer], slices: &[Slice]) -> Vec<Result<Run, FetchError
     }
     let views: Vec<_> = views.into_iter().collect();
     let decode =
-        |(place, (bytes, view)): ((PackId, u64), (&Bytes, FrameView<'_>))| (place, raw_of(bytes, &view));
-    let frames: HashMap<_, _> = views.into_par_iter().map(decode).collect();
+        |(place, (bytes, view)): &((PackId, u64), (&Bytes, FrameView<'_>))| (*place, raw_of(bytes, view));
+    let frames: HashMap<_, _> = views.par_iter().map(decode).collect();
+    let right = views.iter().filter(|(place, _)| frames[place].is_ok());
+    let right: Vec<_> = right.map(|((pack, at), (_, view))| (*pack, (*at, view.bytes()))).collect();
+    right.par_chunk_by(|a, b| a.0 == b.0).for_each(|frames| {
+        let placed: Vec<Placed<'_>> = frames.iter().map(|(_, frame)| *frame).collect();
+        source.keep(frames[0].0, &placed);
+    });
     let run = |(slice, places): (&Slice, Result<Vec<u64>, FetchError>)| {
         let term = &slice.term;
         let mut cursor = Cursor::of(term);
@@ -128,6 +136,8 @@ pub struct Long {
     term: Term,
     cursor: Cursor,
     rest: Vec<u8>,
+    /// Where the next frame begins in the pack.
+    place: u64,
     /// Stored bytes of this round that are still to come.
     coming: u64,
 }
@@ -135,11 +145,16 @@ pub struct Long {
 impl Long {
     /// Nothing came yet.
     pub fn new(term: Term) -> Self {
-        Long { cursor: Cursor::of(&term), rest: vec![], coming: term.stored, term }
+        Long { cursor: Cursor::of(&term), rest: vec![], place: term.offset, coming: term.stored, term }
     }
 
     /// The next bytes of the term: give what they complete, a batch at a time.
-    pub fn take(&mut self, bytes: &Bytes, give: &mut dyn FnMut(Run)) -> Result<(), FetchError> {
+    pub fn take(
+        &mut self,
+        bytes: &Bytes,
+        source: &Source,
+        give: &mut dyn FnMut(Run),
+    ) -> Result<(), FetchError> {
         let bad = |source| bad(self.term.pack, source);
         self.coming = self.coming.saturating_sub(bytes.len() as u64);
         let buffer = if self.rest.is_empty() {
@@ -156,8 +171,18 @@ impl Long {
             }
             at += batch.iter().map(FrameView::len).sum::<usize>();
             let raws: Vec<_> = batch.par_iter().map(|frame| raw_of(&buffer, frame)).collect();
-            let pieces = raws.into_iter().map(|raw| Ok(self.cursor.take(&raw.map_err(bad)?)));
-            give(Run { pieces: pieces.collect::<Result<_, FetchError>>()?, repeat: 1 });
+            let raws = raws.into_iter().collect::<Result<Vec<Bytes>, _>>().map_err(bad)?;
+            let pieces = raws.iter().map(|raw| self.cursor.take(raw)).collect();
+            let placed: Vec<Placed<'_>> = batch
+                .iter()
+                .map(|frame| {
+                    let at = self.place;
+                    self.place += frame.len() as u64;
+                    (at, frame.bytes())
+                })
+                .collect();
+            source.keep(self.term.pack, &placed);
+            give(Run { pieces, repeat: 1 });
         }
         if self.coming > 0 {
             self.rest = buffer[at..].to_vec();

@@ -1,14 +1,17 @@
 //! Fetch: from recipes to files, each frame and each file verified.
 //!
 //! The plan is made first (`plan`). Then three stages overlap, each a part ahead of the next: one thread makes the requests in
-//! order (`load`), frames are decoded on all cores (`decode`), and files are written and hashed (`write`), small ones in
-//! parallel, large ones in order. Nothing is read a second time. Memory: two parts decoded, two as they are stored.
+//! order (`load`), for what this machine does not keep (`source`); frames are decoded on all cores (`decode`); and files are
+//! written and hashed (`write`), small ones in parallel, large ones in order. Nothing is read a second time. Memory: two parts
+//! decoded, two as they are stored.
 
 mod decode;
 mod plan;
 mod sink;
+mod source;
 mod write;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,14 +20,15 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 use decode::{Answer, Long, Run, group};
-use plan::{Part, parts, reads};
+use plan::{Part, parts, pieces, reads};
 use sink::Sink;
+pub use source::Source;
 use write::Writer;
 
-use crate::id::{Oid, PackId, PackKind};
+use crate::id::{Oid, PackId};
 use crate::pack::{PackError, Term};
 use crate::progress::Progress;
-use crate::store::{Store, StoreError, key};
+use crate::store::StoreError;
 
 /// A file to write.
 #[derive(Debug, Clone)]
@@ -97,7 +101,7 @@ enum Decoded {
 
 /// Write `files`; `done` is told of each, from any thread, when it is verified or has failed.
 pub fn fetch(
-    store: &Store,
+    source: &Source,
     files: &[Wanted],
     progress: &dyn Progress,
     done: &(dyn Fn(&Wanted, Result<(), FetchError>) + Sync),
@@ -110,32 +114,33 @@ pub fn fetch(
         let (send, loaded) = sync_channel(0);
         let (give, decoded) = sync_channel(0);
         let parts = &parts;
-        scope.spawn(move || load(store, parts, &send));
-        scope.spawn(move || decode_all(parts, &loaded, &give));
+        scope.spawn(move || load(source, parts, &send));
+        scope.spawn(move || decode_all(source, parts, &loaded, &give));
         let mut writer = Writer::new(files, progress, done);
         for runs in decoded {
             writer.take(runs);
         }
         writer.close();
     });
+    source.settle();
 }
 
-fn load(store: &Store, parts: &[Part], send: &SyncSender<Loaded>) {
-    let get =
-        |pack: PackId, range: std::ops::Range<u64>| store.get_range(&key::pack(PackKind::Data, pack), range);
+fn load(source: &Source, parts: &[Part], send: &SyncSender<Loaded>) {
     for part in parts {
         let reads = reads(part);
         let sent = match part {
-            Part::Group { .. } => {
+            Part::Group { slices, .. } => {
+                let wanted = pieces(slices);
                 // A few requests at a time: what hides the distance to a bucket.
-                let answer = |(pack, range): (PackId, std::ops::Range<u64>)| {
-                    (pack, range.clone(), get(pack, range).map_err(Arc::new))
+                let answer = |(pack, range): (PackId, Range<u64>)| {
+                    let bytes = source.read(pack, &range, &wanted[&pack]);
+                    (pack, range, bytes.map_err(Arc::new))
                 };
                 send.send(Loaded::Group(reads.into_par_iter().map(answer).collect()))
             }
-            Part::Long(_) => {
-                reads.into_iter().try_for_each(|(pack, range)| send.send(Loaded::Piece(get(pack, range))))
-            }
+            Part::Long(_) => reads.into_iter().try_for_each(|(pack, range)| {
+                send.send(Loaded::Piece(source.read(pack, &range, std::slice::from_ref(&range))))
+            }),
         };
         if sent.is_err() {
             return;
@@ -143,12 +148,13 @@ fn load(store: &Store, parts: &[Part], send: &SyncSender<Loaded>) {
     }
 }
 
-fn decode_all(parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decoded>) {
+fn decode_all(source: &Source, parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decoded>) {
     for part in parts {
         match part {
             Part::Group { slices, whole } => {
                 let Ok(Loaded::Group(answers)) = loaded.recv() else { return };
-                let runs = slices.iter().map(|slice| slice.file).zip(group(&answers, slices)).collect();
+                let runs =
+                    slices.iter().map(|slice| slice.file).zip(group(&answers, slices, source)).collect();
                 if give.send(if *whole { Decoded::Whole(runs) } else { Decoded::Next(runs) }).is_err() {
                     return;
                 }
@@ -158,8 +164,9 @@ fn decode_all(parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decod
                 for _ in 0..reads(part).len() {
                     let Ok(Loaded::Piece(bytes)) = loaded.recv() else { return };
                     let mut next = |run| drop(give.send(Decoded::Next(vec![(slice.file, Ok(run))])));
-                    let taken =
-                        bytes.map_err(FetchError::from).and_then(|bytes| long.take(&bytes, &mut next));
+                    let taken = bytes
+                        .map_err(FetchError::from)
+                        .and_then(|bytes| long.take(&bytes, source, &mut next));
                     if let Err(error) = taken
                         && give.send(Decoded::Next(vec![(slice.file, Err(error))])).is_err()
                     {

@@ -176,22 +176,22 @@ impl Group {
     }
 }
 
+/// What is wanted of each pack.
+pub fn pieces(slices: &[Slice]) -> BTreeMap<PackId, Vec<Range<u64>>> {
+    let mut packs: BTreeMap<PackId, Vec<Range<u64>>> = BTreeMap::new();
+    for Slice { term, .. } in slices {
+        packs.entry(term.pack).or_default().push(term.offset..term.offset.saturating_add(term.stored));
+    }
+    packs
+}
+
 /// The requests of a part, in the order their bytes are wanted.
 pub fn reads(part: &Part) -> Vec<(PackId, Range<u64>)> {
     match part {
-        Part::Group { slices, .. } => {
-            let mut packs: BTreeMap<PackId, Vec<Range<u64>>> = BTreeMap::new();
-            for Slice { term, .. } in slices {
-                packs
-                    .entry(term.pack)
-                    .or_default()
-                    .push(term.offset..term.offset.saturating_add(term.stored));
-            }
-            packs
-                .into_iter()
-                .flat_map(|(pack, wanted)| coalesce(wanted).into_iter().map(move |range| (pack, range)))
-                .collect()
-        }
+        Part::Group { slices, .. } => pieces(slices)
+            .into_iter()
+            .flat_map(|(pack, wanted)| coalesce(wanted).into_iter().map(move |range| (pack, range)))
+            .collect(),
         Part::Long(Slice { term, .. }) => {
             let end = term.offset.saturating_add(term.stored);
             let pieces = (term.offset..end).step_by(MAX_READ as usize);
