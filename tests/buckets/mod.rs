@@ -1,6 +1,7 @@
 //! Buckets: real servers (S3 by moto, Azure by Azurite), doubles for what has none, and what users of them meet.
 
 mod conformance;
+mod engine;
 mod journey;
 mod refusals;
 mod weather;

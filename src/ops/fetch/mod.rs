@@ -1,10 +1,12 @@
 //! Fetch: from recipes to files, each frame and each file verified.
 //!
-//! The plan is made first (`plan`). Then three stages overlap, each a part ahead of the next: one thread makes the requests in
-//! order (`load`), frames are decoded on all cores (`decode`), and files are written and hashed (`write`), small ones in
-//! parallel, large ones in order. Nothing is read a second time. Memory: two parts decoded, two as they are stored.
+//! The plan is made first (`plan`). Then three stages overlap, each a part ahead of the next: requests are made in order, several
+//! at once (`load`), frames are decoded on all cores (`decode`), and files are written and hashed (`write`), small ones in
+//! parallel, large ones in order. Nothing is read a second time. Memory: two parts decoded, two as they are stored,
+//! and what is read ahead of a bucket.
 
 mod decode;
+mod load;
 mod plan;
 mod sink;
 mod write;
@@ -14,17 +16,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use bytes::Bytes;
-use rayon::prelude::*;
 
 use decode::{Answer, Long, Run, group};
 use plan::{Part, parts, reads};
 use sink::Sink;
 use write::Writer;
 
-use crate::id::{Oid, PackId, PackKind};
+use crate::id::Oid;
 use crate::pack::{PackError, Term};
 use crate::progress::Progress;
-use crate::store::{Store, StoreError, key};
+use crate::store::{Store, StoreError};
 
 /// A file to write.
 #[derive(Debug, Clone)]
@@ -81,7 +82,7 @@ impl FetchError {
 /// What the reader thread hands over.
 enum Loaded {
     Group(Vec<Answer>),
-    Piece(Result<Bytes, StoreError>),
+    Piece(Result<Bytes, Arc<StoreError>>),
 }
 
 /// What one slice of the plan gave its file.
@@ -102,6 +103,7 @@ pub fn fetch(
     progress: &dyn Progress,
     done: &(dyn Fn(&Wanted, Result<(), FetchError>) + Sync),
 ) {
+    progress.watch(store.retries());
     let parts = parts(files);
     for file in files.iter().filter(|file| file.terms.is_empty()) {
         done(file, Sink::create(file).and_then(Sink::finish));
@@ -110,7 +112,7 @@ pub fn fetch(
         let (send, loaded) = sync_channel(0);
         let (give, decoded) = sync_channel(0);
         let parts = &parts;
-        scope.spawn(move || load(store, parts, &send));
+        scope.spawn(move || load::load(store, parts, &send));
         scope.spawn(move || decode_all(parts, &loaded, &give));
         let mut writer = Writer::new(files, progress, done);
         for runs in decoded {
@@ -118,29 +120,6 @@ pub fn fetch(
         }
         writer.close();
     });
-}
-
-fn load(store: &Store, parts: &[Part], send: &SyncSender<Loaded>) {
-    let get =
-        |pack: PackId, range: std::ops::Range<u64>| store.get_range(&key::pack(PackKind::Data, pack), range);
-    for part in parts {
-        let reads = reads(part);
-        let sent = match part {
-            Part::Group { .. } => {
-                // A few requests at a time: what hides the distance to a bucket.
-                let answer = |(pack, range): (PackId, std::ops::Range<u64>)| {
-                    (pack, range.clone(), get(pack, range).map_err(Arc::new))
-                };
-                send.send(Loaded::Group(reads.into_par_iter().map(answer).collect()))
-            }
-            Part::Long(_) => {
-                reads.into_iter().try_for_each(|(pack, range)| send.send(Loaded::Piece(get(pack, range))))
-            }
-        };
-        if sent.is_err() {
-            return;
-        }
-    }
 }
 
 fn decode_all(parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decoded>) {
@@ -159,7 +138,7 @@ fn decode_all(parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decod
                     let Ok(Loaded::Piece(bytes)) = loaded.recv() else { return };
                     let mut next = |run| drop(give.send(Decoded::Next(vec![(slice.file, Ok(run))])));
                     let taken =
-                        bytes.map_err(FetchError::from).and_then(|bytes| long.take(&bytes, &mut next));
+                        bytes.map_err(FetchError::Store).and_then(|bytes| long.take(&bytes, &mut next));
                     if let Err(error) = taken
                         && give.send(Decoded::Next(vec![(slice.file, Err(error))])).is_err()
                     {
