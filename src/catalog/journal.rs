@@ -44,6 +44,11 @@ impl Journal {
         Journal { folder: None, name: String::new() }
     }
 
+    /// Where sessions write down the packs that no entry names yet.
+    pub(super) fn packs(&self) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join("packs"))
+    }
+
     /// About to create `slot` with `bytes`.
     pub fn write(&self, slot: u64, bytes: &[u8]) -> std::io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };

@@ -27,6 +27,7 @@ pub mod plan;
 mod rules;
 pub mod slot;
 pub mod state;
+mod stranded;
 mod suspects;
 mod upkeep;
 
@@ -41,3 +42,4 @@ pub use journal::Journal;
 pub use log::{Catalog, CatalogError, Landed};
 pub use rules::{Rule, Rules};
 pub use state::{Refusal, Remedy, State};
+pub use stranded::{Sent, Stranded};

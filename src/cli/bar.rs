@@ -1,15 +1,21 @@
 //! The progress bar: on a terminal, for work that takes long enough to be looked at.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::progress::Progress;
 
 /// A bar of bytes; nothing at all where stderr is no terminal.
 #[derive(Debug)]
-pub struct Bar(ProgressBar);
+pub struct Bar {
+    bar: ProgressBar,
+    retries: Arc<OnceLock<Arc<AtomicU64>>>,
+}
 
 impl Bar {
     /// A bar for `total` bytes of `what`; 0 if that is known only later.
@@ -21,29 +27,49 @@ impl Bar {
         } else {
             ProgressDrawTarget::hidden()
         });
-        let style =
-            ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-        bar.set_style(style.expect("the template is right"));
+        let style = ProgressStyle::with_template(
+            "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}{retries}",
+        );
+        let retries: Arc<OnceLock<Arc<AtomicU64>>> = Arc::default();
+        let seen = retries.clone();
+        let shown_retries = move |_: &ProgressState, text: &mut dyn Write| {
+            let _ = text.write_str(&so_far(seen.get().map_or(0, |count| count.load(Relaxed))));
+        };
+        bar.set_style(style.expect("the template is right").with_key("retries", shown_retries));
         bar.set_message(what);
         if shown {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        Bar(bar)
+        Bar { bar, retries }
     }
 
     /// Take the bar away: what follows it is a sentence.
     pub fn finish(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
 impl Progress for Bar {
     fn add(&self, bytes: u64) {
-        self.0.inc(bytes);
+        self.bar.inc(bytes);
     }
 
     fn expect(&self, bytes: u64) {
-        self.0.set_length(bytes);
+        self.bar.set_length(bytes);
+    }
+
+    fn watch(&self, retries: Arc<AtomicU64>) {
+        // One transfer, one store: what is told first counts.
+        let _ = self.retries.set(retries);
+    }
+}
+
+/// Nothing while all goes well.
+fn so_far(retries: u64) -> String {
+    match retries {
+        0 => String::new(),
+        1 => ", 1 request made again".to_owned(),
+        more => format!(", {more} requests made again"),
     }
 }
 

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::fetch::{self, FetchError, Wanted, fetch};
-use super::ingest::{ChunkIndex, Ingested, Known, Source, Taken, ingest};
+use super::ingest::{ChunkIndex, Ingested, Known, Outlet, Source, Taken, ingest};
+use crate::catalog::Sent;
 use crate::chunk::Sizes;
 use crate::id::{ChunkId, Oid, PackId, PackKind};
 use crate::pack::format::{MAX_FOOTER, MAX_FRAME};
@@ -64,8 +65,12 @@ impl Known for Packs {
     fn look_up(&mut self, _unknown: &[(ChunkId, u32)], _index: &mut ChunkIndex) {}
 }
 
+fn outlet(store: &Store) -> Outlet<'_> {
+    Outlet { store, sizes: Sizes::DEFAULT, sent: Sent::default() }
+}
+
 fn take(store: &Store, sources: &[Source], known: &mut Packs) -> Ingested {
-    ingest(store, Sizes::DEFAULT, sources, ChunkIndex::default(), known, &Silent, hour()).expect("ingests")
+    ingest(&outlet(store), sources, ChunkIndex::default(), known, &Silent, hour()).expect("ingests")
 }
 
 fn give(store: &Store, made: &Ingested, folder: &Path) -> BTreeMap<Oid, Result<Vec<u8>, FetchError>> {
@@ -155,7 +160,7 @@ fn what_compresses_very_well_has_footers_that_are_read_again() {
     let mut pack = PackWriter::new(PackKind::Data);
     let frame = Frame::encode(vec![0; 64]);
     let mut chunks = 0u32;
-    while !pack.is_full() {
+    while !pack.is_full(32 << 20) {
         let ids = (0..64).map(|n| (ChunkId::of(&(chunks + n).to_le_bytes()), 1)).collect();
         pack.add(&frame, ids);
         chunks += 64;
@@ -193,8 +198,7 @@ fn when_time_is_up_what_is_done_can_be_committed() {
     let (store, folder) = (memory("late"), tempfile::tempdir().expect("a temporary directory"));
     let sources: Vec<Source> = (0..3).map(|n| source(folder.path(), &noise(n, 30_000), vec![])).collect();
     let made = ingest(
-        &store,
-        Sizes::DEFAULT,
+        &outlet(&store),
         &sources,
         ChunkIndex::default(),
         &mut Packs::default(),

@@ -4,18 +4,18 @@
 //! collection that began earlier can take them (R2, R12). What it does not have is ingested. If the entry may not land because
 //! a borrowed pack went, or the floor rose, everything is done again from the new head, with new packs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::bundle::Draft;
-use super::ingest::{ChunkIndex, Failed, Ingested, Source, ingest};
+use super::ingest::{ChunkIndex, Failed, Ingested, Outlet, Source, ingest};
 use super::known::Neighbours;
 use super::receipt::{Receipt, UploadStats};
 use super::{open, publish};
 use crate::catalog::change::{Change, RepoChange};
 use crate::catalog::state::Remedy;
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Sent, Stranded};
 use crate::id::{BundleId, Oid, PackId, RepoId};
 use crate::progress::Progress;
 use crate::store::Counts;
@@ -114,6 +114,7 @@ pub fn upload_all(
     asked: Asked<'_>,
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
+    progress.watch(catalog.store().retries());
     open::probe_once(catalog)?;
     let before = catalog.store().requests();
     let mut attempt = 1;
@@ -171,11 +172,12 @@ fn try_upload(
     let base = catalog.head().seq();
     let plan = Plan::of(catalog, repo, files, touch)?;
     progress.add(plan.known_bytes);
+    let (sent, mut stranded) = (catalog.sent(base), catalog.stranded());
     let made = if plan.sources.is_empty() {
         Ingested::default()
     } else {
         let bytes = plan.absent.iter().map(|at| files[*at].size).fold(0, u64::saturating_add);
-        take_in(catalog, &plan.sources, bytes, progress)?
+        take_in(catalog, &plan.sources, bytes, &sent, &mut stranded, progress)?
     };
     let begun = plan.sources.len() - made.left;
     let left: Vec<Upload> = plan.absent[begun..].iter().map(|at| files[*at].clone()).collect();
@@ -201,8 +203,14 @@ fn try_upload(
         let new = made.files.iter().map(|taken| taken.oid);
         let oids: Vec<Oid> = plan.touched.iter().map(|row| row.oid).chain(new).collect();
         let versions = publish::Versions { draft: draft.as_ref(), alone, latest };
-        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, &made.packs, versions)?;
+        let named: BTreeSet<PackId> = made.files.iter().flat_map(|it| &it.terms).map(|it| it.pack).collect();
+        // What an earlier session put is named as our own, and then we have begun when it did (R8).
+        let (again, earlier) = stranded.used(&named);
+        let (packs, base) = ([made.packs, again].concat(), earlier.map_or(base, |it| it.min(base)));
+        let landed = publish::publish(catalog, base, repo, plan.touched, &made.files, &packs, versions)?;
         receipt.add(landed, oids);
+        sent.forget();
+        stranded.settle(&named);
     }
     Ok(Uploaded { receipt, failed: made.failed, read, bundle, stats, left })
 }
@@ -247,15 +255,30 @@ impl Plan {
     }
 }
 
+/// Reads the files, and sends what is in none of the packs that are known, or were left by a session that did not end.
 fn take_in(
     catalog: &Catalog,
     sources: &[Source],
     bytes: u64,
+    sent: &Sent,
+    stranded: &mut Stranded,
     progress: &dyn Progress,
 ) -> Result<Ingested, CatalogError> {
-    let (index, mut known) = (ChunkIndex::default(), Neighbours::new(catalog, bytes));
-    let until = Instant::now() + SESSION;
-    Ok(ingest(catalog.store(), catalog.identity().chunks, sources, index, &mut known, progress, until)?)
+    loop {
+        let (mut index, mut known) = (ChunkIndex::default(), Neighbours::new(catalog, bytes));
+        for (pack, footer) in catalog.stranded_footers(stranded) {
+            index.learn(pack, &footer);
+        }
+        let until = Instant::now() + SESSION;
+        let outlet = Outlet { store: catalog.store(), sizes: catalog.identity().chunks, sent: sent.clone() };
+        let made = ingest(&outlet, sources, index, &mut known, progress, until)?;
+        let named = made.files.iter().flat_map(|it| &it.terms).map(|it| it.pack).collect();
+        let lacking = catalog.lacking(&stranded.used(&named).0)?;
+        if lacking.is_empty() {
+            return Ok(made);
+        }
+        stranded.lose(lacking);
+    }
 }
 
 fn data_packs(row: &Row) -> Vec<PackId> {

@@ -7,9 +7,8 @@ use super::{Blob, PackInfo};
 use crate::id::{ChunkId, PackId, PackKind};
 use crate::store::{Payload, Store, StoreError, key};
 
-/// A data pack is finished when it holds this many bytes,
-const DATA_TARGET: usize = 32 << 20;
-/// or so many chunks, of data that compresses very well: so its footer stays some 4 MiB, below [`MAX_FOOTER`].
+/// A data pack is finished when it holds so many chunks, of data that compresses very well, though it is small still: so its footer
+/// stays some 4 MiB, below [`MAX_FOOTER`].
 ///
 /// [`MAX_FOOTER`]: super::format::MAX_FOOTER
 const DATA_CHUNKS: usize = 100_000;
@@ -41,9 +40,9 @@ impl PackWriter {
         self.len
     }
 
-    /// Whether a data pack should take no more.
-    pub fn is_full(&self) -> bool {
-        self.len >= DATA_TARGET || self.chunks >= DATA_CHUNKS
+    /// Whether a data pack of `target` bytes should take no more.
+    pub fn is_full(&self, target: u64) -> bool {
+        self.len as u64 >= target || self.chunks >= DATA_CHUNKS
     }
 
     /// Whether no frame was added.

@@ -1,5 +1,6 @@
 //! Counting requests: the budget of every operation is a promise, and tests hold it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ pub struct Requests {
     put: AtomicU64,
     list: AtomicU64,
     delete: AtomicU64,
-    again: AtomicU64,
+    again: Arc<AtomicU64>,
     read: AtomicU64,
     written: AtomicU64,
 }
@@ -62,6 +63,11 @@ impl Requests {
 
     pub(super) fn again(&self) {
         self.again.fetch_add(1, Relaxed);
+    }
+
+    /// The count of requests made again, for whoever looks at it while they are made.
+    pub(super) fn all_again(&self) -> Arc<AtomicU64> {
+        self.again.clone()
     }
 
     pub(super) fn read(&self, bytes: usize) {

@@ -7,6 +7,7 @@ mod cloud;
 mod count;
 mod error;
 pub mod fail;
+mod flow;
 pub mod key;
 mod objects;
 mod pace;
@@ -17,9 +18,12 @@ mod url;
 
 use std::collections::HashMap;
 use std::fs;
+use std::num::NonZero;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
 
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
@@ -29,6 +33,7 @@ pub use self::url::{BadUrl, Bucket, LOCAL, Place, Provider, StoreUrl, is_same, w
 pub use backend::{Backend, BackendError, Create, Failure, Listed};
 pub use count::{Counts, Requests};
 pub use error::StoreError;
+pub use flow::{Flow, Lane};
 use objects::Objects;
 use pace::Pace;
 pub use payload::Payload;
@@ -41,7 +46,12 @@ pub struct Store {
     backend: Arc<dyn Backend>,
     requests: Arc<Requests>,
     pace: Arc<Pace>,
+    up: Arc<Flow>,
+    down: Arc<Flow>,
 }
+
+/// Bytes that one fetch reads from a bucket before they are wanted: what hides the distance.
+const AHEAD: u64 = 32 << 20;
 
 /// Memory stores live as long as the process and are found by name.
 static MEMORY: LazyLock<Mutex<HashMap<String, Arc<Objects>>>> = LazyLock::new(Mutex::default);
@@ -99,7 +109,29 @@ impl Store {
 
     /// A store over any backend: for decorators and tests.
     pub fn over(url: StoreUrl, backend: Arc<dyn Backend>) -> Store {
-        Store { url, backend, requests: Arc::default(), pace: Arc::new(Pace::patient()) }
+        let (up, down) = match url.place() {
+            Place::Bucket(_) => (Flow::following(1, 0), Flow::following(2, AHEAD)),
+            Place::Directory(_) | Place::Memory(_) => {
+                let cores = thread::available_parallelism().map_or(1, NonZero::get);
+                (Flow::steady(1), Flow::steady(cores))
+            }
+        };
+        Store { url, backend, requests: Arc::default(), pace: Arc::new(Pace::patient()), up, down }
+    }
+
+    /// The same store, which always takes packs of so many bytes: for tests, whose links are not to be measured.
+    pub fn with_packs_of(self, bytes: u64) -> Store {
+        Store { up: Flow::steady_with_packs(1, bytes), ..self }
+    }
+
+    /// How packs are written.
+    pub fn up(&self) -> &Arc<Flow> {
+        &self.up
+    }
+
+    /// How packs are read.
+    pub fn down(&self) -> &Arc<Flow> {
+        &self.down
     }
 
     /// The same store, tried again at once after a failure: for tests, whose failures do not pass with time.
@@ -120,6 +152,11 @@ impl Store {
     /// Requests made through this store and its clones so far.
     pub fn requests(&self) -> Counts {
         self.requests.now()
+    }
+
+    /// How many of them were made again, also while that goes on.
+    pub fn retries(&self) -> Arc<AtomicU64> {
+        self.requests.all_again()
     }
 
     /// The object, `None` if there is none.
@@ -213,7 +250,14 @@ impl Store {
         key: &str,
         request: impl Fn() -> Result<T, BackendError>,
     ) -> Result<T, StoreError> {
-        self.pace.keep(&self.requests, request).map_err(|source| self.failed(verb, key, source))
+        let told = || {
+            let answer = request();
+            if matches!(&answer, Err(error) if error.failure.may_pass()) {
+                if verb == "write" { self.up.refused() } else { self.down.refused() }
+            }
+            answer
+        };
+        self.pace.keep(&self.requests, told).map_err(|source| self.failed(verb, key, source))
     }
 
     fn failed(&self, verb: &'static str, key: &str, source: BackendError) -> StoreError {

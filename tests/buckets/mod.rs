@@ -2,6 +2,7 @@
 
 mod cache;
 mod conformance;
+mod engine;
 mod journey;
 mod refusals;
 mod weather;

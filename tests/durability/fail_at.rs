@@ -134,6 +134,7 @@ fn fail_once(
         panic!("{context}: the next process: {error}");
     }
     assert!(machine.journals(&store).is_empty(), "{context}: a journal stays");
+    assert!(machine.stranded(&store).is_empty(), "{context}: a pack is neither named nor forgotten");
     // To itself the machine was warm just now.
     workload.check(&store, &Machine::new(), &receipts, &context);
     assert_packs(&store);

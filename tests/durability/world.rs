@@ -144,8 +144,19 @@ impl Machine {
 
     /// Journal files that wait to be resolved.
     pub fn journals(&self, store: &Store) -> Vec<PathBuf> {
+        self.kept(store, false)
+    }
+
+    /// What sessions wrote down of packs that no entry names.
+    pub fn stranded(&self, store: &Store) -> Vec<PathBuf> {
+        self.kept(store, true)
+    }
+
+    fn kept(&self, store: &Store, packs: bool) -> Vec<PathBuf> {
         let mut found = Vec::new();
         collect(&self.of("journal", store), &mut found);
+        let of_packs = |path: &PathBuf| path.parent().is_some_and(|folder| folder.ends_with("packs"));
+        found.retain(|path| of_packs(path) == packs);
         found
     }
 

@@ -1,31 +1,30 @@
 //! Fetch: from recipes to files, each frame and each file verified.
 //!
-//! The plan is made first (`plan`). Then three stages overlap, each a part ahead of the next: one thread makes the requests in
-//! order (`load`), for what this machine does not keep (`source`); frames are decoded on all cores (`decode`); and files are
+//! The plan is made first (`plan`). Then three stages overlap, each a part ahead of the next: requests are made in order, several
+//! at once (`load`), for what this machine does not keep (`source`); frames are decoded on all cores (`decode`); and files are
 //! written and hashed (`write`), small ones in parallel, large ones in order. Nothing is read a second time. Memory: two parts
-//! decoded, two as they are stored.
+//! decoded, two as they are stored, and what is read ahead of a bucket.
 
 mod decode;
+mod load;
 mod plan;
 mod sink;
 mod source;
 mod write;
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use bytes::Bytes;
-use rayon::prelude::*;
 
 use decode::{Answer, Long, Run, group};
-use plan::{Part, parts, pieces, reads};
+use plan::{Part, parts, reads};
 use sink::Sink;
 pub use source::Source;
 use write::Writer;
 
-use crate::id::{Oid, PackId};
+use crate::id::Oid;
 use crate::pack::{PackError, Term};
 use crate::progress::Progress;
 use crate::store::StoreError;
@@ -85,7 +84,7 @@ impl FetchError {
 /// What the reader thread hands over.
 enum Loaded {
     Group(Vec<Answer>),
-    Piece(Result<Bytes, StoreError>),
+    Piece(Result<Bytes, Arc<StoreError>>),
 }
 
 /// What one slice of the plan gave its file.
@@ -106,6 +105,7 @@ pub fn fetch(
     progress: &dyn Progress,
     done: &(dyn Fn(&Wanted, Result<(), FetchError>) + Sync),
 ) {
+    progress.watch(source.retries());
     let parts = parts(files);
     for file in files.iter().filter(|file| file.terms.is_empty()) {
         done(file, Sink::create(file).and_then(Sink::finish));
@@ -114,7 +114,7 @@ pub fn fetch(
         let (send, loaded) = sync_channel(0);
         let (give, decoded) = sync_channel(0);
         let parts = &parts;
-        scope.spawn(move || load(source, parts, &send));
+        scope.spawn(move || load::load(source, parts, &send));
         scope.spawn(move || decode_all(source, parts, &loaded, &give));
         let mut writer = Writer::new(files, progress, done);
         for runs in decoded {
@@ -123,29 +123,6 @@ pub fn fetch(
         writer.close();
     });
     source.settle();
-}
-
-fn load(source: &Source, parts: &[Part], send: &SyncSender<Loaded>) {
-    for part in parts {
-        let reads = reads(part);
-        let sent = match part {
-            Part::Group { slices, .. } => {
-                let wanted = pieces(slices);
-                // A few requests at a time: what hides the distance to a bucket.
-                let answer = |(pack, range): (PackId, Range<u64>)| {
-                    let bytes = source.read(pack, &range, &wanted[&pack]);
-                    (pack, range, bytes.map_err(Arc::new))
-                };
-                send.send(Loaded::Group(reads.into_par_iter().map(answer).collect()))
-            }
-            Part::Long(_) => reads.into_iter().try_for_each(|(pack, range)| {
-                send.send(Loaded::Piece(source.read(pack, &range, std::slice::from_ref(&range))))
-            }),
-        };
-        if sent.is_err() {
-            return;
-        }
-    }
 }
 
 fn decode_all(source: &Source, parts: &[Part], loaded: &Receiver<Loaded>, give: &SyncSender<Decoded>) {
@@ -165,7 +142,7 @@ fn decode_all(source: &Source, parts: &[Part], loaded: &Receiver<Loaded>, give: 
                     let Ok(Loaded::Piece(bytes)) = loaded.recv() else { return };
                     let mut next = |run| drop(give.send(Decoded::Next(vec![(slice.file, Ok(run))])));
                     let taken = bytes
-                        .map_err(FetchError::from)
+                        .map_err(FetchError::Store)
                         .and_then(|bytes| long.take(&bytes, source, &mut next));
                     if let Err(error) = taken
                         && give.send(Decoded::Next(vec![(slice.file, Err(error))])).is_err()

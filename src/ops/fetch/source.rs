@@ -1,6 +1,8 @@
 //! Where a fetch gets the bytes of packs: from what this machine keeps, and the rest from the store.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 
@@ -8,7 +10,7 @@ use crate::cache::{Packs, Placed};
 use crate::catalog::Catalog;
 use crate::id::{PackId, PackKind};
 use crate::pack::plan::coalesce;
-use crate::store::{Store, StoreError, key};
+use crate::store::{Flow, Store, StoreError, key};
 
 /// A store, and what is kept of its data packs.
 #[derive(Debug, Clone)]
@@ -28,19 +30,17 @@ impl Source {
         Source { store: store.clone(), packs: Packs::none() }
     }
 
-    /// The bytes of `range` in a data pack, of which only the `wanted` parts have to be right: the others may be zero.
+    /// The bytes of `range` in a data pack, of which only the `wanted` parts, all of them within it, have to be right: the others may be
+    /// zero.
     pub(super) fn read(
         &self,
         pack: PackId,
         range: &Range<u64>,
         wanted: &[Range<u64>],
     ) -> Result<Bytes, StoreError> {
-        let get = |range: Range<u64>| self.store.get_range(&key::pack(PackKind::Data, pack), range);
-        let within = |it: &&Range<u64>| range.start <= it.start && it.end <= range.end;
-        let wanted: Vec<Range<u64>> = wanted.iter().filter(within).cloned().collect();
-        let kept = self.packs.get(pack, &wanted);
+        let kept = self.packs.get(pack, wanted);
         if kept.is_empty() {
-            return get(range.clone());
+            return self.get(pack, range.clone());
         }
         let mut bytes = vec![0; (range.end - range.start) as usize];
         let mut fill = |at: u64, from: &[u8]| {
@@ -52,10 +52,27 @@ impl Source {
         };
         kept.iter().for_each(|(at, run)| fill(*at, run));
         let runs = kept.iter().map(|(at, run)| *at..at + run.len() as u64).collect();
-        for read in coalesce(without(wanted, runs)) {
-            fill(read.start, &get(read.clone())?);
+        for read in coalesce(without(wanted.to_vec(), runs)) {
+            fill(read.start, &self.get(pack, read.clone())?);
         }
         Ok(bytes.into())
+    }
+
+    fn get(&self, pack: PackId, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let lane = self.store.down().enter(range.end - range.start);
+        let bytes = self.store.get_range(&key::pack(PackKind::Data, pack), range)?;
+        lane.carried();
+        Ok(bytes)
+    }
+
+    /// Where requests are counted that had to be made again.
+    pub(super) fn retries(&self) -> Arc<AtomicU64> {
+        self.store.retries()
+    }
+
+    /// How many requests may be under way.
+    pub(super) fn flow(&self) -> &Arc<Flow> {
+        self.store.down()
     }
 
     /// Frames whose checksums were right, in order.

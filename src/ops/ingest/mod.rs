@@ -1,12 +1,13 @@
 //! Ingest: files into data packs, in one read pass.
 //!
 //! Windows of a few MiB flow through. While one is read, the one before is hashed (SHA-256 beside cutting and BLAKE3), the new
-//! chunks of the one before that are compressed, and a full pack is put into the store: all of it on all cores. Between two
+//! chunks of the one before that are compressed, and full packs are put into the store: all of it on all cores. Between two
 //! windows, in order, each chunk is looked up, and new ones fill frames.
 //!
 //! Every byte is read once, hashed once as its file and once as its chunk, and copied once, into its frame.
 //! Nothing is promised here: rows become true when `publish` has put them into the log.
 
+mod fleet;
 mod index;
 mod places;
 mod runs;
@@ -26,6 +27,7 @@ use runs::Runs;
 use sink::{Closed, PackSink};
 use window::{HEADROOM, Piece, Session, Window};
 
+use crate::catalog::Sent;
 use crate::chunk::{Cutter, Sizes};
 use crate::id::{ChunkId, Oid, PackId};
 use crate::pack::{Footer, PackInfo, Term};
@@ -138,11 +140,20 @@ pub trait Known {
     fn look_up(&mut self, unknown: &[(ChunkId, u32)], index: &mut ChunkIndex);
 }
 
+/// Where packs go.
+pub struct Outlet<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// Where it wants files to be cut.
+    pub sizes: Sizes,
+    /// Where is written down what it has.
+    pub sent: Sent,
+}
+
 /// Take `sources` in, beginning none after `until`. The store is written; nothing is committed. An error means that none of it
 /// counts.
 pub fn ingest(
-    store: &Store,
-    sizes: Sizes,
+    outlet: &Outlet<'_>,
     sources: &[Source],
     index: ChunkIndex,
     known: &mut dyn Known,
@@ -155,7 +166,7 @@ pub fn ingest(
         let (give_back, empty) = mpsc::channel();
         let session = &session;
         scope.spawn(move || window::read_all(sources, &send, &empty, session));
-        let mut work = Work::new(sizes, sources, PackSink::new(store), index);
+        let mut work = Work::new(outlet.sizes, sources, PackSink::new(outlet.store, &outlet.sent), index);
         let mut left = 0;
         for mut window in windows {
             left = window.left.map_or(0, |at| sources.len() - at);

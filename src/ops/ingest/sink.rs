@@ -1,15 +1,14 @@
 //! Where new chunks go: frames, then packs, then the store.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-
 use rayon::prelude::*;
 
+use super::fleet::Fleet;
 use super::index::{FramePlace, Place};
 use super::places::Places;
+use crate::catalog::Sent;
 use crate::id::{ChunkId, PackId, PackKind};
 use crate::pack::{Footer, Frame, FrameBuilder, PackInfo, PackWriter};
-use crate::store::{Payload, Store, StoreError, key};
+use crate::store::{Store, StoreError};
 
 /// No frame holds more raw bytes (but for a single chunk that does): a read of 4 KiB decodes one frame, and zstd is quickest on
 /// frames of up to two of its blocks of 128 KiB (ADR 7).
@@ -33,9 +32,6 @@ impl Closed<FrameBuilder> {
     }
 }
 
-/// A full pack on its way: its key and all of its bytes.
-type Full = (String, Payload);
-
 /// What keeps the footer of each full pack: here none stays, so that a push of any size needs no more memory.
 pub type Keep<'a> = &'a dyn Fn(PackId, &Footer);
 
@@ -46,25 +42,19 @@ pub struct PackSink {
     places: Places,
     pack: PackWriter,
     written: Vec<(PackId, PackInfo)>,
-    full: Option<SyncSender<Full>>,
-    uploader: Option<JoinHandle<Result<(), StoreError>>>,
+    fleet: Fleet,
 }
 
 impl PackSink {
-    /// An empty sink for packs that go to `store`.
-    pub fn new(store: &Store) -> Self {
-        // Rendezvous: while one pack is in flight the next is filled, and no third one exists.
-        let (full, packs_to_put) = sync_channel(0);
-        let store = store.clone();
-        let uploader = std::thread::spawn(move || put_all(&store, &packs_to_put));
+    /// An empty sink for packs that go to `store` and are written down as `sent` when they are there.
+    pub fn new(store: &Store, sent: &Sent) -> Self {
         PackSink {
             open: Closed::new(),
             closed: vec![],
             places: Places::default(),
             pack: PackWriter::new(PackKind::Data),
             written: vec![],
-            full: Some(full),
-            uploader: Some(uploader),
+            fleet: Fleet::new(store, sent),
         }
     }
 
@@ -111,29 +101,22 @@ impl PackSink {
     pub fn write(&mut self, frames: Vec<Closed<Frame>>, keep: Keep<'_>) -> Result<(), StoreError> {
         for Closed { frame, chunks } in frames {
             self.places.place(&self.pack.add(&frame, chunks));
-            if self.pack.is_full() {
-                self.ship(keep)?;
+            if self.pack.is_full(self.fleet.target()) {
+                self.fleet.wait_for_room(&self.pack)?;
+                // What was learned while it waited may be that there is room for more in it.
+                if self.pack.is_full(self.fleet.target()) {
+                    self.ship(keep);
+                }
             }
         }
         Ok(())
     }
 
-    fn ship(&mut self, keep: Keep<'_>) -> Result<(), StoreError> {
+    fn ship(&mut self, keep: Keep<'_>) {
         let pack = std::mem::replace(&mut self.pack, PackWriter::new(PackKind::Data)).finish();
         self.written.push((pack.id, pack.info));
         keep(pack.id, &pack.footer);
-        let full = (key::pack(pack.info.kind, pack.id), pack.payload);
-        let sent = self.full.as_ref().map(|uploader| uploader.send(full).is_ok());
-        if sent == Some(true) { Ok(()) } else { self.wait() }
-    }
-
-    /// The uploader stops at the first pack that cannot be written; then its error is the ingest's.
-    fn wait(&mut self) -> Result<(), StoreError> {
-        self.full = None;
-        match self.uploader.take() {
-            Some(uploader) => uploader.join().expect("the uploader does not panic"),
-            None => Ok(()),
-        }
+        self.fleet.launch(pack);
     }
 
     /// Write what is left; durable on return. Gives the packs, and the place of every frame.
@@ -144,13 +127,9 @@ impl PackSink {
         let rest = Closed::encode(self.take_closed());
         self.write(rest, keep)?;
         if !self.pack.is_empty() {
-            self.ship(keep)?;
+            self.ship(keep);
         }
-        self.wait()?;
+        self.fleet.land()?;
         Ok((self.written, self.places))
     }
-}
-
-fn put_all(store: &Store, packs: &Receiver<Full>) -> Result<(), StoreError> {
-    packs.iter().try_for_each(|(key, bytes)| store.create_own(&key, bytes))
 }

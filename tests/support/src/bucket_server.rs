@@ -11,7 +11,7 @@ type Rule = dyn Fn(&Request) -> Option<Reply> + Send + Sync;
 
 #[derive(Default)]
 struct State {
-    objects: Mutex<BTreeMap<String, Vec<u8>>>,
+    objects: Mutex<BTreeMap<String, Arc<Vec<u8>>>>,
     seen: Mutex<Vec<Request>>,
     rule: Mutex<Option<Box<Rule>>>,
 }
@@ -35,6 +35,11 @@ impl BucketServer {
         let shared = state.clone();
         let port = http::serve(move |request, _| Some(answer(request, &shared)));
         BucketServer { state, port }
+    }
+
+    /// Where it listens on this machine.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it is.
@@ -62,7 +67,7 @@ pub fn refusal(status: u16, code: &str) -> Reply {
 }
 
 fn answer(request: &Request, state: &State) -> Reply {
-    let without_body = Request { body: vec![], ..request.clone() };
+    let without_body = Request { body: Arc::default(), ..request.clone() };
     state.seen.lock().expect("no holder of this lock panics").push(without_body);
     if let Some(rule) = &*state.rule.lock().expect("no holder of this lock panics")
         && let Some(reply) = rule(request)
@@ -74,10 +79,11 @@ fn answer(request: &Request, state: &State) -> Reply {
     let mut objects = state.objects.lock().expect("no holder of this lock panics");
     match request.method.as_str() {
         "GET" if key.is_empty() => list(&objects, &query),
-        "GET" | "HEAD" => match objects.get(key) {
-            Some(bytes) => read(request, bytes),
-            None => refusal(404, "NoSuchKey"),
-        },
+        "GET" | "HEAD" => {
+            let object = objects.get(key).cloned();
+            drop(objects);
+            object.map_or_else(|| refusal(404, "NoSuchKey"), |bytes| read(request, &bytes))
+        }
         "PUT" => {
             let only_new = request.header("if-none-match") == Some("*")
                 || request.header("x-goog-if-generation-match") == Some("0");
@@ -96,9 +102,8 @@ fn answer(request: &Request, state: &State) -> Reply {
 }
 
 fn read(request: &Request, bytes: &[u8]) -> Reply {
-    let whole = Reply::new(200, bytes);
     let reply = match request.header("range").and_then(|it| it.strip_prefix("bytes=")?.split_once('-')) {
-        None => whole,
+        None => Reply::new(200, bytes),
         Some((first, last)) => {
             let first: usize = first.parse().unwrap_or(0);
             let end = last.parse::<usize>().map_or(bytes.len(), |last| (last + 1).min(bytes.len()));
@@ -112,7 +117,7 @@ fn read(request: &Request, bytes: &[u8]) -> Reply {
     reply.with("ETag", "\"tag\"").with("Last-Modified", "Tue, 14 Nov 2023 22:13:20 GMT")
 }
 
-fn list(objects: &BTreeMap<String, Vec<u8>>, query: &[(String, String)]) -> Reply {
+fn list(objects: &BTreeMap<String, Arc<Vec<u8>>>, query: &[(String, String)]) -> Reply {
     let asked = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let (prefix, most) = (asked("prefix").unwrap_or(""), 1000);
     let after = asked("continuation-token").or(asked("start-after")).unwrap_or("");

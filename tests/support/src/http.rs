@@ -13,8 +13,8 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The bytes.
-    pub body: Vec<u8>,
+    /// The bytes: kept by who wants them, without a copy.
+    pub body: Arc<Vec<u8>>,
 }
 
 /// What a server answers.
@@ -72,10 +72,10 @@ impl Request {
             let Some((name, value)) = line.trim().split_once(':') else { break };
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let mut request = Request { method, path, headers, body: vec![] };
+        let mut request = Request { method, path, headers, body: Arc::default() };
         let chunked = request.header("transfer-encoding").is_some_and(|it| it.contains("chunked"));
         let length = request.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
-        request.body = if chunked { read_chunks(input)? } else { read_bytes(input, length)? };
+        request.body = Arc::new(if chunked { read_chunks(input)? } else { read_bytes(input, length)? });
         Ok(Some(request))
     }
 }

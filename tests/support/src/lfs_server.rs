@@ -97,12 +97,12 @@ fn answer(request: &Request, state: &State, port: u16) -> Answer {
         }
         ("PUT", _) if !oid.is_empty() => {
             let got: String =
-                Sha256::digest(&request.body).iter().map(|byte| format!("{byte:02x}")).collect();
+                Sha256::digest(&*request.body).iter().map(|byte| format!("{byte:02x}")).collect();
             if got != oid {
                 return json(422, json!({"message": format!("{got} is not {oid}")}));
             }
             state.taken.fetch_add(1, Relaxed);
-            objects.insert(oid.to_owned(), request.body.clone());
+            objects.insert(oid.to_owned(), request.body.to_vec());
             json(200, json!({}))
         }
         ("POST", "/verify") => {
