@@ -32,13 +32,14 @@ const EDGES: [(&str, &str); 2] = [
 ];
 
 /// Words that may stand in the code of the given rooms only.
-const ONLY_IN: [(&str, &[&str]); 17] = [
+const ONLY_IN: [(&str, &[&str]); 18] = [
     ("gix", &["git"]),
     ("toml_edit", &["git"]),
-    (RUNS_PROGRAMS, &["git"]),
+    (RUNS_PROGRAMS, &["git", "cli"]),
     ("object_store", &["store"]),
     ("tokio", &["store"]),
     ("futures_util", &["store"]),
+    ("quick_xml", &["store"]),
     ("zstd", &["chunk"]),
     ("fastcdc", &["chunk"]),
     ("zerocopy", &["pack"]),

@@ -1,7 +1,11 @@
 //! Buckets: real servers (S3 by moto, Azure by Azurite), doubles for what has none, and what users of them meet.
 
+mod care;
 mod conformance;
+mod frozen;
 mod journey;
+mod liars;
+mod moving;
 mod refusals;
 mod weather;
 

@@ -29,6 +29,8 @@ mod repo;
 mod show;
 mod stats;
 mod status;
+mod store;
+mod thaw;
 mod trust;
 mod upload;
 mod wal;
@@ -73,6 +75,8 @@ pub enum Command {
     Adopt(adopt::AdoptArgs),
     Stats(stats::StatsArgs),
     Fsck(fsck::FsckArgs),
+    Thaw(thaw::ThawArgs),
+    Store(store::StoreArgs),
     /// The transfer agent that git-lfs starts; not for typing
     #[command(hide = true)]
     LfsAgent,
@@ -115,6 +119,8 @@ impl Command {
             Command::Adopt(args) => adopt::run(args, context),
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
+            Command::Thaw(args) => thaw::run(args, context),
+            Command::Store(args) => store::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
             Command::Hook(args) => hook::run(args, context),
         }
