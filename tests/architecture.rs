@@ -32,11 +32,16 @@ const EDGES: [(&str, &str); 2] = [
 ];
 
 /// Words that may stand in the code of the given rooms only.
-const ONLY_IN: [(&str, &[&str]); 18] = [
+const ONLY_IN: [(&str, &[&str]); 23] = [
     ("gix", &["git"]),
     ("toml_edit", &["git"]),
     (RUNS_PROGRAMS, &["git", "cli"]),
     ("object_store", &["store"]),
+    ("aws_config", &["store"]),
+    ("reqwest", &["store"]),
+    ("rustls", &["store"]),
+    ("async_trait", &["store"]),
+    ("http_body", &["store"]),
     ("tokio", &["store"]),
     ("futures_util", &["store"]),
     ("quick_xml", &["store"]),

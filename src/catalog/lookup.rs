@@ -76,6 +76,16 @@ impl Catalog {
         self.state.packs().contains_key(&pack) && !self.suspects.has(pack)
     }
 
+    /// Whether this machine has found the pack damaged or missing.
+    pub fn is_suspect(&self, pack: PackId) -> bool {
+        self.suspects.has(pack)
+    }
+
+    /// Whether it has found any such pack.
+    pub fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
     /// These packs were found damaged or missing: no new row relies on them.
     pub fn suspect(&mut self, packs: impl IntoIterator<Item = PackId>) {
         self.suspects.add(packs, &self.cache);

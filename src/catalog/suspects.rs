@@ -43,6 +43,11 @@ impl Suspects {
         cache.put(NAME, lines.join("\n").as_bytes());
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the pack is one of them.
     pub fn has(&self, pack: PackId) -> bool {
         self.0.contains(&pack)

@@ -13,7 +13,7 @@ use crate::cli::errors::CommandError;
 use crate::cli::ui::one_line;
 use crate::git::{self, Datasets, ManifestError, NoteEdit, NotesError, ObjectId, Objects, PushedRef, Repo};
 use crate::id::{BundleId, RepoId};
-use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, Wanted, bundle_of, make, open};
+use crate::ops::bundle::{Dataset, NoBundle, Place, Prepared, Wanted, bundle_of, heal, make, open};
 use crate::ops::kinship::Stranger;
 use crate::ops::lineage::{Record, label_edit};
 use crate::ops::{kinship, label};
@@ -199,7 +199,9 @@ pub fn make_of(
     let bar = Bar::new("versioning", 0, context.ui.is_quiet());
     let Session { repo, objects, catalog, .. } = session;
     let outcome = make(catalog, part.place(repo, objects), commit, wanted, &bar);
+    let healed = outcome.as_ref().ok().map(|_| heal(catalog, part.place(repo, objects), commit, &bar));
     bar.finish();
+    tell_healed(healed, commit, context);
     let (bundle, made) = outcome?;
     if wanted.latest
         && let Err(error) = label::set_latest(&mut session.catalog, part.id(), bundle)
@@ -207,6 +209,20 @@ pub fn make_of(
         context.ui.warning(&format!("`latest` of {} did not move along: {error}", part.called(session)));
     }
     Ok((bundle, made))
+}
+
+/// Says what was stored anew, or why not.
+fn tell_healed(healed: Option<Result<usize, NoBundle>>, commit: ObjectId, context: &Context) {
+    match healed {
+        Some(Ok(files)) if files > 0 => {
+            context.ui.done(&format!("{files} files of {commit} that lay in damaged packs were stored anew"));
+        }
+        Some(Err(error)) => {
+            let what = format!("what of {commit} lies in damaged packs was not stored anew: {error}");
+            context.ui.warning(&what);
+        }
+        _ => {}
+    }
 }
 
 /// Writes bundles down at their commits.
@@ -249,18 +265,6 @@ pub fn sync(repo: &Repo, remote: &str, context: &Context) {
             context.ui.hint(&format!("to send them: git datamon notes sync {remote}"));
         }
     }
-}
-
-/// The remote that `git push` takes when none is named.
-pub fn default_remote(repo: &Repo) -> String {
-    let config = |key: &str| repo.config().get(key).map(|value| String::from_utf8_lossy(value).into_owned());
-    let branch = repo.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
-    let branch = String::from_utf8_lossy(&branch).trim().to_owned();
-    config(&format!("branch.{branch}.pushremote"))
-        .or_else(|| config("remote.pushdefault"))
-        // A branch may follow one of this very repository, which is no remote.
-        .or_else(|| config(&format!("branch.{branch}.remote")).filter(|remote| remote != "."))
-        .unwrap_or_else(|| "origin".to_owned())
 }
 
 impl From<NotesError> for CommandError {

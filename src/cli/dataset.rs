@@ -8,10 +8,11 @@ use crate::bundle::Bundle;
 use crate::catalog::Catalog;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{self, Datasets, Git, Objects, Repo, RepoError};
+use crate::git::{self, Datasets, Git, Objects, Repo, RepoError, quoted};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::{self, Name, NotFound};
 use crate::ops::{kinship, upload};
+use crate::transfer::Others;
 
 /// Which dataset.
 #[derive(Debug, Clone, Default, Args)]
@@ -36,6 +37,16 @@ pub struct Checkout {
     pub dataset: bundle::Dataset,
 }
 
+/// The stores of a clone beside the first.
+#[derive(Default)]
+struct Beside {
+    /// Those that were opened, in their order but for the one in use, in whose place the first stands.
+    asked: Vec<Catalog>,
+    /// Which of them is in use.
+    turned: Option<usize>,
+    others: Others,
+}
+
 /// An open store, and the repo in it that a command is about.
 pub struct Dataset {
     /// The store.
@@ -44,6 +55,7 @@ pub struct Dataset {
     pub repo: RepoId,
     /// The git repository, where the user stands in one and names no store.
     pub git: Option<Checkout>,
+    beside: Beside,
 }
 
 impl DatasetArgs {
@@ -52,11 +64,27 @@ impl DatasetArgs {
         DatasetArgs { store, repo }
     }
 
-    /// Opens the store to read, and finds the repo.
+    /// Opens the store to read, and finds the repo. Where none is named and this one cannot be had or does not know the repo, it is
+    /// the next of those of the clone that does.
     pub fn open(&self, context: &Context) -> Result<Dataset, CommandError> {
-        let mut catalog = stores::chosen(self.store.as_deref(), &context.dir)?;
-        catalog.set_contributor(Git::at(&context.dir).author());
-        self.find(catalog, context)
+        let first = stores::chosen(self.store.as_deref(), &context.dir);
+        let mut others = match self.store {
+            Some(_) => Others::default(),
+            None => stores::others(&context.dir),
+        };
+        let error = match first.and_then(|catalog| self.find(catalog, context)) {
+            Ok(dataset) => return Ok(dataset.with(others)),
+            Err(error) if !matches!(error.kind, Kind::NotFound | Kind::Unreachable) => return Err(error),
+            Err(error) => error,
+        };
+        while let Some(catalog) = others.open_next() {
+            let shown = stores::shown(&catalog);
+            if let Ok(dataset) = self.find(catalog, context) {
+                context.ui.warning(&format!("{}; {shown} is asked instead", error.message));
+                return Ok(dataset.with(others));
+            }
+        }
+        Err(others.passed().iter().fold(error, |error, why| error.hint(why)))
     }
 
     /// The same for a change: in a git repository the store has to be one that the user trusts, and the dataset its own.
@@ -87,24 +115,24 @@ impl DatasetArgs {
     fn find(&self, catalog: Catalog, context: &Context) -> Result<Dataset, CommandError> {
         if self.store.is_some() {
             let repo = self.repo_in(&catalog)?;
-            return Ok(Dataset { catalog, repo, git: None });
+            return Ok(Dataset::of(catalog, repo, None));
         }
         let git = match Repo::discover(&context.dir) {
             Ok(git) => git,
             // The store is that of the context in use.
             Err(RepoError::NotFound { .. }) => {
                 let repo = self.repo_in(&catalog)?;
-                return Ok(Dataset { catalog, repo, git: None });
+                return Ok(Dataset::of(catalog, repo, None));
             }
             Err(error) => return Err(error.into()),
         };
         let Some(here) = self.part_of(&git, &catalog, context)? else {
             let repo = self.repo_in(&catalog)?;
-            return Ok(Dataset { catalog, repo, git: None });
+            return Ok(Dataset::of(catalog, repo, None));
         };
         let (objects, repo) = (git.objects()?, here.repo);
         let dataset = bundle::Dataset::from(&here);
-        Ok(Dataset { catalog, repo, git: Some(Checkout { repo: git, objects, dataset }) })
+        Ok(Dataset::of(catalog, repo, Some(Checkout { repo: git, objects, dataset })))
     }
 
     /// The dataset of the git repository that is meant; `None` if the user names a repo that lies elsewhere.
@@ -132,9 +160,9 @@ impl DatasetArgs {
         }
     }
 
-    /// The same to upload to: a store that the user names is made, and so is the repo; one that only the git repository names
-    /// must be trusted.
-    pub fn open_to_upload(&self, context: &Context) -> Result<Dataset, CommandError> {
+    /// The same to upload to: a repo that the user names is made, and with `create` so is the store; a store that only the git
+    /// repository names must be trusted.
+    pub fn open_to_upload(&self, create: bool, context: &Context) -> Result<Dataset, CommandError> {
         let Some(typed) = &self.store else {
             let mut dataset = self.open_to_write(context)?;
             if let Some(git) = &dataset.git {
@@ -144,21 +172,25 @@ impl DatasetArgs {
             }
             return Ok(dataset);
         };
-        let mut catalog = stores::prepare(&stores::spelled(typed, &context.dir)?, &context.dir)?;
+        let mut catalog = stores::made_if(create, &stores::spelled(typed, &context.dir)?, &context.dir)?;
         catalog.set_contributor(Git::at(&context.dir).author());
         let unknown = |name: &&String| {
-            let known = catalog.state().repo_named(name).is_some();
+            let known = catalog.state().repos().values().any(|repo| repo.name == **name);
             !known && name.parse::<RepoId>().is_err()
         };
         if let Some(name) = self.repo.as_ref().filter(unknown) {
             upload::name_repo(&mut catalog, RepoId::new(), name)?;
+            let name = quoted(name);
+            context
+                .ui
+                .hint(&format!("{name} is a new repo; if another was meant: git datamon repo delete {name}"));
         }
         let repo = self.repo_in(&catalog)?;
         if repo == RepoId::NIL {
             let message = format!("{} has no repo yet", stores::shown(&catalog));
             return Err(CommandError::new(Kind::Usage, message).hint("name the one to make with --repo"));
         }
-        Ok(Dataset { catalog, repo, git: None })
+        Ok(Dataset::of(catalog, repo, None))
     }
 
     fn repo_in(&self, catalog: &Catalog) -> Result<RepoId, CommandError> {
@@ -166,11 +198,7 @@ impl DatasetArgs {
         let live = || state.repos().iter().filter(|(_, repo)| !repo.deleted);
         if let Some(name) = &self.repo {
             let by_id = || name.parse().ok().filter(|id| state.repos().contains_key(id));
-            return state.repo_named(name).or_else(by_id).ok_or_else(|| {
-                let message = format!("{} has no repo {name:?}", stores::shown(catalog));
-                CommandError::new(Kind::NotFound, message)
-                    .hint(format!("git datamon repo list --store {}", catalog.store().url()))
-            });
+            return state.repo_named(name).or_else(by_id).ok_or_else(|| unknown_repo(name, catalog));
         }
         match (live().next(), live().nth(1)) {
             (Some((only, _)), None) => Ok(*only),
@@ -181,6 +209,23 @@ impl DatasetArgs {
                 Err(CommandError::new(Kind::Usage, message).hint("say which with --repo"))
             }
         }
+    }
+}
+
+/// That there is no such repo, or no more: then what leads on is for the user to say.
+fn unknown_repo(name: &str, catalog: &Catalog) -> CommandError {
+    let mut deleted = catalog.state().repos().iter().filter(|(_, repo)| repo.deleted && repo.name == name);
+    let store = stores::shown(catalog);
+    match deleted.next() {
+        Some((id, _)) => {
+            let message =
+                format!("repo {name:?} of {store} was deleted; its data is there until it is dropped");
+            CommandError::new(Kind::NotFound, message)
+                .hint(format!("to bring it back: git datamon repo undelete {id}"))
+                .hint(format!("to begin another one of that name: git datamon repo create {}", quoted(name)))
+        }
+        None => CommandError::new(Kind::NotFound, format!("{store} has no repo {name:?}"))
+            .hint("what it has: git datamon repo list"),
     }
 }
 
@@ -210,6 +255,53 @@ fn names(all: &[git::Dataset], catalog: &Catalog) -> String {
 }
 
 impl Dataset {
+    fn of(catalog: Catalog, repo: RepoId, git: Option<Checkout>) -> Dataset {
+        Dataset { catalog, repo, git, beside: Beside::default() }
+    }
+
+    fn with(mut self, others: Others) -> Dataset {
+        let first = self.catalog.store().url().to_string();
+        self.beside.others = others.beside(&first);
+        self
+    }
+
+    /// The first of the stores that has something: it is the one in use from now on, the first one if none has.
+    pub fn seek<T>(
+        &mut self,
+        mut look: impl FnMut(&Dataset) -> Result<Option<T>, CommandError>,
+    ) -> Result<Option<T>, CommandError> {
+        for number in 0.. {
+            if !self.turn_to(number) {
+                break;
+            }
+            if let Some(found) = look(self)? {
+                return Ok(Some(found));
+            }
+        }
+        self.turn_to(0);
+        Ok(None)
+    }
+
+    /// Puts one of the stores to use, in their order; `false` if there are no more.
+    pub fn turn_to(&mut self, number: usize) -> bool {
+        if let Some(at) = self.beside.turned.take() {
+            std::mem::swap(&mut self.catalog, &mut self.beside.asked[at]);
+        }
+        let Some(at) = number.checked_sub(1) else { return true };
+        while self.beside.asked.len() <= at {
+            let Some(next) = self.beside.others.open_next() else { return false };
+            self.beside.asked.push(next);
+        }
+        std::mem::swap(&mut self.catalog, &mut self.beside.asked[at]);
+        self.beside.turned = Some(at);
+        true
+    }
+
+    /// Where the store in use is not the first of this clone: which one it is, for people.
+    pub fn elsewhere(&self) -> Option<String> {
+        self.beside.turned.map(|_| self.catalog.store().url().to_string())
+    }
+
     /// What people call the repo.
     pub fn name(&self) -> String {
         let known = self.catalog.state().repos().get(&self.repo);
@@ -221,8 +313,40 @@ impl Dataset {
         named.unwrap_or(if self.git.is_some() { "HEAD" } else { "latest" })
     }
 
-    /// The bundle that a name means; what git knows is asked too.
-    pub fn find(&self, name: &str) -> Result<BundleId, CommandError> {
+    /// The bundle that a name means, in the first store that has it; what git knows is asked too.
+    pub fn find(&mut self, name: &str) -> Result<BundleId, CommandError> {
+        self.find_all(&[name]).map(|ids| ids[0])
+    }
+
+    /// The bundles that these names mean, in the first store that has all of them.
+    pub fn find_all(&mut self, names: &[&str]) -> Result<Vec<BundleId>, CommandError> {
+        let mut why = None;
+        let found = self.seek(|dataset| {
+            match names.iter().map(|name| dataset.find_here(name)).collect::<Result<Vec<_>, _>>() {
+                // What the first store says of it is what counts.
+                Err(error) if error.kind == Kind::NotFound => {
+                    why.get_or_insert(error);
+                    Ok(None)
+                }
+                other => other.map(Some),
+            }
+        })?;
+        let none = || {
+            let error = why.expect("a store was asked");
+            let asked = self.beside.asked.iter().map(|it| match names {
+                [_] => format!("{} does not have it either", it.store().url()),
+                _ => format!(
+                    "nor does {} have all of them; one store has to: git datamon promote",
+                    it.store().url()
+                ),
+            });
+            asked.chain(self.beside.others.passed().iter().cloned()).fold(error, CommandError::hint)
+        };
+        found.ok_or_else(none)
+    }
+
+    /// The same in the store in use.
+    fn find_here(&self, name: &str) -> Result<BundleId, CommandError> {
         let mut git = Name::default();
         if let Some(Checkout { repo, objects, dataset }) = &self.git {
             // On another branch it may lie elsewhere.
@@ -241,8 +365,9 @@ impl Dataset {
     }
 
     /// The bundle that a name means, opened.
-    pub fn open(&self, name: &str) -> Result<Bundle<'_>, CommandError> {
-        Ok(bundle::open(&self.catalog, self.find(name)?)?)
+    pub fn open(&mut self, name: &str) -> Result<Bundle<'_>, CommandError> {
+        let id = self.find(name)?;
+        Ok(bundle::open(&self.catalog, id)?)
     }
 }
 

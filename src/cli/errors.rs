@@ -1,46 +1,14 @@
 //! Errors as the user meets them: what happened, what kind of thing that is, what to type next.
 
 use crate::catalog::CatalogError;
+pub use crate::cli::exit::Kind;
 use crate::git::{
     ConfigError, GitFailed, HookError, ManifestError, ObjectsError, RepoError, SettingError, TopFileError,
 };
+use crate::ops::fetch::FetchError;
 use crate::ops::kinship::Stranger;
 use crate::store::{BadUrl, StoreError};
 use crate::transfer::NoSession;
-
-/// What kind of failure; scripts see it as the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Things differ, or are not clean.
-    Difference,
-    /// What was named does not exist.
-    NotFound,
-    /// Somebody else was there first.
-    Conflict,
-    /// Bytes are not what they must be.
-    Integrity,
-    /// The store does not answer.
-    Unreachable,
-    /// The command line is wrong.
-    Usage,
-    /// Anything else; git's own code for it.
-    Failed,
-}
-
-impl Kind {
-    /// The exit code.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Kind::Difference => 1,
-            Kind::NotFound => 2,
-            Kind::Conflict => 3,
-            Kind::Integrity => 4,
-            Kind::Unreachable => 5,
-            Kind::Usage => 64,
-            Kind::Failed => 128,
-        }
-    }
-}
 
 /// A command that did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,21 +74,6 @@ impl From<ObjectsError> for CommandError {
     }
 }
 
-impl Kind {
-    /// What kind of failure one of a store is.
-    pub fn of_store(error: &StoreError) -> Kind {
-        match error {
-            StoreError::Url(_) => Kind::Usage,
-            StoreError::Absent { .. } => Kind::NotFound,
-            StoreError::Missing { .. } | StoreError::Short { .. } | StoreError::Foreign { .. } => {
-                Kind::Integrity
-            }
-            StoreError::Request { .. } => Kind::Unreachable,
-            StoreError::NotADirectory { .. } | StoreError::Unsafe { .. } => Kind::Failed,
-        }
-    }
-}
-
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> CommandError {
         CommandError::new(Kind::of_store(&error), error.to_string())
@@ -148,19 +101,12 @@ impl From<NoSession> for CommandError {
 
 impl From<CatalogError> for CommandError {
     fn from(error: CatalogError) -> CommandError {
-        let kind = match error {
-            CatalogError::Store(error) => return error.into(),
-            CatalogError::NotAStore { .. } | CatalogError::NoData { .. } => Kind::NotFound,
-            CatalogError::Identity { .. }
-            | CatalogError::Log { .. }
-            | CatalogError::Lost { .. }
-            | CatalogError::Holed { .. }
-            | CatalogError::Pack(_)
-            | CatalogError::Table(_) => Kind::Integrity,
-            CatalogError::Refused(_) | CatalogError::Contended { .. } => Kind::Conflict,
-            CatalogError::Unknown { .. } => Kind::Unreachable,
-            CatalogError::NotEmpty { .. } | CatalogError::Journal(_) => Kind::Failed,
-        };
-        CommandError::new(kind, error.to_string())
+        CommandError::new(Kind::of_catalog(&error), error.to_string())
+    }
+}
+
+impl From<FetchError> for CommandError {
+    fn from(error: FetchError) -> CommandError {
+        CommandError::new(Kind::of_fetch(&error), error.to_string())
     }
 }

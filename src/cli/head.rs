@@ -1,6 +1,6 @@
 //! Where a work tree stands: what the verbs that move it tell programs.
 
-use crate::git::Repo;
+use crate::git::Git;
 
 /// What is checked out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,18 +12,18 @@ pub struct Head {
 }
 
 /// The commit of HEAD; `None` before the first one.
-pub fn commit(repo: &Repo) -> Option<String> {
-    said(repo, &["rev-parse", "--verify", "--quiet", "HEAD"])
+pub fn commit(git: &Git) -> Option<String> {
+    said(git, &["rev-parse", "--verify", "--quiet", "HEAD"])
 }
 
-fn said(repo: &Repo, words: &[&str]) -> Option<String> {
-    let said = repo.git().run(words).ok()?;
+fn said(git: &Git, words: &[&str]) -> Option<String> {
+    let said = git.run(words).ok()?;
     Some(String::from_utf8_lossy(&said).trim().to_owned())
 }
 
 impl Head {
     /// HEAD of a repository as it is now.
-    pub fn of(repo: &Repo) -> Head {
-        Head { commit: commit(repo), branch: said(repo, &["symbolic-ref", "--quiet", "--short", "HEAD"]) }
+    pub fn of(git: &Git) -> Head {
+        Head { commit: commit(git), branch: said(git, &["symbolic-ref", "--quiet", "--short", "HEAD"]) }
     }
 }

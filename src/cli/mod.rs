@@ -9,6 +9,8 @@ mod bundles;
 mod commands;
 mod dataset;
 mod errors;
+mod exit;
+mod given;
 mod head;
 mod man;
 mod paths;
@@ -18,15 +20,19 @@ mod stores;
 mod ui;
 mod verdict;
 mod when;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
 
 pub use args::Args;
-pub use errors::{CommandError, Kind};
+pub use errors::CommandError;
+pub use exit::Kind;
+use given::Given;
 pub use ui::Ui;
 
 /// What every command gets besides its own arguments.
@@ -41,19 +47,23 @@ pub struct Context {
 impl Context {
     /// For a command whose stdout is one JSON object, if it is: whatever else would be said there goes to stderr.
     pub fn aside(&self, json: bool) -> Context {
-        Context { ui: self.ui.aside(json), dir: self.dir.clone() }
+        Context { ui: self.ui.clone().aside(json), dir: self.dir.clone() }
     }
 }
 
 /// Parses, runs, reports: all of `main`.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
-        Ok(args) => args,
-        Err(said) => return usage(&said),
+    let parsed = Args::command().try_get_matches_from(args).and_then(|matches| {
+        let args = Args::from_arg_matches(&matches)?;
+        Ok((args, Given::of(&matches)))
+    });
+    let (args, given) = match parsed {
+        Ok(parsed) => parsed,
+        Err(said) => return usage(said),
     };
-    let ui = Ui::new(args.verbose, args.quiet);
-    let outcome = args.directory().and_then(|dir| args.command.run(&Context { ui, dir }));
-    match outcome {
+    let ui = Ui::new(args.verbose, args.quiet, given);
+    let context = args.directory().map(|dir| Context { ui: ui.clone(), dir });
+    match context.and_then(|context| args.command.run(&context)) {
         Ok(code) => code,
         Err(error) => {
             ui.error(&error);
@@ -63,7 +73,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// clap says 2 for what it does not understand; that is "not found" here.
-fn usage(said: &clap::Error) -> ExitCode {
+fn usage(mut said: clap::Error) -> ExitCode {
+    // It proposes `-- --force`, which would be a remote or a path of that name.
+    if said.kind() == ErrorKind::UnknownArgument {
+        let _ = said.remove(ContextKind::Suggested);
+    }
     // Nobody is left to tell when the terminal is gone.
     let _ = said.print();
     if said.use_stderr() { ExitCode::from(Kind::Usage.exit_code()) } else { ExitCode::SUCCESS }

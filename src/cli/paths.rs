@@ -4,12 +4,17 @@
 //! control character or bytes that are no UTF-8. In JSON `path` is text, and where the path is no UTF-8 `path_hex` beside it has
 //! its exact bytes. With `-z` a path is its bytes and ends with a zero byte.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde_json::{Map, Value};
 
+use crate::git::Selection;
 use crate::ops::bundle::tidy;
+
+/// What is said of a pattern that is none.
+const NO_PATTERN: &str = "it is no pattern; without the option everything is selected";
 
 /// A path as people read it.
 pub fn shown(path: &[u8]) -> String {
@@ -36,15 +41,57 @@ fn octal(to: &mut String, bytes: &[u8]) {
 /// Puts a path into an object, as `name` and, where it is no UTF-8, as `name_hex` too.
 pub fn put(object: &mut Map<String, Value>, name: &str, path: &[u8]) {
     object.insert(name.to_owned(), String::from_utf8_lossy(path).into());
-    if std::str::from_utf8(path).is_err() {
-        let hex: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(hex) = hex(path) {
         object.insert(format!("{name}_hex"), hex.into());
     }
+}
+
+/// All bytes of a path in hexadecimal, where it is no UTF-8.
+pub fn hex(path: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(path).is_ok();
+    (!text).then(|| path.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A list of paths as text.
+pub fn texts(paths: &[&[u8]]) -> Vec<String> {
+    paths.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect()
+}
+
+/// The list beside it, with their bytes in hexadecimal where they are no UTF-8; `None` where all of them are.
+pub fn hexes(paths: &[&[u8]]) -> Option<Vec<Option<String>>> {
+    let hexes: Vec<Option<String>> = paths.iter().map(|path| hex(path)).collect();
+    hexes.iter().any(Option::is_some).then_some(hexes)
 }
 
 /// A path as the user typed it.
 pub fn typed(path: &OsStr) -> Vec<u8> {
     tidy(path.as_bytes()).to_vec()
+}
+
+/// A pattern as the user typed it: an empty one would select everything.
+pub fn pattern(typed: &str) -> Result<String, String> {
+    match Selection::is_pattern(typed.as_bytes()) {
+        true => Ok(typed.to_owned()),
+        false => Err(NO_PATTERN.to_owned()),
+    }
+}
+
+/// The same of any bytes.
+pub fn any_pattern() -> impl TypedValueParser<Value = OsString> {
+    let checked = |typed: OsString| match Selection::is_pattern(typed.as_bytes()) {
+        true => Ok(typed),
+        false => Err(NO_PATTERN),
+    };
+    OsStringValueParser::new().try_map(checked)
+}
+
+/// A path that was typed for `--paths`: an empty one would be the whole version.
+pub fn any_path() -> impl TypedValueParser<Value = OsString> {
+    let checked = |typed: OsString| match typed.is_empty() {
+        false => Ok(typed),
+        true => Err("it is empty; without the option everything is selected"),
+    };
+    OsStringValueParser::new().try_map(checked)
 }
 
 #[cfg(test)]

@@ -47,7 +47,11 @@ impl Server {
         let known = keys.flat_map(|key| {
             [text(repo, &before(key, false)), text(repo, &before(key, true)), committed(repo, key)]
         });
-        let url = known.flatten().next().or_else(|| repo.server_of(&remote)).ok_or_else(|| {
+        let url = known.flatten().next();
+        if url.is_none() && operation == Operation::Upload {
+            refuse_two_places(repo, &remote)?;
+        }
+        let url = url.or_else(|| repo.server_of(&remote)).ok_or_else(|| {
             CommandError::new(Kind::NotFound, "this repository names no LFS server and has no remote")
                 .hint("name it by its URL")
         })?;
@@ -127,6 +131,24 @@ impl Server {
             }
         }
     }
+}
+
+/// Git-lfs would send new data to where the remote is pushed to, and look for all of it where it is fetched from.
+fn refuse_two_places(repo: &Repo, remote: &str) -> Result<(), CommandError> {
+    let pushed = text(repo, &format!("remote.{remote}.pushurl"));
+    let fetched = text(repo, &format!("remote.{remote}.url"));
+    let Some(pushed) = pushed.filter(|pushed| fetched.as_ref() != Some(pushed)) else { return Ok(()) };
+    let own =
+        |key| text(repo, &format!("remote.{remote}.{key}")).is_some_and(|it| !it.starts_with(STORE_SCHEME));
+    if own("lfsurl") || own("lfspushurl") {
+        return Ok(());
+    }
+    let (fetched, pushed) = (without_password(&fetched.unwrap_or_default()), without_password(&pushed));
+    let message = format!(
+        "remote {remote} is fetched from {fetched} and pushed to {pushed}: git-lfs would look for data in one place and send it to \
+         the other"
+    );
+    Err(CommandError::new(Kind::Conflict, message).hint("say where all of it is to be: --to <URL>"))
 }
 
 /// Whether git-lfs takes it for a remote: the name of one, or the URL of a repository.

@@ -7,7 +7,7 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::git::{Config, Git, Operation, Repo, RepoError, STORE_SCHEME, is_context_name};
 use crate::ops::{open, trust};
 use crate::store::{LOCAL, Place, Settings, StoreError, StoreUrl};
-use crate::transfer::Session;
+use crate::transfer::{Others, Session};
 
 /// What the user typed for a store (a directory, a URL, `local`, a context, any of them behind `datamon::`) as it is committed:
 /// `local`, or a URL that does not depend on the current directory.
@@ -58,6 +58,17 @@ pub fn find(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
     Ok(open::open(&url, &settings)?)
 }
 
+/// Opens the store; with `create` it is made where there is none. A name that was typed wrong makes nothing by itself.
+pub fn made_if(create: bool, url: &str, dir: &Path) -> Result<Catalog, CommandError> {
+    if create {
+        return prepare(url, dir);
+    }
+    find(url, dir).map_err(|error| match error.kind {
+        Kind::NotFound => error.hint("to make a store there: --create"),
+        _ => error,
+    })
+}
+
 /// A store as users read it: where it lies and which one it is.
 pub fn shown(catalog: &Catalog) -> String {
     format!("{} ({})", catalog.store().url().canonical(), catalog.identity().store)
@@ -78,7 +89,7 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
         }
         Err(error) => return Err(error.into()),
     };
-    let named = repo.store_url("", Operation::Download)?;
+    let named = repo.store_url(&repo.push_remote(), Operation::Download)?;
     let named = named.ok_or_else(|| {
         CommandError::new(Kind::NotFound, "this repository names no datamon:: store")
             .hint("git datamon init --store <directory or URL>")
@@ -86,12 +97,18 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
     find(&named.url, dir)
 }
 
+/// The stores that reads ask after that one, in a repository.
+pub fn others(dir: &Path) -> Others {
+    Repo::discover(dir).map_or_else(|_| Others::default(), |repo| Others::of(&repo, &repo.push_remote()))
+}
+
 /// The same for a change. What only the repository names has to be trusted, and must not be a store that was left.
 pub fn chosen_to_write(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> {
     if store.is_none()
         && let Ok(repo) = Repo::discover(dir)
     {
-        return Ok(Session::open(repo, "", Operation::Upload)?.catalog);
+        let remote = repo.push_remote();
+        return Ok(Session::open(repo, &remote, Operation::Upload)?.catalog);
     }
     // The user names it, by the command or by the context in use.
     let mut catalog = chosen(store, dir)?;

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use serde::Serialize;
 
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::given::Given;
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,21 +19,22 @@ enum Loudness {
 }
 
 /// The user at the other end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ui {
     loudness: Loudness,
     aside: bool,
+    given: Given,
 }
 
 impl Ui {
-    /// As `-v` and `-q` ask for.
-    pub fn new(verbose: u8, quiet: bool) -> Ui {
+    /// As `-v` and `-q` ask for; commands to type get what was `given`.
+    pub fn new(verbose: u8, quiet: bool, given: Given) -> Ui {
         let loudness = match (quiet, verbose) {
             (true, _) => Loudness::Quiet,
             (false, 0) => Loudness::Normal,
             (false, _) => Loudness::Verbose,
         };
-        Ui { loudness, aside: false }
+        Ui { loudness, aside: false, given }
     }
 
     /// The same, but what was done is said on stderr if stdout is for something else.
@@ -48,6 +50,14 @@ impl Ui {
     /// A line the user asked for, on stdout.
     pub fn fact(&self, line: &str) {
         write_line(&mut io::stdout().lock(), "", line);
+    }
+
+    /// The same with JSON beside it: on stderr then.
+    pub fn finding(&self, line: &str) {
+        match self.aside {
+            true => write_line(&mut io::stderr().lock(), "", line),
+            false => self.fact(line),
+        }
     }
 
     /// The same for one of very many lines: whether anybody reads them still.
@@ -70,7 +80,11 @@ impl Ui {
     pub fn copy(&self, from: &mut impl Read) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
         let copied = io::copy(from, &mut stdout).and_then(|_| stdout.flush());
-        copied.map_err(|error| CommandError::new(Kind::Failed, format!("cannot write to stdout: {error}")))
+        copied.map_err(|error| {
+            let unheard = error.kind() == io::ErrorKind::BrokenPipe;
+            let kind = if unheard { Kind::Unheard } else { Kind::Failed };
+            CommandError::new(kind, format!("cannot write to stdout: {error}"))
+        })
     }
 
     /// What was done; silent with `-q`, and on stderr where stdout is for a program.
@@ -91,22 +105,25 @@ impl Ui {
 
     /// Something that needs no action now but may surprise later.
     pub fn warning(&self, line: &str) {
-        write_line(&mut io::stderr().lock(), "warning: ", line);
+        write_line(&mut io::stderr().lock(), "warning: ", &self.given.spelled(line));
     }
 
     /// What to type next; silent with `-q`.
     pub fn hint(&self, line: &str) {
         if self.loudness >= Loudness::Normal {
-            write_line(&mut io::stderr().lock(), "hint: ", line);
+            write_line(&mut io::stderr().lock(), "hint: ", &self.given.spelled(line));
         }
     }
 
     /// Why the command ends.
     pub fn error(&self, error: &CommandError) {
+        if error.kind == Kind::Unheard {
+            return;
+        }
         let mut stderr = io::stderr().lock();
-        write_line(&mut stderr, "error: ", &error.message);
+        write_line(&mut stderr, "error: ", &self.given.spelled(&error.message));
         for hint in &error.hints {
-            write_line(&mut stderr, "hint: ", hint);
+            write_line(&mut stderr, "hint: ", &self.given.spelled(hint));
         }
     }
 }

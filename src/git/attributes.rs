@@ -17,6 +17,8 @@ pub struct LfsPaths {
     pub plain: HashSet<BString>,
     /// Something else has a hand in them too: only git with all its filters can write and compare them.
     pub odd: HashSet<BString>,
+    /// Of these, files whose pointers git would recode, and from what: no pointer comes of it.
+    pub recoded: Vec<(BString, String)>,
 }
 
 impl LfsPaths {
@@ -24,6 +26,14 @@ impl LfsPaths {
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.odd.is_empty()
     }
+}
+
+/// Whether the letters of a pointer have other bytes in this encoding.
+fn is_wide(encoding: &[u8]) -> bool {
+    let name = encoding.to_ascii_lowercase();
+    [&b"utf-16"[..], b"utf16", b"utf-32", b"utf32", b"ucs-", b"ucs2", b"ucs4"]
+        .iter()
+        .any(|it| name.starts_with(it))
 }
 
 impl Repo {
@@ -40,18 +50,22 @@ impl Repo {
         let top = self.work_tree().unwrap_or(self.git_dir());
         let git = self.git().clone().moved_to(top);
         let said = git.run_with_stdin(["check-attr", "--stdin", "-z"].iter().chain(&ASKED), &asked)?;
-        let (mut lfs, mut odd) = (HashSet::new(), HashSet::new());
+        let (mut lfs, mut odd, mut recoded) = (HashSet::new(), HashSet::new(), Vec::new());
         let mut fields = said.split(|byte| *byte == 0);
         while let (Some(path), Some(name), Some(value)) = (fields.next(), fields.next(), fields.next()) {
+            if name == b"working-tree-encoding" && is_wide(value) {
+                recoded.push((BString::from(path), String::from_utf8_lossy(value).into_owned()));
+            }
             match (name, value) {
                 (b"filter", b"lfs") => drop(lfs.insert(BString::from(path))),
                 (b"filter", _) | (_, b"unspecified" | b"unset") => {}
                 _ => drop(odd.insert(BString::from(path))),
             }
         }
+        recoded.retain(|(path, _)| lfs.contains(path));
         let extended = self.has_lfs_extensions();
         let (odd, plain) = lfs.into_iter().partition(|path| extended || odd.contains(path));
-        Ok(LfsPaths { plain, odd })
+        Ok(LfsPaths { plain, odd, recoded })
     }
 
     /// `lfs.extension.*` puts other programs between a file and its pointer.

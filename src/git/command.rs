@@ -82,6 +82,12 @@ impl Git {
         self
     }
 
+    /// Whether an environment variable is set for it.
+    pub fn sees(&self, key: &str) -> bool {
+        let own = self.env.iter().rev().find(|(name, _)| name == key);
+        own.map_or_else(|| std::env::var_os(key).is_some(), |(_, value)| value.is_some())
+    }
+
     /// The same, and the repository is that of the directory, whatever `GIT_DIR` and its like say: a hook has them, say. What
     /// configures this run (`git -c`) stays.
     pub fn unbound(self) -> Result<Git, GitFailed> {
@@ -152,7 +158,7 @@ impl Git {
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
         hear: &mut dyn FnMut(&str),
     ) -> Result<ExitStatus, GitFailed> {
-        let mut command = self.command(args);
+        let mut command = self.heard(args);
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = start(&mut command)?;
         let heard = child.stderr.take().map_or(Ok(()), |pipe| pass_on(pipe, hear));

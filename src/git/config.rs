@@ -1,20 +1,16 @@
-//! Git configuration, and which store it names.
+//! Git configuration, and the URL that it names for git-lfs.
 //!
 //! The precedence is that of git-lfs, since git-lfs chooses the agent by the same URL: `lfs.pushurl` (for uploads), then
 //! `lfs.url`, then `remote.<name>.lfspushurl` and `.lfsurl`; for each key git's own configuration, of whatever scope, beats
-//! the committed `.lfsconfig`. A URL is for us when it starts with `datamon::`.
-//!
-//! Where that leads to a store, the one that git's own configuration gives to the remote goes first: git-lfs starts the same agent
-//! for both, and with `lfs.url` in every repository no remote could have a store of its own.
+//! the committed `.lfsconfig`. A URL is for us when it starts with `datamon::`: which store that is, `stores` says.
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
 
 use gix::bstr::{BString, ByteSlice};
 
 use crate::git::command::{Git, GitFailed};
 use crate::git::repo::Repo;
+use crate::git::shell::quoted;
 use crate::git::top_file::{Place, TopFileError};
 use crate::store::without_password;
 
@@ -24,11 +20,8 @@ pub const STORE_SCHEME: &str = "datamon::";
 /// The file in which a repository may name its store, at its top.
 pub const LFSCONFIG_FILE: &str = ".lfsconfig";
 
-/// The longest store URL, bytes.
-const LONGEST_URL: usize = 4096;
-
 /// The remote of a repository that names none.
-const DEFAULT_REMOTE: &str = "origin";
+pub(super) const DEFAULT_REMOTE: &str = "origin";
 
 /// Configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +35,16 @@ pub enum ConfigError {
     /// `.lfsconfig` is not a git configuration file.
     #[error("{LFSCONFIG_FILE} is not a git configuration file: {0}")]
     Syntax(String),
+    /// A value that is none of those a key can have.
+    #[error("{key} is {value:?}: it can be {allowed}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it could be.
+        allowed: &'static str,
+    },
     /// A store URL nobody would write.
     #[error("{key} in {from} names no usable store: {why}")]
     Url {
@@ -70,7 +73,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn flag(self) -> Option<&'static str> {
+    /// The option of git for it.
+    pub fn flag(self) -> Option<&'static str> {
         match self {
             Scope::System => Some("--system"),
             Scope::Global => Some("--global"),
@@ -171,48 +175,6 @@ impl Config {
     }
 }
 
-impl Git {
-    /// Sets a key, replacing every value it had in this scope.
-    pub fn set_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
-        let args = ["config"].into_iter().chain(scope.flag()).chain(["--replace-all", "--", key, value]);
-        self.run(args).map(drop)
-    }
-
-    /// Sets a key in a file of its own, as `.lfsconfig`. The file must not be a symlink: git would write through it.
-    pub fn set_file_config(&self, file: &Path, key: &str, value: &str) -> Result<(), GitFailed> {
-        let args = ["config", "--file"].into_iter().map(OsStr::new).chain([file.as_os_str()]);
-        self.run(args.chain(["--replace-all", "--", key, value].map(OsStr::new))).map(drop)
-    }
-
-    /// Removes a key from a file of its own, as `.lfsconfig`; `false` if it was not there. The file must not be a symlink.
-    pub fn unset_file_config(&self, file: &Path, key: &str) -> Result<bool, GitFailed> {
-        let args = ["config", "--file"].into_iter().map(OsStr::new).chain([file.as_os_str()]);
-        was_set(self.run(args.chain(["--unset-all", "--", key].map(OsStr::new))))
-    }
-
-    /// Adds a value to a key that may have several.
-    pub fn add_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
-        let args = ["config"].into_iter().chain(scope.flag()).chain(["--add", "--", key, value]);
-        self.run(args).map(drop)
-    }
-
-    /// Removes a key from a scope; `false` if it was not there.
-    pub fn unset_config(&self, scope: Scope, key: &str) -> Result<bool, GitFailed> {
-        was_set(self.run(["config"].into_iter().chain(scope.flag()).chain(["--unset-all", "--", key])))
-    }
-}
-
-/// Whether a key was there to be removed.
-fn was_set(unset: Result<Vec<u8>, GitFailed>) -> Result<bool, GitFailed> {
-    /// What `git config` exits with for a key that is not set.
-    const NOT_SET: i32 = 5;
-    match unset {
-        Ok(_) => Ok(true),
-        Err(GitFailed::Exit { status, .. }) if status.code() == Some(NOT_SET) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Which way data goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -276,15 +238,6 @@ impl LfsUrl {
     }
 }
 
-/// A word as a shell takes it for one: what a repository says may stand in a line that a user copies.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    match word.bytes().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 impl fmt::Display for LfsUrl {
     /// Without a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -292,65 +245,7 @@ impl fmt::Display for LfsUrl {
     }
 }
 
-/// The store that configuration names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreUrl {
-    /// URL of the store or name of a context: what stands behind `datamon::`.
-    pub url: String,
-    /// The key that holds it, as `lfs.url`.
-    pub key: String,
-    /// Who says so.
-    pub from: Source,
-}
-
-impl StoreUrl {
-    /// The store in a value of `lfs.url` and its kin; `None` if the value is a URL of another kind.
-    pub(super) fn read(value: &[u8], key: &str, from: Source) -> Result<Option<StoreUrl>, ConfigError> {
-        let Some(rest) = value.strip_prefix(STORE_SCHEME.as_bytes()) else { return Ok(None) };
-        let wrong = |why| ConfigError::Url { key: key.to_owned(), from: from.described(), why };
-        let url = std::str::from_utf8(rest).map_err(|_| wrong("it is not UTF-8"))?;
-        let why = if url.is_empty() {
-            "nothing stands behind `datamon::`"
-        } else if url.len() > LONGEST_URL {
-            "it is too long"
-        } else if url.chars().any(char::is_control) {
-            "it has control characters"
-        } else if url.starts_with('-') {
-            "it starts with a dash"
-        } else {
-            return Ok(Some(StoreUrl { url: url.to_owned(), key: key.to_owned(), from }));
-        };
-        Err(wrong(why))
-    }
-}
-
 impl Repo {
-    /// The store for a transfer with `remote` (a name, or the URL the user typed); `None` if git-lfs would use a server.
-    pub fn store_url(&self, remote: &str, operation: Operation) -> Result<Option<StoreUrl>, ConfigError> {
-        let Some(found) = self.lfs_url(remote, operation)? else { return Ok(None) };
-        let Some(store) = StoreUrl::read(&found.url, &found.key, found.from)? else { return Ok(None) };
-        let store = self.store_of_remote(remote, operation)?.unwrap_or(store);
-        // The name of a context is the user's own.
-        Ok(Some(match self.config().context(&store.url) {
-            Some(context) => StoreUrl { url: context.url, ..store },
-            None => store,
-        }))
-    }
-
-    /// The store that the user, not the repository, gave to a remote.
-    fn store_of_remote(&self, remote: &str, operation: Operation) -> Result<Option<StoreUrl>, ConfigError> {
-        let keys: &[&str] = match operation {
-            Operation::Upload => &["lfspushurl", "lfsurl"],
-            Operation::Download => &["lfsurl"],
-        };
-        for key in keys.iter().map(|key| format!("remote.{remote}.{key}")) {
-            if let Some((scope, value)) = self.config().scoped(&key) {
-                return StoreUrl::read(value, &key, Source::Config(scope));
-            }
-        }
-        Ok(None)
-    }
-
     /// The URL, of whatever kind, that configuration names for a transfer with `remote`; `None` if git-lfs would talk to the
     /// remote itself.
     pub fn lfs_url(&self, remote: &str, operation: Operation) -> Result<Option<LfsUrl>, ConfigError> {
@@ -382,14 +277,6 @@ impl Repo {
         Ok(None)
     }
 
-    /// The store that the repository names: `lfs.url` in `.lfsconfig`. Where it differs from the pin, a team has moved.
-    pub fn committed_store(&self) -> Result<Option<StoreUrl>, ConfigError> {
-        let Some((value, from)) = self.lfsconfig()?.and_then(|file| file.get("lfs.url")) else {
-            return Ok(None);
-        };
-        StoreUrl::read(&value, "lfs.url", from)
-    }
-
     /// A key of `.lfsconfig`, `lfs.url` for one, whatever its value.
     pub fn committed_value(&self, key: &str) -> Result<Option<Vec<u8>>, ConfigError> {
         let found = self.lfsconfig()?.and_then(|file| file.get(key));
@@ -404,13 +291,13 @@ impl Repo {
         Ok(self.lfsconfig()?.and_then(|file| file.get(key)).map(|(value, _)| value))
     }
 
-    fn lfsconfig(&self) -> Result<Option<Lfsconfig>, ConfigError> {
+    pub(super) fn lfsconfig(&self) -> Result<Option<Lfsconfig>, ConfigError> {
         self.top_file(LFSCONFIG_FILE)?.map(|file| Lfsconfig::parse(file.place, &file.bytes)).transpose()
     }
 }
 
 /// The keys of `.lfsconfig` that git-lfs lets a repository set and that name a store.
-struct Lfsconfig {
+pub(super) struct Lfsconfig {
     place: Place,
     values: gix::config::File,
 }
@@ -424,7 +311,7 @@ impl Lfsconfig {
         Ok(Lfsconfig { place, values })
     }
 
-    fn get(&self, key: &str) -> Option<(BString, Source)> {
+    pub(super) fn get(&self, key: &str) -> Option<(BString, Source)> {
         let (section, rest) = key.split_once('.')?;
         let (subsection, name) = match rest.rsplit_once('.') {
             Some((subsection, name)) => (Some(BString::from(subsection)), name),
@@ -506,84 +393,12 @@ mod tests {
     }
 
     #[test]
-    fn uploads_look_at_the_push_urls_first() {
-        let scratch = Scratch::new();
-        scratch.commit(&[(LFSCONFIG_FILE, b"[lfs]\nurl = datamon::read\npushurl = datamon::write\n")]);
-        let ours = |operation| store(&scratch.repo(), "origin", operation).unwrap().0;
-        assert_eq!(ours(Operation::Upload), "write");
-        assert_eq!(ours(Operation::Download), "read");
-        scratch.git.set_config(Scope::Local, "lfs.url", "datamon::mine").unwrap();
-        assert_eq!(ours(Operation::Upload), "write");
-        assert_eq!(ours(Operation::Download), "mine");
-    }
-
-    #[test]
-    fn a_remote_may_have_a_store_of_its_own() {
-        let scratch = Scratch::new();
-        for (key, value) in [
-            ("remote.origin.url", "https://example.org/repo"),
-            ("remote.origin.lfsurl", "datamon::origin"),
-            ("remote.near.lfspushurl", "datamon::near-write"),
-            ("remote.near.lfsurl", "datamon::near"),
-            ("remote.plain.url", "https://example.org/plain"),
-        ] {
-            scratch.git.set_config(Scope::Local, key, value).unwrap();
-        }
-        let repo = scratch.repo();
-        let ours = |remote, operation| store(&repo, remote, operation).map(|(url, _)| url);
-        assert_eq!(ours("origin", Operation::Upload).as_deref(), Some("origin"));
-        assert_eq!(ours("near", Operation::Upload).as_deref(), Some("near-write"));
-        assert_eq!(ours("near", Operation::Download).as_deref(), Some("near"));
-        assert_eq!(ours("plain", Operation::Download), None);
-        assert_eq!(ours("https://example.org/typed", Operation::Download), None);
-        assert_eq!(ours("/srv/typed", Operation::Download), None);
-        assert_eq!(ours("unknown", Operation::Download).as_deref(), Some("origin"));
-        scratch.git.set_config(Scope::Local, "lfs.url", "datamon::all").unwrap();
-        let repo = scratch.repo();
-        let ours = |remote, operation| store(&repo, remote, operation).map(|(url, _)| url);
-        for (remote, read, written) in [
-            ("/srv/typed", "all", "all"),
-            ("", "all", "all"),
-            ("plain", "all", "all"),
-            ("near", "near", "near-write"),
-        ] {
-            assert_eq!(ours(remote, Operation::Download).as_deref(), Some(read), "{remote}");
-            assert_eq!(ours(remote, Operation::Upload).as_deref(), Some(written), "{remote}");
-        }
-        // A server stays one, and what the repository says of a remote is less than what it says of all.
-        scratch.git.set_config(Scope::Local, "lfs.url", "https://example.org/lfs").unwrap();
-        assert_eq!(store(&scratch.repo(), "near", Operation::Upload), None);
-        scratch.git.unset_config(Scope::Local, "lfs.url").unwrap();
-        let text = "[lfs]\nurl = datamon::all\n[remote \"plain\"]\nlfsurl = datamon::theirs\n";
-        scratch.commit(&[(LFSCONFIG_FILE, text.as_bytes())]);
-        assert_eq!(store(&scratch.repo(), "plain", Operation::Upload).unwrap().0, "all");
-    }
-
-    #[test]
     fn a_committed_file_sets_no_unsafe_key_and_includes_nothing() {
         let scratch = Scratch::new();
         std::fs::write(scratch.beside("extra"), lfsconfig("datamon::included")).unwrap();
         let text = "[include]\npath = ../extra\n[remote \"origin\"]\nlfspushurl = datamon::x\n";
         scratch.commit(&[(LFSCONFIG_FILE, text.as_bytes())]);
         assert_eq!(store(&scratch.repo(), "origin", Operation::Upload), None);
-    }
-
-    #[test]
-    fn urls_nobody_would_write_are_refused() {
-        let scratch = Scratch::new();
-        for (value, why) in [
-            ("datamon::", "nothing stands"),
-            ("datamon::a\u{1b}[2J", "control"),
-            ("datamon::a\nb", "control"),
-            ("datamon::--upload", "dash"),
-            (&format!("datamon::{}", "a".repeat(5000)), "too long"),
-        ] {
-            scratch.git.set_config(Scope::Local, "lfs.url", value).unwrap();
-            let error = scratch.repo().store_url("origin", Operation::Upload).unwrap_err().to_string();
-            assert!(error.contains(why) && error.contains("lfs.url in .git/config"), "{error}");
-        }
-        scratch.git.set_config(Scope::Local, "lfs.url", "https://example.org").unwrap();
-        assert_eq!(scratch.repo().store_url("origin", Operation::Upload).unwrap(), None);
     }
 
     #[test]

@@ -92,6 +92,20 @@ impl Repo {
         let value = format!("{}{name}", crate::git::STORE_SCHEME);
         self.git().set_config(Scope::Local, &format!("remote.{remote}.lfsurl"), &value)
     }
+
+    /// The remotes of this repository whose data lies in the store that the user calls `name`.
+    pub fn bound_remotes(&self, name: &str) -> Vec<String> {
+        let value = format!("{}{name}", crate::git::STORE_SCHEME);
+        let bound = |remote: &String| {
+            self.config().get_in(Scope::Local, &format!("remote.{remote}.lfsurl")) == Some(value.as_bytes())
+        };
+        self.remotes().into_iter().filter(bound).collect()
+    }
+
+    /// From now on data of `remote` lies where that of any other does.
+    pub fn unbind_remote(&self, remote: &str) -> Result<bool, GitFailed> {
+        self.git().unset_config(Scope::Local, &format!("remote.{remote}.lfsurl"))
+    }
 }
 
 #[cfg(test)]

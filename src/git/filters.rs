@@ -100,10 +100,14 @@ impl Filters {
     }
 
     /// How a pull may run. Edits that git puts aside and brings back come back as pointers where the filter leaves these.
-    pub fn of_pull(repo: &Repo) -> Result<Filters, FiltersError> {
+    /// `told` is what the command line says of that.
+    pub fn of_pull(repo: &Repo, told: Option<bool>) -> Result<Filters, FiltersError> {
         let config = repo.config();
-        let puts_aside = ["rebase.autostash", "merge.autostash"].iter().any(|key| config.is_true(key))
-            || config.get_within("branch", "mergeoptions").any(|options| options.contains_str(AUTOSTASH));
+        let set = || {
+            ["rebase.autostash", "merge.autostash"].iter().any(|key| config.is_true(key))
+                || config.get_within("branch", "mergeoptions").any(|options| options.contains_str(AUTOSTASH))
+        };
+        let puts_aside = told.unwrap_or_else(set);
         let edited = || repo.git().run(["status", "--porcelain", "--untracked-files=no"]);
         if puts_aside && !edited()?.is_empty() { Ok(Filters::On) } else { Filters::of(repo) }
     }

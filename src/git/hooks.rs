@@ -2,7 +2,7 @@
 //!
 //! Ours is a shim that calls `git datamon hook pre-push`, which does its own step and then what git-lfs's hook does: so it
 //! takes the place of git-lfs's. A foreign hook is kept beside it under another name and run first. No promise depends on
-//! the hook (a fresh clone has none): a push without it is slower, not less safe.
+//! the hook (a fresh clone has none before its first transfer, ADR 14): a push without it is slower, not less safe.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -135,6 +135,17 @@ impl Hooks {
         }
         self.write(&hook).map_err(|source| file("write", &hook, source))?;
         Ok(if foreign { Install::Chained(kept) } else { Install::Installed })
+    }
+
+    /// Puts our hook where that of git-lfs is or would be, as git-lfs does in a clone; whatever else is there, or where the user says
+    /// that hooks lie elsewhere, nothing changes.
+    pub fn take_over(&self) -> Result<(), HookError> {
+        let elsewhere = self.repo.config().get("core.hookspath").is_some();
+        let theirs = |text: String| is_git_lfs(&text, &PRE_PUSH_CALLS);
+        if !elsewhere && self.text(NAME)?.is_none_or(theirs) {
+            self.install()?;
+        }
+        Ok(())
     }
 
     /// Takes our hook away and puts back what was there: the foreign hook, else that of git-lfs. `false` if ours was not

@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
+use gix::index::entry::stat::Time;
 use gix::index::entry::{Flags, Mode, Stage, Stat};
 
 use crate::git::command::GitFailed;
@@ -26,6 +27,9 @@ use crate::git::repo::{Repo, path_of};
 
 /// File systems take their clock from the last tick, so a time read here may be ahead of theirs.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Linux ticks at least every 10 ms; other systems, and file servers, are given more.
+const LONGEST_TICK: Duration = Duration::from_millis(50);
 
 /// The largest file that is compared with its blob here, bytes; git compares larger ones.
 const LARGEST_COMPARED: u64 = 1 << 20;
@@ -83,6 +87,23 @@ impl Look {
         Ok(Some(Look { stat, size: meta.len(), executable: meta.is_executable() }))
     }
 
+    /// How long it is until every later change of the file shows: a clock of a file system ticks, and what is written twice in
+    /// one tick looks the same both times.
+    pub fn until_settled(&self) -> Duration {
+        self.settles_after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    fn settles_after(&self, now: Duration) -> Duration {
+        let wait = |time: Time| {
+            let changed = Duration::new(time.secs.into(), time.nsecs);
+            // Who stores whole seconds may round to even ones. A date in the future is nothing to wait for.
+            let tick = if time.nsecs == 0 { Duration::from_secs(2) } else { LONGEST_TICK };
+            (changed + tick).saturating_sub(now).min(tick)
+        };
+        let recent = |time: &Time| Duration::new(time.secs.into(), time.nsecs) <= now + TICK;
+        [self.stat.mtime, self.stat.ctime].into_iter().filter(recent).map(wait).max().unwrap_or_default()
+    }
+
     /// How long it is until git believes an index that is written then.
     pub fn until_believed(&self) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -114,6 +135,14 @@ pub struct Tracked {
     pub executable: bool,
     /// Whether git would not believe its look, because it is as young as the index.
     pub racy: bool,
+    stat: Stat,
+}
+
+impl Tracked {
+    /// Whether the file at this path looks as the index says, and git would believe that.
+    pub fn is_unchanged(&self, path: &Path) -> bool {
+        !self.racy && matches!(Look::at(path), Ok(Some(look)) if look.stat == self.stat)
+    }
 }
 
 /// A pointer to put into the index.
@@ -160,6 +189,7 @@ impl Repo {
             blob: entry.id,
             executable: entry.mode == Mode::FILE_EXECUTABLE,
             racy: i64::from(entry.stat.mtime.secs) >= written.unix_seconds(),
+            stat: entry.stat,
         });
         Ok(tracked.collect())
     }
@@ -405,6 +435,24 @@ mod tests {
             let text = scratch.git.run(["cat-file", "blob", &pointer.blob_id().to_string()]).unwrap();
             assert_eq!(text, pointer.canonical());
         }
+    }
+
+    #[test]
+    fn a_file_is_settled_when_its_last_change_is_a_tick_ago() {
+        let now = Duration::new(1_700_000_000, 500_000_007);
+        let time =
+            |at: Duration| Time { secs: u32::try_from(at.as_secs()).unwrap(), nsecs: at.subsec_nanos() };
+        let wait = |mtime: Duration, ctime: Duration| {
+            let stat = Stat { mtime: time(mtime), ctime: time(ctime), ..Stat::default() };
+            Look { stat, size: 1, executable: false }.settles_after(now)
+        };
+        let (ms, ago) = (Duration::from_millis, now - Duration::from_millis(51));
+        assert_eq!(wait(ago, ago), Duration::ZERO);
+        assert_eq!((wait(now - ms(20), ago), wait(ago, now - ms(20))), (ms(30), ms(30)), "either tells");
+        assert_eq!(wait(now + ms(3_600_000), ago), Duration::ZERO, "a date in the future says nothing");
+        assert_eq!(wait(now + ms(10), ago), LONGEST_TICK, "but that of a clock a little ahead");
+        let whole = Duration::from_secs(now.as_secs()) - ms(1000);
+        assert_eq!(wait(whole, ago), whole + ms(2000) - now, "whole seconds may be rounded");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `command` | the only place that runs `git` |
 //! | `repo` | where a repository is, and where git-lfs keeps its objects |
-//! | `config` | git configuration, and which store it names |
+//! | `config` | git configuration, and the URL it names for git-lfs |
+//! | `stores` | the stores of a clone: where data is written, and where it is read |
 //! | `pin` | the store a clone stays with, and when it must get nothing |
 //! | `contexts` | stores that the user has named |
 //! | `top_file` | a file at the top of the repository: work tree, then index, then HEAD |
@@ -17,7 +18,7 @@
 //! | `promised` | what a partial clone lacks, fetched in one go |
 //! | `push` | what a push brings |
 //! | `checkouts` | what other work trees and the stash hold |
-//! | `remotes` | the remote that git-lfs takes |
+//! | `remotes` | the remotes that git and git-lfs take |
 //! | `ref_name` | what git takes for a name |
 //! | `selection` | which paths a checkout or a fetch is about |
 //! | `wholeness` | what a shallow or partial clone lacks |
@@ -59,6 +60,9 @@ mod selection;
 mod server;
 mod settings;
 mod sharing;
+mod shell;
+mod store_settings;
+mod stores;
 mod top_file;
 mod tree;
 mod wholeness;
@@ -69,9 +73,7 @@ pub use gix::bstr::{BStr, BString};
 pub use attributes::LfsPaths;
 pub use authorship::Authorship;
 pub use command::{Git, GitFailed};
-pub use config::{
-    Config, ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl,
-};
+pub use config::{Config, ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source};
 pub use contexts::{StoreContext, is_context_name};
 pub use datasets::Datasets;
 pub use delta::{Delta, TreeItem};
@@ -88,8 +90,10 @@ pub use push::{BadPush, PushedRef};
 pub use ref_name::is_tag_name;
 pub use repo::{Repo, RepoError};
 pub use selection::Selection;
-pub use settings::SettingError;
 pub use sharing::Sharing;
+pub use shell::quoted;
+pub use store_settings::SettingError;
+pub use stores::StoreUrl;
 pub use top_file::{Place, TopFile, TopFileError};
 pub use tree::TreePointer;
 pub use wholeness::Lack;

@@ -4,10 +4,10 @@
 //! by the pin is harmless then, since its bytes are verified. An upload would go where nobody looks for it: it is refused until
 //! the user has said what holds.
 
-use crate::git::config::{
-    ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source, StoreUrl, quoted,
-};
+use crate::git::config::{ConfigError, LFSCONFIG_FILE, LfsUrl, Operation, STORE_SCHEME, Scope, Source};
 use crate::git::repo::Repo;
+use crate::git::shell::quoted;
+use crate::git::stores::StoreUrl;
 use crate::store::{self, without_password};
 
 /// Where a clone remembers which store it has left, so that no older commit pins it again.

@@ -1,22 +1,46 @@
-//! The remote that git-lfs takes when none is named.
+//! The remotes that git and git-lfs take when none is named.
 
+use crate::git::config::DEFAULT_REMOTE;
 use crate::git::repo::Repo;
 
 impl Repo {
     /// In the order of git-lfs: the remote of the branch, `remote.lfsdefault`, the only one there is, `origin`. It need not be
     /// there.
     pub fn lfs_remote(&self) -> String {
-        let config =
-            |key: &str| self.config().get(key).map(|value| String::from_utf8_lossy(value).into_owned());
-        let branch = self.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
-        let branch = String::from_utf8_lossy(&branch).trim().to_owned();
         let mut remotes = self.remotes();
-        config(&format!("branch.{branch}.remote"))
-            // The branch follows one of this very repository.
-            .filter(|remote| remote != ".")
-            .or_else(|| config("remote.lfsdefault"))
-            .or_else(|| remotes.pop().filter(|_| remotes.is_empty()))
-            .unwrap_or_else(|| "origin".to_owned())
+        let only = || remotes.pop().filter(|_| remotes.is_empty());
+        self.remote_in(&format!("branch.{}.remote", self.branch()))
+            .or_else(|| self.remote_in("remote.lfsdefault"))
+            .or_else(only)
+            .unwrap_or_else(|| DEFAULT_REMOTE.to_owned())
+    }
+
+    /// In the order of git: the remote for pushes of the branch, `remote.pushDefault`, the remote of the branch, `origin`, the only
+    /// one there is. It need not be there.
+    pub fn push_remote(&self) -> String {
+        let branch = self.branch();
+        let keys = [format!("branch.{branch}.pushremote"), "remote.pushdefault".to_owned()];
+        keys.iter().find_map(|key| self.remote_in(key)).unwrap_or_else(|| self.pull_remote())
+    }
+
+    /// The same for what is fetched: the remote of the branch, `origin`, the only one there is.
+    pub fn pull_remote(&self) -> String {
+        let mut remotes = self.remotes();
+        let only = || remotes.pop().filter(|_| remotes.is_empty());
+        self.remote_in(&format!("branch.{}.remote", self.branch()))
+            .or_else(only)
+            .unwrap_or_else(|| DEFAULT_REMOTE.to_owned())
+    }
+
+    fn branch(&self) -> String {
+        let branch = self.git().run(["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
+        String::from_utf8_lossy(&branch).trim().to_owned()
+    }
+
+    /// The remote in a key, if it is another repository than this one.
+    fn remote_in(&self, key: &str) -> Option<String> {
+        let value = String::from_utf8_lossy(self.config().get(key)?).into_owned();
+        Some(value).filter(|remote| remote != ".")
     }
 
     /// The remotes of the repository, by name.
@@ -55,5 +79,29 @@ mod tests {
         assert_taken("other");
         scratch.git.run(["config", "branch.main.remote", "followed"]).unwrap();
         assert_taken("followed");
+    }
+
+    #[test]
+    fn a_push_goes_where_git_would_push() {
+        let scratch = Scratch::new();
+        scratch.commit(&[("a", b"1")]);
+        let set = |key: &str, value: &str| drop(scratch.git.run(["config", key, value]).unwrap());
+        let remotes = || (scratch.repo().push_remote(), scratch.repo().pull_remote());
+        let both = |name: &str| (name.to_owned(), name.to_owned());
+        assert_eq!(remotes(), both("origin"));
+        set("remote.alone.url", "/nowhere");
+        assert_eq!(remotes(), both("alone"));
+        set("remote.origin.url", "/nowhere");
+        assert_eq!(remotes(), both("origin"));
+        set("branch.main.remote", "alone");
+        assert_eq!(remotes(), both("alone"));
+        set("remote.pushDefault", "origin");
+        assert_eq!(remotes(), ("origin".to_owned(), "alone".to_owned()));
+        set("branch.main.pushRemote", "alone");
+        assert_eq!(remotes(), both("alone"));
+        // Of a branch that follows one of this very repository, nothing is pushed to itself.
+        set("branch.main.pushRemote", ".");
+        set("branch.main.remote", ".");
+        assert_eq!(remotes(), both("origin"));
     }
 }

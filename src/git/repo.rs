@@ -13,6 +13,9 @@ use crate::git::objects::{Objects, ObjectsError};
 use crate::git::sharing::Sharing;
 use crate::id::Oid;
 
+/// How its objects are named, where that is not by SHA-1.
+const OBJECT_FORMAT: &str = "extensions.objectformat";
+
 /// Why there is no repository to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum RepoError {
@@ -31,6 +34,14 @@ pub enum RepoError {
         path: PathBuf,
         /// What git said.
         answer: String,
+    },
+    /// Its objects have names that this version cannot read.
+    #[error("the repository at {path} names its objects by {format}: git-datamon knows SHA-1 only")]
+    ObjectFormat {
+        /// Its git directory.
+        path: PathBuf,
+        /// As git calls it.
+        format: String,
     },
     /// A directory of the repository cannot be reached.
     #[error("cannot reach {path}, a directory of the repository: {source}")]
@@ -72,10 +83,11 @@ impl Repo {
         let mut lines = answer.strip_suffix(b"\n").unwrap_or(answer).splitn(4, |byte| *byte == b'\n');
         let (inside, git_dir, common_dir) = (lines.next(), lines.next(), lines.next());
         let is_inside = inside != Some(b"false");
+        // Outside of a work tree there may be one all the same, if the environment or the configuration names it.
         if is_inside && !said.status.success() {
             git.run(asked).map_err(not_found)?;
         }
-        let work_tree = lines.next().filter(|_| is_inside).map(path_of);
+        let work_tree = lines.next().map(path_of);
         let (Some(git_dir), Some(common_dir)) = (git_dir, common_dir) else {
             let answer = String::from_utf8_lossy(answer).chars().take(200).collect();
             return Err(RepoError::Unclear { path: git.dir().to_owned(), answer });
@@ -87,6 +99,18 @@ impl Repo {
             .canonicalize()
             .map_err(|source| RepoError::Unreachable { path: common_dir.clone(), source })?;
         let config = Config::read(&git)?;
+        if let Some(format) = config.get(OBJECT_FORMAT).filter(|it| !it.eq_ignore_ascii_case(b"sha1")) {
+            let format = String::from_utf8_lossy(format).into_owned();
+            return Err(RepoError::ObjectFormat { path: git_dir, format });
+        }
+        // So that it is found from the top of the work tree too.
+        let git = match &work_tree {
+            // A hook of the user runs at the top, and is left what git gave it.
+            Some(top) if !is_inside || (git.sees("GIT_DIR") && git.dir() != top) => {
+                git.with_env("GIT_DIR", Some(&git_dir)).with_env("GIT_WORK_TREE", Some(top))
+            }
+            _ => git,
+        };
         Ok(Repo { git, git_dir, common_dir, work_tree, config })
     }
 
@@ -105,7 +129,8 @@ impl Repo {
         &self.common_dir
     }
 
-    /// The top of the work tree; `None` in a bare repository and inside a git directory.
+    /// The top of the work tree, which the directory this was found from may lie outside of; `None` in a bare repository and
+    /// inside a git directory.
     pub fn work_tree(&self) -> Option<&Path> {
         self.work_tree.as_deref()
     }
@@ -220,9 +245,20 @@ mod tests {
         std::fs::create_dir(&elsewhere).unwrap();
         let git = scratch.git_at(&elsewhere).with_env("GIT_DIR", Some("../repo/.git"));
         check(git.clone(), Some(&elsewhere));
-        check(git.with_env("GIT_WORK_TREE", Some(scratch.path())), None);
+        let outside = check(git.with_env("GIT_WORK_TREE", Some(scratch.path())), Some(scratch.path()));
+        let moved = outside.git().clone().moved_to(scratch.path().parent().unwrap());
+        assert_eq!(said(&moved, &["ls-files"]), "file", "also from elsewhere");
         let inside = scratch.git.clone().with_env("GIT_DIR", Some(".git"));
         check(inside.with_env("GIT_WORK_TREE", Some(scratch.path())), Some(scratch.path()));
+    }
+
+    #[test]
+    fn a_repository_of_sha_256_is_refused_by_name() {
+        let scratch = Scratch::new();
+        let other = scratch.beside("other");
+        scratch.git.run(["init", "-q", "--object-format=sha256", other.to_str().unwrap()]).unwrap();
+        let error = Repo::found_by(scratch.git_at(&other)).unwrap_err();
+        assert!(matches!(&error, RepoError::ObjectFormat { format, .. } if format == "sha256"), "{error}");
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Selection {
         Selection { include, ..Selection::default() }
     }
 
+    /// Whether these bytes are a pattern; what is none would select every path.
+    pub fn is_pattern(bytes: &[u8]) -> bool {
+        one(bytes).is_some()
+    }
+
     /// No path.
     pub fn nothing() -> Selection {
         Selection::of_lists(b"", b"*")

@@ -1,86 +1,49 @@
-//! What the user says about stores, in git's configuration of any scope: `datamon.store.<url>.<setting>`, for every store below
-//! `<url>`, and `datamon.store.<setting>` for all. As with `http.<url>.*` of git the longest URL counts. Nothing of this is
-//! ever read from a file of the repository.
+//! Settings: git's configuration, written key by key. Git itself does it, so that includes, locks and comments are its own.
 
-use crate::git::config::Config;
-use crate::store::{BadSetting, Settings, StoreUrl};
+use std::ffi::OsStr;
+use std::path::Path;
 
-const BEFORE: &str = "datamon.store.";
+use crate::git::command::{Git, GitFailed};
+use crate::git::config::Scope;
 
-/// What the user says about a store cannot be.
-#[derive(Debug, thiserror::Error)]
-#[error("{key} in git's configuration: {source}")]
-pub struct SettingError {
-    /// The key.
-    pub key: String,
-    /// What is wrong with it.
-    pub source: BadSetting,
-}
+impl Git {
+    /// Sets a key, replacing every value it had in this scope.
+    pub fn set_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
+        let args = ["config"].into_iter().chain(scope.flag()).chain(["--replace-all", "--", key, value]);
+        self.run(args).map(drop)
+    }
 
-impl Config {
-    /// What is said about the store at `url`.
-    pub fn store_settings(&self, url: &StoreUrl) -> Result<Settings, SettingError> {
-        let place = url.canonical();
-        let mut said: Vec<(&str, &str)> = Vec::new();
-        for key in self.keys() {
-            let Some(rest) = std::str::from_utf8(key).ok().and_then(|key| key.strip_prefix(BEFORE)) else {
-                continue;
-            };
-            let (of, name) = rest.rsplit_once('.').unwrap_or(("", rest));
-            if !said.contains(&(of, name)) && covers(of, &place) {
-                said.push((of, name));
-            }
-        }
-        // What is said of less comes later and counts.
-        said.sort_by_key(|(of, _)| of.len());
-        let mut settings = Settings::default();
-        for (of, name) in said {
-            let key = match of {
-                "" => format!("{BEFORE}{name}"),
-                of => format!("{BEFORE}{of}.{name}"),
-            };
-            let value = String::from_utf8_lossy(self.get(&key).unwrap_or_default()).into_owned();
-            settings.set(name, &value).map_err(|source| SettingError { key, source })?;
-        }
-        Ok(settings)
+    /// Sets a key in a file of its own, as `.lfsconfig`. The file must not be a symlink: git would write through it.
+    pub fn set_file_config(&self, file: &Path, key: &str, value: &str) -> Result<(), GitFailed> {
+        let args = ["config", "--file"].into_iter().map(OsStr::new).chain([file.as_os_str()]);
+        self.run(args.chain(["--replace-all", "--", key, value].map(OsStr::new))).map(drop)
+    }
+
+    /// Removes a key from a file of its own, as `.lfsconfig`; `false` if it was not there. The file must not be a symlink.
+    pub fn unset_file_config(&self, file: &Path, key: &str) -> Result<bool, GitFailed> {
+        let args = ["config", "--file"].into_iter().map(OsStr::new).chain([file.as_os_str()]);
+        was_set(self.run(args.chain(["--unset-all", "--", key].map(OsStr::new))))
+    }
+
+    /// Adds a value to a key that may have several.
+    pub fn add_config(&self, scope: Scope, key: &str, value: &str) -> Result<(), GitFailed> {
+        let args = ["config"].into_iter().chain(scope.flag()).chain(["--add", "--", key, value]);
+        self.run(args).map(drop)
+    }
+
+    /// Removes a key from a scope; `false` if it was not there.
+    pub fn unset_config(&self, scope: Scope, key: &str) -> Result<bool, GitFailed> {
+        was_set(self.run(["config"].into_iter().chain(scope.flag()).chain(["--unset-all", "--", key])))
     }
 }
 
-/// Whether a place is `of`, or below it; `s3://` alone means every bucket there.
-fn covers(of: &str, place: &str) -> bool {
-    let whole = of.is_empty() || of.ends_with("://");
-    let of = if whole { of } else { of.trim_end_matches('/') };
-    place.strip_prefix(of).is_some_and(|rest| whole || rest.is_empty() || rest.starts_with('/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::git::scratch::{Scratch, said};
-
-    #[test]
-    fn the_longest_url_counts() {
-        let scratch = Scratch::new();
-        let git = scratch.repo().git().clone();
-        let set = |key: &str, value: &str| drop(said(&git, &["config", key, value]));
-        set("datamon.store.proxy", "http://everywhere:1");
-        set("datamon.store.s3://.region", "eu-west-1");
-        set("datamon.store.s3://team/data.region", "eu-north-1");
-        set("datamon.store.s3://team/data.pathStyle", "true");
-        let of = |url: &str| {
-            let config = Config::read(&git).unwrap();
-            config.store_settings(&StoreUrl::parse(url).unwrap())
-        };
-        let region = |url: &str| of(url).unwrap().region;
-        assert_eq!(region("s3://other").as_deref(), Some("eu-west-1"));
-        assert_eq!(region("s3://team/database").as_deref(), Some("eu-west-1"));
-        assert_eq!(region("s3://team/data").as_deref(), Some("eu-north-1"));
-        let below = of("s3://team/data/sets/").unwrap();
-        assert_eq!((below.region.as_deref(), below.path_style), (Some("eu-north-1"), Some(true)));
-        assert_eq!(below.proxy.as_deref(), Some("http://everywhere:1"));
-        assert_eq!(region("gs://team/data"), None);
-        set("datamon.store.gs://team.edpoint", "https://x");
-        assert!(of("gs://team").unwrap_err().to_string().contains("datamon.store.gs://team.edpoint"));
-        assert!(of("s3://team").is_ok(), "a mistake about another store is no matter here");
+/// Whether a key was there to be removed.
+fn was_set(unset: Result<Vec<u8>, GitFailed>) -> Result<bool, GitFailed> {
+    /// What `git config` exits with for a key that is not set.
+    const NOT_SET: i32 = 5;
+    match unset {
+        Ok(_) => Ok(true),
+        Err(GitFailed::Exit { status, .. }) if status.code() == Some(NOT_SET) => Ok(false),
+        Err(error) => Err(error),
     }
 }

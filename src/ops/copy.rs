@@ -1,4 +1,4 @@
-//! Copy: a whole store to another place, as a store of its own (ADR 15).
+//! Copy: a whole store to another place, as a store of its own (ADR 18).
 //!
 //! What names comes after what is named: data packs, meta packs, then the log entry by entry, and at last `datamon.json`, with which
 //! the place becomes a store. It has a new id (R6): the original stays where it is and may go on, and two logs must not have one name.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::fetch::Wanted;
+use super::fetch::{FetchError, Wanted};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, RepoId};
 use crate::table::Row;
@@ -13,13 +13,15 @@ use crate::table::Row;
 pub enum NotHere {
     /// No row names it.
     #[error(
-        "the store {url} does not have {oid}: push it from a clone that has it with `git lfs push --all`"
+        "the store {url} does not have {oid}: push it from a clone that has it with `git lfs push --all`{passed}"
     )]
     Missing {
         /// The oid.
         oid: Oid,
         /// The store.
         url: String,
+        /// What is to be said of other stores: nothing, or something that begins with `; `.
+        passed: String,
     },
     /// It has another length than the pointer says.
     #[error(
@@ -36,6 +38,20 @@ pub enum NotHere {
     /// Its recipe cannot be read.
     #[error(transparent)]
     Recipe(#[from] CatalogError),
+}
+
+/// Why a file that was asked for did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfetched {
+    /// The store does not have it, or not so.
+    #[error(transparent)]
+    NotHere(#[from] NotHere),
+    /// It could not be rebuilt.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// It could not be put where it belongs.
+    #[error("{0}")]
+    Place(String),
 }
 
 /// Rows of all `oids` that the store has, asking for news before one is called missing.
@@ -57,7 +73,7 @@ pub fn wanted(
     path: PathBuf,
 ) -> Result<Wanted, NotHere> {
     let url = || catalog.store().url().to_string();
-    let row = row.ok_or_else(|| NotHere::Missing { oid, url: url() })?;
+    let row = row.ok_or_else(|| NotHere::Missing { oid, url: url(), passed: String::new() })?;
     if row.size != size {
         return Err(NotHere::Size { oid, got: row.size, wanted: size });
     }

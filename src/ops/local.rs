@@ -13,14 +13,28 @@ use crate::progress::Progress;
 /// How much of a file is read at once, bytes.
 const READ: usize = 1 << 20;
 
+/// A regular file, no link to one.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("no regular file")) }
+}
+
+/// The SHA-256 of a regular file, no link to one.
+pub fn oid_of(path: &Path) -> io::Result<Oid> {
+    let (mut file, mut sha, mut buffer) = (open(path)?, Sha256::new(), vec![0; READ]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Oid::from_bytes(sha.finalize().into())),
+            read => sha.update(&buffer[..read]),
+        }
+    }
+}
+
 /// Copies a regular file, no link to one, to a path that is not there yet; what it is shows when it was read. The mode of the copy
 /// is what the umask says.
 pub fn copy(from: &Path, to: &Path, progress: &dyn Progress) -> io::Result<(Oid, u64)> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut source = File::from(rustix::fs::open(from, flags, Mode::empty())?);
-    if !source.metadata()?.is_file() {
-        return Err(io::Error::other("no regular file"));
-    }
+    let mut source = open(from)?;
     let mut target = OpenOptions::new().write(true).create_new(true).open(to)?;
     let (mut sha, mut size, mut buffer) = (Sha256::new(), 0, vec![0; READ]);
     loop {

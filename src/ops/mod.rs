@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod copy;
 pub mod download;
 pub mod fetch;
+pub mod here;
 pub mod ingest;
 pub mod kinship;
 mod known;

@@ -5,23 +5,27 @@ use std::collections::{BTreeSet, HashMap};
 use super::session::Session;
 use crate::git::{BString, ObjectId, ObjectsError, TreePointer};
 use crate::id::Oid;
+use crate::ops::here::Here;
 use crate::ops::upload::Upload;
 
 /// Trees looked into for previous versions.
 const CANDIDATES: usize = 4;
 
-/// The uploads for `pointers`, in path order so that neighbours share frames. Objects that are not on this machine are left
-/// out: git-lfs asks for each by itself and decides whether that fails the push.
+/// The uploads for `pointers`, in path order so that neighbours share frames. What is not on this machine is left out: git-lfs asks
+/// for each by itself and decides whether that fails the push.
 pub fn uploads(session: &Session, remote: &str, pointers: Vec<TreePointer>) -> Vec<Upload> {
     let mut pointers = pointers;
     pointers.sort_by(|a, b| a.path.cmp(&b.path));
     // Only a hint where similar chunks are: in a partial clone the trees that tell may be missing.
     let previous = previous_versions(session, remote, &pointers).unwrap_or_default();
+    let Ok(here) = Here::of(&session.repo) else { return vec![] };
     let mut seen = BTreeSet::new();
     let mut uploads = Vec::with_capacity(pointers.len());
     for TreePointer { pointer, .. } in pointers {
-        let path = session.repo.lfs_object_path(&pointer.oid);
-        if pointer.size > 0 && seen.insert(pointer.oid) && path.is_file() {
+        if pointer.size == 0 || !seen.insert(pointer.oid) {
+            continue;
+        }
+        if let Some(path) = here.to_send(&pointer) {
             let previous = previous.get(&pointer.oid).copied();
             uploads.push(Upload { oid: Some(pointer.oid), size: pointer.size, path, previous });
         }

@@ -9,6 +9,7 @@ use super::ahead::ReadAhead;
 use super::asker::CommandLine;
 use super::folder::Folder;
 use super::forecast::Forecast;
+use super::others::Others;
 use super::session::{NoSession, Session};
 use crate::git::{Objects, Operation, Pointer, Repo};
 use crate::id::{Oid, PackId};
@@ -16,8 +17,54 @@ use crate::ops::download::{rows, wanted};
 use crate::ops::fetch::Wanted;
 use crate::ops::survey::LastTransfer;
 
-/// What the agent has to download.
-pub struct Puller {
+/// The stores of a clone, for who asks for one object after the other: what the first lacks the next one is asked for.
+pub struct Pullers {
+    repo: Repo,
+    one_of_many: bool,
+    first: Puller,
+    beside: Vec<Puller>,
+    others: Others,
+}
+
+impl Pullers {
+    /// Open what a download from `remote` needs.
+    pub fn open(repo: Repo, remote: &str, one_of_many: bool) -> Result<Pullers, NoSession> {
+        let session = Session::open(repo.clone(), remote, Operation::Download)?;
+        let first = Puller::on(session, one_of_many)?;
+        let others = Others::of(&repo, remote);
+        Ok(Pullers { repo, one_of_many, first, beside: vec![], others })
+    }
+
+    /// The repository and its first store.
+    pub fn session(&self) -> &Session {
+        &self.first.session
+    }
+
+    /// The verified file of an object, somewhere git-lfs may rename it from.
+    pub fn pull(&mut self, asked: Pointer, progress: &mut dyn FnMut(u64)) -> Result<PathBuf, String> {
+        let error = match self.first.pull(asked, progress) {
+            Ok(path) => return Ok(path),
+            Err(error) => error,
+        };
+        for at in 0.. {
+            if at == self.beside.len() {
+                let Some(catalog) = self.others.open_next() else { break };
+                let opened = Session::to_read(self.repo.clone(), catalog);
+                match opened.and_then(|session| Puller::on(session, self.one_of_many)) {
+                    Ok(puller) => self.beside.push(puller),
+                    Err(other) => return Err(format!("{error}; {other}")),
+                }
+            }
+            if let Ok(path) = self.beside[at].pull(asked, progress) {
+                return Ok(path);
+            }
+        }
+        Err(self.others.passed().iter().fold(error, |error, why| format!("{error}; {why}")))
+    }
+}
+
+/// What the agent has to download from one store.
+struct Puller {
     session: Session,
     /// Git's objects as far as they are here: no guess is worth a request to git's own remote.
     local: Objects,
@@ -30,9 +77,7 @@ pub struct Puller {
 }
 
 impl Puller {
-    /// Open what a download from `remote` needs.
-    pub fn open(repo: Repo, remote: &str, one_of_many: bool) -> Result<Puller, NoSession> {
-        let session = Session::open(repo, remote, Operation::Download)?;
+    fn on(session: Session, one_of_many: bool) -> Result<Puller, NoSession> {
         let folder = Folder::make(&session.repo)?;
         let ahead = ReadAhead::new(session.catalog.store());
         let line = CommandLine::of_asker();
@@ -42,8 +87,7 @@ impl Puller {
         Ok(Puller { session, local, forecast, again, ahead, folder })
     }
 
-    /// The verified file of an object, somewhere git-lfs may rename it from.
-    pub fn pull(&mut self, asked: Pointer, progress: &mut dyn FnMut(u64)) -> Result<PathBuf, String> {
+    fn pull(&mut self, asked: Pointer, progress: &mut dyn FnMut(u64)) -> Result<PathBuf, String> {
         let news = self.forecast.as_mut().map_or(vec![], |forecast| forecast.after(&self.local, asked));
         if !self.ahead.has(&asked.oid) || !news.is_empty() {
             self.plan(asked, news)?;

@@ -6,30 +6,31 @@
 //! it looks like now. Ended at any moment, this leaves pointers and whole files, both of which git calls unchanged; the next run
 //! fills the rest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
-use tempfile::TempDir;
 
 use super::folder::Folder;
 use super::session::{NoSession, Session};
-use super::site::Site;
+use super::site::{Found, Site};
 use crate::git::{
-    BStr, BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, SKIP_SMUDGE, Selection,
-    Tracked, date_back,
+    BString, Config, ConfigError, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, SKIP_SMUDGE,
+    Selection, Tracked, date_back,
 };
 use crate::id::Oid;
-use crate::ops::download::{rows, wanted};
+use crate::ops::bundle::Staging;
+use crate::ops::download::{NotHere, Unfetched, wanted};
 use crate::ops::fetch::{Wanted, fetch};
+use crate::ops::here::{Real, at, no_link_above};
 use crate::ops::local;
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
+use crate::table::Row;
 
 /// Whether a clone keeps a second copy of its files where git-lfs looks for objects: `datamon.localObjects`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +45,16 @@ impl LocalObjects {
     /// The key of the configuration.
     pub const KEY: &'static str = "datamon.localobjects";
 
-    /// What the configuration of a repository says; where it says nothing the disk is not paid twice.
-    pub fn of(repo: &Repo) -> LocalObjects {
-        match repo.config().get(LocalObjects::KEY) {
-            Some(b"keep") => LocalObjects::Keep,
-            _ => LocalObjects::Drop,
+    /// What a configuration says; where it says nothing the disk is not paid twice.
+    pub fn of(config: &Config) -> Result<LocalObjects, ConfigError> {
+        match config.get(LocalObjects::KEY) {
+            Some(b"keep") => Ok(LocalObjects::Keep),
+            Some(b"drop") | None => Ok(LocalObjects::Drop),
+            Some(other) => Err(ConfigError::Value {
+                key: "datamon.localObjects",
+                value: String::from_utf8_lossy(other).into_owned(),
+                allowed: "keep or drop",
+            }),
         }
     }
 }
@@ -72,7 +78,7 @@ pub struct Filled {
     /// Their bytes.
     pub bytes: u64,
     /// Paths that still are pointers, and why.
-    pub failed: Vec<(BString, String)>,
+    pub failed: Vec<(BString, Unfetched)>,
     /// Paths that still are pointers, though git with all its filters was to write them, and why.
     pub left: Vec<(BString, String)>,
 }
@@ -105,7 +111,7 @@ impl Filling {
     ) -> Result<Filling, NoSession> {
         let top = repo.work_tree().unwrap_or(repo.git_dir()).to_owned();
         let (mut holes, mut young, mut real) = (Vec::new(), Vec::new(), Real::default());
-        for Tracked { path, blob, executable, racy } in repo.tracked()? {
+        for Tracked { path, blob, executable, racy, .. } in repo.tracked()? {
             let at = at(&top, path.as_ref());
             let Ok(Some(seen)) = Look::at(&at) else { continue };
             if seen.size >= MAX_POINTER_BYTES {
@@ -194,6 +200,7 @@ impl Filling {
     fn fill(&self, site: &mut Site, progress: &dyn Progress) -> Result<Filled, NoSession> {
         if self.holes.is_empty() {
             Folder::sweep(&site.repo);
+            Staging::sweep(&self.top);
             site.repo.settle(&self.aged())?;
             return Ok(Filled::default());
         }
@@ -202,12 +209,7 @@ impl Filling {
         repo.unsettle(self.holes.iter().map(|hole| (&hole.path, &hole.blob)))?;
         let outcome = Mutex::new(Outcome::default());
         let absent = self.copy_here(site, folder.path(), &outcome, progress);
-        let fetched = match absent.as_slice() {
-            [] => Ok(()),
-            absent => site
-                .session()
-                .and_then(|session| self.fetch(session, &repo, absent, folder.path(), &outcome, progress)),
-        };
+        let fetched = self.fetch(site, &absent, folder.path(), &outcome, progress);
         let Outcome { filled, mut looks } = outcome.into_inner().expect("no holder of this lock panics");
         looks.extend(self.aged());
         // Also without the store: what was here is in place now.
@@ -238,8 +240,9 @@ impl Filling {
         if device(folder.path()) == device(&self.top) {
             return Ok(Beside::Lfs(folder));
         }
-        let made = tempfile::Builder::new().prefix(".datamon-").tempdir_in(&self.top);
-        made.map(Beside::Top).map_err(|source| NoSession::Folder { path: self.top.clone(), source })
+        Staging::make_in(&self.top)
+            .map(Beside::Top)
+            .map_err(|source| NoSession::Folder { path: self.top.clone(), source })
     }
 
     /// What lies on this machine. Gives the others, and those whose bytes are not what they should be.
@@ -263,24 +266,53 @@ impl Filling {
         self.holes.iter().zip(absent).filter(|(_, absent)| *absent).map(|(hole, _)| hole).collect()
     }
 
+    /// Gets what is not here, from each store what it has.
     fn fetch(
         &self,
-        session: &mut Session,
-        repo: &Repo,
+        site: &mut Site,
         holes: &[&Hole],
         folder: &Path,
         outcome: &Mutex<Outcome>,
         progress: &dyn Progress,
     ) -> Result<(), NoSession> {
-        let before = session.catalog.store().requests();
         let oids: Vec<Oid> = holes.iter().map(|hole| hole.pointer.oid).collect();
-        let rows = rows(&mut session.catalog, session.repo_id, &oids)?;
+        let (mut left, repo) = (holes.to_vec(), site.repo.clone());
+        for Found { store, rows } in site.find(&oids)? {
+            let Some(session) = site.store(store)? else { continue };
+            let (own, other) = left.into_iter().partition(|hole| rows.contains_key(&hole.pointer.oid));
+            left = other;
+            self.fetch_from(session, &repo, (own, &rows), folder, outcome, progress);
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let passed: String = site.passed().iter().map(|why| format!("; {why}")).collect();
+        let url = site.session()?.catalog.store().url().to_string();
+        for hole in left {
+            let (url, passed) = (url.clone(), passed.clone());
+            failed(outcome, hole, NotHere::Missing { oid: hole.pointer.oid, url, passed }.into());
+        }
+        Ok(())
+    }
+
+    fn fetch_from(
+        &self,
+        session: &mut Session,
+        repo: &Repo,
+        (holes, rows): (Vec<&Hole>, &HashMap<Oid, Row>),
+        folder: &Path,
+        outcome: &Mutex<Outcome>,
+        progress: &dyn Progress,
+    ) {
+        let before = session.catalog.store().requests();
         let mut files: Vec<(Wanted, &Hole)> = Vec::with_capacity(holes.len());
-        for (at, hole) in holes.iter().enumerate() {
+        for hole in holes {
             let Pointer { oid, size } = hole.pointer;
-            match wanted(&session.catalog, rows.get(&oid), oid, size, folder.join(at.to_string())) {
+            // Several files may have one content.
+            let path = folder.join(format!("{}-{}", files.len(), session.catalog.identity().store));
+            match wanted(&session.catalog, rows.get(&oid), oid, size, path) {
                 Ok(file) => files.push((file, hole)),
-                Err(error) => failed(outcome, hole, error.to_string()),
+                Err(error) => failed(outcome, hole, error.into()),
             }
         }
         files.sort_by_key(|(file, _)| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
@@ -289,14 +321,14 @@ impl Filling {
             files.iter().map(|file| file.path.as_path()).zip(holes).collect();
         fetch(session.catalog.store(), &files, progress, &|file, result| {
             let hole = by_path[file.path.as_path()];
-            match result.map_err(|error| error.to_string()).and_then(|()| self.keep(repo, hole, &file.path)) {
+            let keep = || self.keep(repo, hole, &file.path).map_err(Unfetched::Place);
+            match result.map_err(Unfetched::from).and_then(|()| keep()) {
                 Ok(()) => self.place(hole, &file.path, outcome),
                 Err(error) => failed(outcome, hole, error),
             }
         });
         let requests = session.catalog.store().requests().since(before);
         LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
-        Ok(())
     }
 
     /// A copy for git-lfs, where one is wanted.
@@ -320,7 +352,7 @@ impl Filling {
                 outcome.filled.bytes += hole.pointer.size;
                 outcome.looks.push((hole.path.clone(), hole.blob, look));
             }
-            Err(error) => failed(outcome, hole, error.to_string()),
+            Err(error) => failed(outcome, hole, Unfetched::Place(error.to_string())),
         }
     }
 
@@ -347,7 +379,7 @@ impl Filling {
 /// A directory for files on their way.
 enum Beside {
     Lfs(Folder),
-    Top(TempDir),
+    Top(Staging),
 }
 
 impl Beside {
@@ -359,41 +391,10 @@ impl Beside {
     }
 }
 
-fn failed(outcome: &Mutex<Outcome>, hole: &Hole, error: String) {
+fn failed(outcome: &Mutex<Outcome>, hole: &Hole, error: Unfetched) {
     outcome.lock().expect("no holder of this lock panics").filled.failed.push((hole.path.clone(), error));
 }
 
 fn is_pointer(path: &Path, pointer: Pointer) -> bool {
     fs::read(path).is_ok_and(|text| Pointer::parse(&text) == Ok(pointer))
-}
-
-/// Where a path of git lies below `top`.
-pub fn at(top: &Path, path: &BStr) -> PathBuf {
-    top.join(std::ffi::OsStr::from_bytes(path))
-}
-
-/// Directories below the top that are none of them a link, so that each is looked at once.
-#[derive(Default)]
-pub(super) struct Real(HashSet<PathBuf>);
-
-impl Real {
-    /// Whether a file lies below `top` with no link between.
-    pub(super) fn holds(&mut self, top: &Path, file: &Path) -> bool {
-        let parent = file.parent().unwrap_or(top);
-        let real = self.0.contains(parent) || no_link_above(top, parent).is_ok();
-        if real {
-            self.0.insert(parent.to_owned());
-        }
-        real
-    }
-}
-
-/// Through a link in its path a file would go elsewhere.
-pub fn no_link_above(top: &Path, folder: &Path) -> io::Result<()> {
-    for above in folder.ancestors().take_while(|above| *above != top) {
-        if !fs::symlink_metadata(above)?.is_dir() {
-            return Err(io::Error::other(format!("{} is no directory", above.display())));
-        }
-    }
-    Ok(())
 }

@@ -6,11 +6,14 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::folder::Folder;
-use super::session::{NoSession, Session};
-use crate::git::{Operation, Pointer, Repo};
+use super::session::NoSession;
+use super::site::{Found, Site};
+use crate::git::{Pointer, Repo};
 use crate::id::Oid;
-use crate::ops::download::{rows, wanted};
+use crate::ops::download::{NotHere, Unfetched, wanted};
 use crate::ops::fetch::fetch;
+use crate::ops::here::Here;
+use crate::ops::local;
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
 
@@ -22,34 +25,35 @@ pub struct Hydrated {
     /// Their bytes.
     pub bytes: u64,
     /// Files that could not be, and why.
-    pub failed: Vec<(Oid, String)>,
+    pub failed: Vec<(Oid, Unfetched)>,
 }
 
 /// A repository whose LFS objects are to be fetched.
 pub struct Hydration {
-    session: Session,
+    site: Site,
     missing: Vec<Pointer>,
 }
 
 impl Hydration {
     /// Work out which objects of the tree of `revision` are not on this machine.
     pub fn plan(repo: Repo, remote: &str, revision: &str) -> Result<Hydration, NoSession> {
-        let session = Session::open(repo, remote, Operation::Download)?;
-        let commit = session.objects.resolve(revision)?;
-        let selection = session.repo.fetch_selection(None, None)?;
-        session.objects.bring(&[commit], &|path| selection.holds(path))?;
-        let mut found = session.repo.objects()?.only_local().pointers_in_tree(commit)?;
+        let mut site = Site::of(repo, remote)?;
+        site.session()?;
+        let commit = site.objects.resolve(revision)?;
+        let selection = site.repo.fetch_selection(None, None)?;
+        site.objects.bring(&[commit], &|path| selection.holds(path))?;
+        let mut found = site.repo.objects()?.only_local().pointers_in_tree(commit)?;
         found.retain(|found| selection.holds(found.path.as_ref()));
-        Ok(Hydration::of(session, found.into_iter().map(|found| found.pointer)))
+        Ok(Hydration::of(site, found.into_iter().map(|found| found.pointer)))
     }
 
-    /// Those of `pointers` that are not on this machine.
-    pub fn of(session: Session, pointers: impl IntoIterator<Item = Pointer>) -> Hydration {
+    /// Those of `pointers` that are not among git-lfs's objects.
+    pub fn of(site: Site, pointers: impl IntoIterator<Item = Pointer>) -> Hydration {
         let mut seen = HashSet::new();
-        let absent = |pointer: &Pointer| !session.repo.lfs_object_path(&pointer.oid).is_file();
+        let absent = |pointer: &Pointer| !site.repo.lfs_object_path(&pointer.oid).is_file();
         let wanted = pointers.into_iter().filter(|pointer| pointer.size > 0 && seen.insert(pointer.oid));
         let missing = wanted.filter(absent).collect();
-        Hydration { session, missing }
+        Hydration { site, missing }
     }
 
     /// Files to fetch.
@@ -62,37 +66,80 @@ impl Hydration {
         self.missing.iter().map(|pointer| pointer.size).fold(0, u64::saturating_add)
     }
 
-    /// Fetch them.
+    /// Take them from the work tree, and fetch the others, from each store what it has.
     pub fn run(mut self, progress: &dyn Progress) -> Result<Hydrated, NoSession> {
-        let before = self.session.catalog.store().requests();
-        let oids: Vec<Oid> = self.missing.iter().map(|pointer| pointer.oid).collect();
-        let rows = rows(&mut self.session.catalog, self.session.repo_id, &oids)?;
-        let folder = Folder::make(&self.session.repo)?;
+        let folder = Folder::make(&self.site.repo)?;
         let mut hydrated = Hydrated::default();
+        let here = Here::of(&self.site.repo)?;
+        let repo = self.site.repo.clone();
+        self.missing.retain(|pointer| {
+            let copied = take(&repo, &here, pointer, folder.path(), progress);
+            hydrated.files += u64::from(copied);
+            hydrated.bytes += if copied { pointer.size } else { 0 };
+            !copied
+        });
+        let oids: Vec<Oid> = self.missing.iter().map(|pointer| pointer.oid).collect();
+        let outcome = Mutex::new(hydrated);
+        for found in self.site.find(&oids)? {
+            self.fetch_from(&found, folder.path(), &outcome, progress)?;
+            self.missing.retain(|pointer| !found.rows.contains_key(&pointer.oid));
+        }
+        let mut hydrated = outcome.into_inner().expect("no holder of this lock panics");
+        if !self.missing.is_empty() {
+            let passed: String = self.site.passed().iter().map(|why| format!("; {why}")).collect();
+            let url = self.site.session()?.catalog.store().url().to_string();
+            let lost = |it: &Pointer| {
+                let (url, passed) = (url.clone(), passed.clone());
+                (it.oid, NotHere::Missing { oid: it.oid, url, passed }.into())
+            };
+            hydrated.failed.extend(self.missing.iter().map(lost));
+        }
+        Ok(hydrated)
+    }
+
+    fn fetch_from(
+        &mut self,
+        found: &Found,
+        folder: &Path,
+        outcome: &Mutex<Hydrated>,
+        progress: &dyn Progress,
+    ) -> Result<(), NoSession> {
+        let repo = self.site.repo.clone();
+        let Some(session) = self.site.store(found.store)? else { return Ok(()) };
+        let before = session.catalog.store().requests();
         let mut files = Vec::new();
-        for pointer in &self.missing {
-            let path = folder.path().join(pointer.oid.to_string());
-            match wanted(&self.session.catalog, rows.get(&pointer.oid), pointer.oid, pointer.size, path) {
+        for pointer in self.missing.iter().filter(|it| found.rows.contains_key(&it.oid)) {
+            let (path, row) = (folder.join(pointer.oid.to_string()), found.rows.get(&pointer.oid));
+            match wanted(&session.catalog, row, pointer.oid, pointer.size, path) {
                 Ok(file) => files.push(file),
-                Err(error) => hydrated.failed.push((pointer.oid, error.to_string())),
+                Err(error) => {
+                    let mut outcome = outcome.lock().expect("no holder of this lock panics");
+                    outcome.failed.push((pointer.oid, error.into()));
+                }
             }
         }
         files.sort_by_key(|file| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
-        let outcome = Mutex::new(hydrated);
-        let repo = &self.session.repo;
-        fetch(self.session.catalog.store(), &files, progress, &|file, result| {
-            let kept = result.map_err(|e| e.to_string()).and_then(|()| keep(repo, &file.oid, &file.path));
+        fetch(session.catalog.store(), &files, progress, &|file, result| {
+            let keep = || keep(&repo, &file.oid, &file.path).map_err(Unfetched::Place);
+            let kept = result.map_err(Unfetched::from).and_then(|()| keep());
             let mut outcome = outcome.lock().expect("no holder of this lock panics");
             match kept {
                 Ok(()) => (outcome.files, outcome.bytes) = (outcome.files + 1, outcome.bytes + file.size),
                 Err(error) => outcome.failed.push((file.oid, error)),
             }
         });
-        let catalog = &self.session.catalog;
-        let requests = catalog.store().requests().since(before);
-        LastTransfer { upload: false, requests, uploaded: None }.keep(catalog);
-        Ok(outcome.into_inner().expect("no holder of this lock panics"))
+        let requests = session.catalog.store().requests().since(before);
+        LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
+        Ok(())
     }
+}
+
+/// Whether the work tree had it: a copy, verified on the way, becomes the object.
+fn take(repo: &Repo, here: &Here, pointer: &Pointer, folder: &Path, progress: &dyn Progress) -> bool {
+    let copy = folder.join(format!("here-{}", pointer.oid));
+    let Some(file) = here.file(pointer) else { return false };
+    local::copy(&file, &copy, progress).is_ok_and(|(oid, _)| oid == pointer.oid)
+        && keep(repo, &pointer.oid, &copy).is_ok()
 }
 
 /// A verified file becomes a local LFS object by a rename.

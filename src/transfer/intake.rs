@@ -1,6 +1,7 @@
 //! Intake: changed files become pointers in one read pass, beside git and git-lfs.
 //!
-//! A file is looked at before it is read and after: what changed meanwhile is not committed. The order is the one that an
+//! A file is looked at before it is read and after: what changed meanwhile is not committed. Before it is read its last change has
+//! to be a tick of the clock ago, else an edit of the same length would not show. The order is the one that an
 //! interruption does no harm in: data first, in the store or among git-lfs's objects, then the blobs of the pointers, then the
 //! index. Whoever runs the command again finds the data there.
 
@@ -12,11 +13,12 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::fill::{LocalObjects, Real, at};
+use super::fill::LocalObjects;
 use super::folder::Folder;
 use super::session::{NoSession, Session};
 use crate::git::{BString, Look, MAX_POINTER_BYTES, ObjectId, Objects, Pointer, Repo, Staged};
 use crate::id::Oid;
+use crate::ops::here::{Real, at};
 use crate::ops::local;
 use crate::ops::upload::{Upload, name_repo, upload};
 use crate::progress::Progress;
@@ -72,7 +74,11 @@ impl Intake {
     pub fn plan(repo: &Repo, objects: &Objects, paths: &[BString]) -> Result<Intake, NoSession> {
         let top = repo.work_tree().unwrap_or(repo.git_dir());
         let trusts_modes = repo.config().get("core.filemode") != Some(b"false");
-        let lfs = repo.lfs_paths(paths.iter().map(|path| path.as_ref()))?.plain;
+        let lfs = repo.lfs_paths(paths.iter().map(|path| path.as_ref()))?;
+        if let Some((path, encoding)) = lfs.recoded.into_iter().next() {
+            return Err(NoSession::Recoded { path: path.to_string(), encoding });
+        }
+        let lfs = lfs.plain;
         let mut changes = Vec::new();
         let staged: HashMap<BString, (ObjectId, bool)> = match lfs.is_empty() {
             true => HashMap::new(),
@@ -112,6 +118,13 @@ impl Intake {
         self.changes.iter().map(|change| change.look.size).fold(0, u64::saturating_add)
     }
 
+    /// Waits until every edit from now on would show.
+    fn settle(&self) -> Result<(), IntakeError> {
+        let waits = self.changes.iter().map(|change| change.look.until_settled());
+        std::thread::sleep(waits.max().unwrap_or_default());
+        unchanged(self.changes.iter())
+    }
+
     /// Into the store. With [`LocalObjects::Keep`] git-lfs gets a copy of each.
     pub fn upload(
         &self,
@@ -119,6 +132,7 @@ impl Intake {
         local: LocalObjects,
         progress: &dyn Progress,
     ) -> Result<TakenIn, IntakeError> {
+        self.settle()?;
         let files: Vec<Upload> = self.changes.iter().map(Change::upload).collect();
         let Session { catalog, repo_id, repo_name, .. } = session;
         let failed = |error| IntakeError::Session(NoSession::Catalog(error));
@@ -143,6 +157,7 @@ impl Intake {
 
     /// Among git-lfs's objects on this machine, from where the next push sends them.
     pub fn keep_here(&self, progress: &dyn Progress) -> Result<TakenIn, IntakeError> {
+        self.settle()?;
         let folder = Folder::make(&self.repo)?;
         let take = |(n, change): (usize, &Change)| {
             let file = folder.path().join(n.to_string());

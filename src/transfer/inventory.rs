@@ -1,21 +1,17 @@
 //! Inventory: every LFS object that the refs of a repository lead to, and where it can be had.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::fs;
+use std::io;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use super::session::NoSession;
 use crate::catalog::Catalog;
 use crate::git::{ObjectId, Objects, ObjectsError, Repo, TreePointer};
 use crate::id::{Oid, RepoId};
+use crate::ops::local;
 use crate::progress::Progress;
-
-/// How much of a file is read at once, bytes.
-const READ: usize = 256 << 10;
 
 /// Objects that a repository needs, each once, empty ones left out.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +58,8 @@ impl Inventory {
         let here: Vec<&TreePointer> = self.here().collect();
         // A right hash has the right size. What cannot be read now may be right.
         let wrong = |found: &TreePointer| {
-            let oid = oid_of(&repo.lfs_object_path(&found.pointer.oid), progress)?;
+            let oid = local::oid_of(&repo.lfs_object_path(&found.pointer.oid).canonicalize()?)?;
+            progress.add(found.pointer.size);
             Ok((oid != found.pointer.oid).then(|| found.clone()))
         };
         let looked: Vec<Option<TreePointer>> = here.into_par_iter().map(wrong).collect::<io::Result<_>>()?;
@@ -100,18 +97,5 @@ impl Inventory {
     pub fn lacking(&self) -> impl Iterator<Item = &TreePointer> {
         let known = |oid: &Oid| self.here.contains(oid) || self.stored.contains(oid);
         self.pointers.iter().filter(move |found| !known(&found.pointer.oid))
-    }
-}
-
-fn oid_of(path: &Path, progress: &dyn Progress) -> io::Result<Oid> {
-    let (mut file, mut sha, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; READ]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(Oid::from_bytes(sha.finalize().into())),
-            read => {
-                sha.update(&buffer[..read]);
-                progress.add(read as u64);
-            }
-        }
     }
 }

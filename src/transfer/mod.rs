@@ -10,6 +10,7 @@ mod forecast;
 mod hydrate;
 mod intake;
 mod inventory;
+mod others;
 mod session;
 mod site;
 mod upload;
@@ -19,11 +20,12 @@ use std::time::Duration;
 
 use lfs_agent::{Failure, Init, Object, Transfer};
 
-use download::Puller;
+use download::Pullers;
 pub use fill::{Filled, Filling, LocalObjects};
 pub use hydrate::{Hydrated, Hydration};
 pub use intake::{Intake, IntakeError, TakenIn};
 pub use inventory::Inventory;
+pub use others::Others;
 pub use session::{NoSession, Session};
 pub use site::Site;
 pub use upload::Pusher;
@@ -39,7 +41,7 @@ const TICK: Duration = Duration::from_millis(100);
 enum Side {
     Closed,
     Push(Box<Pusher>),
-    Pull(Box<Puller>),
+    Pull(Box<Pullers>),
 }
 
 /// The git-lfs transfer agent over a datamon store.
@@ -64,6 +66,7 @@ impl Agent {
         if !matches!(self.side, Side::Push(_)) {
             let opened = self.repo().and_then(|repo| Pusher::open(repo, &self.remote, self.concurrent));
             let pusher = opened.map_err(|error| error.to_string())?;
+            pusher.session().settle_in();
             self.side = Side::Push(Box::new(pusher));
         }
         match &mut self.side {
@@ -72,10 +75,11 @@ impl Agent {
         }
     }
 
-    fn puller(&mut self) -> Result<&mut Puller, String> {
+    fn puller(&mut self) -> Result<&mut Pullers, String> {
         if !matches!(self.side, Side::Pull(_)) {
-            let puller = self.repo().and_then(|repo| Puller::open(repo, &self.remote, self.concurrent));
+            let puller = self.repo().and_then(|repo| Pullers::open(repo, &self.remote, self.concurrent));
             let puller = puller.map_err(|error| format!("{error}{}", self.remedy()))?;
+            puller.session().settle_in();
             self.side = Side::Pull(Box::new(puller));
         }
         match &mut self.side {

@@ -2,8 +2,8 @@
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{
-    Astray, ConfigError, GitFailed, IndexError, Manifest, ManifestError, Objects, ObjectsError, Operation,
-    Repo, RepoError, SettingError, Source,
+    Astray, ConfigError, GitFailed, Hooks, IndexError, Manifest, ManifestError, Objects, ObjectsError,
+    Operation, Repo, RepoError, SettingError, Source,
 };
 use crate::id::RepoId;
 use crate::ops;
@@ -59,6 +59,16 @@ pub enum NoSession {
         path: std::path::PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Git would change the pointer of a file.
+    #[error(
+        "{path} has `filter=lfs` and `working-tree-encoding={encoding}`: git would recode its pointer, and nothing would find its data again; nothing was committed. Put `-working-tree-encoding` behind `filter=lfs` in .gitattributes"
+    )]
+    Recoded {
+        /// The file.
+        path: String,
+        /// The encoding.
+        encoding: String,
     },
     /// Nobody said that data may go there.
     #[error(
@@ -120,11 +130,23 @@ impl Session {
         pin(&repo, &named);
         match operation {
             Operation::Upload => Session::of(repo, catalog),
-            // Who only reads finds an object whatever repo it is of, also beside a `datamon.toml` that is not understood.
-            Operation::Download => {
-                let manifest = repo.manifest().unwrap_or(Manifest::NONE);
-                Session::with(repo, manifest, catalog)
-            }
+            Operation::Download => Session::to_read(repo, catalog),
+        }
+    }
+
+    /// A session that only reads: it finds an object whatever repo it is of, also beside a `datamon.toml` that is not understood.
+    pub fn to_read(repo: Repo, catalog: Catalog) -> Result<Session, NoSession> {
+        let manifest = repo.manifest().unwrap_or(Manifest::NONE);
+        Session::with(repo, manifest, catalog)
+    }
+
+    /// In a clone that was made by git alone, our pre-push hook takes the place of git-lfs's, so that its pushes make versions, if the
+    /// user trusts the store (ADR 14). It is a convenience: what fails here is done by the next transfer, or by `init`.
+    pub fn settle_in(&self) {
+        // A bare repository is nobody's place of work.
+        let is_clone = self.repo.work_tree().is_some() && self.repo.left_store().is_none();
+        if is_clone && trust::is_trusted(self.repo.config(), &self.catalog) {
+            let _ = Hooks::of(&self.repo).and_then(|hooks| hooks.take_over());
         }
     }
 

@@ -28,6 +28,8 @@ const WEATHER: [&str; 4] = ["--store", "store", "--repo", "weather"];
 fn command(env: &Hermetic, args: &[&str]) -> Command {
     let mut command = env.command("git");
     command.current_dir(env.work()).arg("datamon").args(args);
+    // A store is not made by the way.
+    command.args((args.first() == Some(&"upload")).then_some("--create"));
     command
 }
 

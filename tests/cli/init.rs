@@ -85,6 +85,57 @@ fn what_stands_in_the_files_is_kept() {
 }
 
 #[test]
+fn before_any_install_it_sets_up_the_repository_alone() {
+    let env = machine();
+    let repo = env.init("data");
+    let said = datamon(&env, "data", &["init", "--store", &store(&env), "--track", "*.bin", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!(
+        (&told["set_up"], &told["hook"], &told["trusted"]),
+        (&true.into(), &"installed".into(), &true.into())
+    );
+    assert_eq!(told["staged"], serde_json::json!([".gitattributes", ".lfsconfig", "datamon.toml"]));
+    assert!(said.stderr.contains("git datamon install"), "{}", said.stderr);
+    let config = std::fs::read_to_string(env.user_config()).expect("there");
+    assert!(!config.contains("lfs"), "the user's configuration is left alone: {config}");
+
+    let (remote, bytes) = (env.init_bare("remote.git"), datamon_test_support::seeded_bytes(1, 90_000));
+    repo.add_remote("origin", remote.dir());
+    repo.write("a.bin", &bytes);
+    repo.add(".");
+    repo.commit("by git");
+    repo.write("b.bin", &bytes[1..]);
+    datamon(&env, "data", &["commit", "-m", "by us", "b.bin"]);
+    for name in ["a.bin", "b.bin"] {
+        let blob = repo.git(["cat-file", "blob", &format!("HEAD:{name}")]);
+        assert!(blob.text().starts_with("version https://git-lfs"), "{name} is in git");
+    }
+    repo.push("origin", "main");
+    datamon(&env, "data", &["fsck", "--data"]);
+    let doctor = datamon(&env, "data", &["doctor"]);
+    assert!(doctor.text().contains("ok      agent       git-datamon\n"), "{}", doctor.text());
+    // Once more there is nothing to set up; and the machine's own word takes its place.
+    let again: serde_json::Value =
+        serde_json::from_slice(&datamon(&env, "data", &["init", "--json"]).stdout).expect("JSON");
+    assert_eq!((&again["set_up"], &again["staged"]), (&false.into(), &serde_json::json!([])));
+    datamon(&env, "data", &["install"]);
+    let agent = repo.git(["config", "--show-scope", "lfs.customtransfer.datamon.path"]);
+    assert!(agent.text().starts_with("global\t"), "{}", agent.text());
+    let clone = remote.clone_to("clone");
+    assert!(clone.read("a.bin") == bytes);
+}
+
+#[test]
+fn without_git_lfs_nothing_is_half_set_up() {
+    let env = machine().with_git_lfs("/bin/false");
+    let repo = env.init("data");
+    let (code, said) = datamon_fails(&env, "data", &["init", "--store", &store(&env), "--track", "*.bin"]);
+    assert!(code == 128 && said.contains("git-datamon needs git-lfs"), "{code} {said}");
+    assert_eq!(status(&repo), [] as [&str; 0]);
+    assert!(!Path::new(&store(&env)).exists());
+}
+
+#[test]
 fn a_store_that_only_the_repository_names_is_not_trusted() {
     let env = machine();
     env.install_git_lfs();

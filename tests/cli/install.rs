@@ -53,6 +53,24 @@ fn uninstalling_takes_back_what_is_ours_and_nothing_else() {
 }
 
 #[test]
+fn programs_are_told_what_was_installed() {
+    let env = machine();
+    let told = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_slice(&datamon(&env, ".", args).stdout).expect("nothing but JSON")
+    };
+    let pages = env.home().join(".local/share/man");
+    assert_eq!(
+        told(&["install", "--json"]),
+        serde_json::json!({
+            "installed": true, "scope": "global", "agent": env!("CARGO_BIN_EXE_git-datamon"), "on_path": true,
+            "manual": pages,
+        })
+    );
+    let gone = told(&["install", "--uninstall", "--json"]);
+    assert_eq!((&gone["installed"], &gone["agent"]), (&false.into(), &().into()));
+}
+
+#[test]
 fn for_every_user_the_machine_s_file_is_written() {
     let env = machine();
     let before = std::fs::read_to_string(env.system_config()).unwrap();

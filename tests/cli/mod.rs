@@ -6,6 +6,7 @@ mod init;
 mod install;
 mod names;
 mod trust;
+mod typed;
 
 use std::process::Command;
 

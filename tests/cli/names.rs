@@ -403,8 +403,7 @@ fn a_directory_can_be_a_dataset_of_its_own() {
     let (code, said) = place.fails(&["show"]);
     assert!(code == 64 && said.contains("stations, code"), "{code} {said}");
     place.ok(&["show", "--repo", "stations"]);
-    // It finds fault with a machine on which nothing is installed, and not with this.
-    assert!(place.fails(&["doctor"]).1.contains("datasets: stations in data/stations, code in code"));
+    assert!(place.ok(&["doctor"]).contains("datasets: stations in data/stations, code in code"));
 }
 
 #[test]

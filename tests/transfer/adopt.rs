@@ -129,6 +129,20 @@ fn a_history_on_a_server_moves_into_a_store_and_other_clones_follow(machine: Mac
     let repo = legacy.fresh_clone("adopting", &[]);
     let before = configuration(&repo);
     let said = legacy.adopt(&repo, &["--dry-run"]);
+    let told = |more: &[&str]| -> serde_json::Value {
+        let store = legacy.store();
+        let args = [&["datamon", "adopt-lfs", "--json", "--store", &store], more].concat();
+        serde_json::from_slice(&repo.git(args).stdout).expect("nothing but JSON")
+    };
+    let planned = told(&["-n"]);
+    assert_eq!(
+        (&planned["dry_run"], &planned["files"], &planned["here"]["files"]),
+        (&true.into(), &20.into(), &0.into())
+    );
+    assert_eq!(
+        (&planned["to_fetch"]["files"], &planned["server"]),
+        (&20.into(), &legacy.server.url().into())
+    );
     let fetched = line_with(&said, "to fetch from");
     assert!(fetched.starts_with("20 files") && fetched.contains(&legacy.server.url()), "{said}");
     assert!(!fs::exists(legacy.store()).unwrap() && configuration(&repo) == before, "a dry run");
@@ -218,7 +232,17 @@ fn the_way_back_brings_old_and_new_data_to_the_server(machine: Machine) {
     assert!(line_with(&said, "error: http").contains("stays as it was"), "{said}");
     assert_eq!(configuration(&repo), configured);
     legacy.server.set_down(false);
-    repo.git(["datamon", "leave"]);
+    let told = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_slice(&repo.git(args).stdout).expect("nothing but JSON")
+    };
+    let planned = told(&["datamon", "leave", "-n", "--json"]);
+    assert_eq!((&planned["files"], &planned["dry_run"]), (&30.into(), &true.into()));
+    let done = told(&["datamon", "leave", "--json"]);
+    assert_eq!(
+        (&done["files"], &done["dry_run"], &done["missing"]),
+        (&30.into(), &false.into(), &serde_json::json!([]))
+    );
+    assert_eq!(done["server"], legacy.server.url());
     assert_eq!(legacy.server.oids().len(), 30, "all that any commit needs");
     assert_eq!(repo.read(".lfsconfig"), before);
     let config = String::from_utf8(repo.read(".git/config")).unwrap();
@@ -273,8 +297,14 @@ fn what_nobody_has_is_listed_and_stops_it(machine: Machine) {
 
     // Without them, if the user says so; with them, when they are found.
     let stubborn = legacy.fresh_clone("stubborn", &[]);
-    let said = legacy.adopt(&stubborn, &["--allow-missing"]);
-    assert!(line_with(&said, "warning: 2 objects").contains("cannot be checked out"), "{said}");
+    let done = stubborn.git([&args[..], &["--allow-missing", "--json"]].concat());
+    let said = &done.stderr;
+    assert!(line_with(said, "warning: 2 objects").contains("cannot be checked out"), "{said}");
+    let done: serde_json::Value = serde_json::from_slice(&done.stdout).expect("nothing but JSON");
+    let oids: BTreeSet<&str> =
+        done["missing"].as_array().expect("a list").iter().filter_map(|it| it["oid"].as_str()).collect();
+    assert_eq!(oids, BTreeSet::from([gone.as_str(), wrong.as_str()]));
+    assert_eq!(done["staged"], serde_json::json!([".lfsconfig", "datamon.toml"]));
     assert_eq!(stubborn.git(["config", "lfs.url"]).text(), format!("datamon::file://{store}"));
     legacy.server.put(&gone, lost);
     legacy.server.put(&wrong, right);

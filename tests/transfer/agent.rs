@@ -164,6 +164,7 @@ fn a_damaged_local_object_fails_alone() {
     let (broken, gone) = (team.object_path(&oid(&a)), team.object_path(&oid(&b)));
     super::flip(&broken, 500);
     std::fs::remove_file(&gone).unwrap();
+    std::fs::remove_file(team.repo.dir().join("b.bin")).unwrap();
     let mut agent = Agent::ready(&team.env, team.repo.dir(), "upload");
     let said = agent.refusal(&upload(&team, &a));
     assert!(said.contains(broken.to_str().unwrap()) && said.contains("add the file again"), "{said}");

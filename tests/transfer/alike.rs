@@ -160,7 +160,7 @@ fn a_download_names_what_would_be_one_file_and_writes_nothing() {
             fs::create_dir_all(at.parent().expect("a parent")).expect("made");
             fs::write(at, path).expect("written");
         }
-        run(&mut datamon(&["upload", &n.to_string()]));
+        run(&mut datamon(&["upload", "--create", &n.to_string()]));
         let dest = folding.path(&format!("dest-{n}"));
         let to = dest.to_str().expect("plain");
         let failed = run_failing(&mut datamon(&["download", "latest", "--dest", to]));

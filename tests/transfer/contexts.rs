@@ -193,8 +193,8 @@ fn a_remote_keeps_its_data_in_the_context_it_was_given() {
     all.extend(changed);
     assert_files(&clone, &all);
 
-    // The name is gone while the remote is bound to it: a push says so and sends nothing.
-    datamon(repo, &["context", "remove", "prod"]);
+    // The name is gone while the remote is bound to it, removed in another directory: a push says so and sends nothing.
+    run(team.env.command("git").args(["datamon", "context", "remove", "prod"]));
     team.change("third", &file("new.bin", 10, 40_000));
     for push in [&["push", "staging", "main"][..], &["datamon", "push", "staging", "main"]] {
         let words = git_fails(repo, push);
@@ -209,6 +209,14 @@ fn a_remote_keeps_its_data_in_the_context_it_was_given() {
     datamon(repo, &["context", "add", "prod", "../../prod"]);
     repo.push("staging", "main");
     team.assert_sound();
+    // Removed here, it takes along what was written here.
+    repo.add_remote("other", staging.dir());
+    repo.git(["config", "remote.other.lfsurl", "datamon::file:///nowhere"]);
+    let output = datamon(repo, &["context", "remove", "prod"]);
+    let words = output.text();
+    assert!(words.contains("data for remote staging goes to datamon::file://"), "{words}");
+    let bound = repo.git(["config", "--get-regexp", "lfsurl"]);
+    assert_eq!(bound.text(), "remote.other.lfsurl datamon::file:///nowhere");
 }
 
 #[test]

@@ -109,6 +109,8 @@ fn an_upload_of_a_file_that_changes_meanwhile_makes_no_version() {
         let bundle = bundle["bundle"].as_str().expect("an id");
         at_store(&["cat", &format!("{bundle}:large")]).output().expect("runs").stdout
     };
+    let made = at_store(&["upload", "data", "--create"]).output().expect("runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (mut refused, mut n) = (0, 0);
     for how in CHANGES {
         for at in 0.. {

@@ -401,3 +401,40 @@ fn a_push_without_the_data_can_be_typed_as_told() {
     assert!(line_with(&said, "without the data").ends_with("GIT_LFS_SKIP_PUSH=1 git push"), "{said}");
     super::git_with(&team.repo, &[("GIT_LFS_SKIP_PUSH", "1")], &["push", "-q", "origin", "main"]);
 }
+
+#[test]
+fn a_remote_that_is_pushed_elsewhere_has_to_be_named() {
+    let team = super::Team::pushed(first);
+    let elsewhere = team.env.init_bare("elsewhere.git");
+    let url = elsewhere.dir().to_str().expect("plain");
+    team.repo.git(["remote", "set-url", "--push", "origin", url]);
+    let (code, said) = refused(&team.env, &team.repo, &["leave"]);
+    assert!(code == 3 && said.contains(url) && said.contains("--to <URL>"), "{code} {said}");
+    assert!(pin(&team.repo).starts_with("datamon::"));
+    assert_eq!(elsewhere.lfs_objects().len() + team.remote.lfs_objects().len(), 0, "nothing was sent");
+    team.repo.git(["datamon", "leave", "--to", url]);
+    assert!(elsewhere.lfs_objects().contains(&oid(&team.repo.read("large.bin"))));
+}
+
+#[test]
+fn a_run_that_was_ended_at_the_end_is_completed() {
+    let team = super::Team::pushed(first);
+    let repo = &team.repo;
+    let path = repo.dir().join(".git/hooks/pre-push");
+    let (ours, to) = (fs::read(&path).expect("there"), team.remote.dir().to_str().expect("plain"));
+    repo.git(["datamon", "leave", "--to", to]);
+    let theirs = fs::read(&path).expect("there");
+    assert_ne!(ours, theirs);
+    // What was left to do when the clone was led to the server already.
+    fs::write(&path, &ours).expect("written");
+    repo.git(["config", "datamon.before.url", "https://example.org/lfs"]);
+    repo.git(["config", "lfs.allowincompletepush", "true"]);
+    repo.git(["datamon", "leave"]);
+    assert_eq!(fs::read(&path).expect("there"), theirs);
+    let left = repo.git(["config", "--local", "--list"]);
+    assert!(!left.text().contains("datamon.before") && !left.text().contains("allowincomplete"), "{left:?}");
+    let (code, said) = refused(&team.env, repo, &["leave"]);
+    assert!(code == 2 && said.contains("no datamon store"), "{code} {said}");
+    repo.commit("left");
+    repo.push("origin", "main");
+}

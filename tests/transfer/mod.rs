@@ -7,10 +7,12 @@ mod adopt;
 mod agent;
 mod alike;
 mod beside;
+mod clones;
 mod contexts;
 mod damage;
 mod fetches;
 mod hands;
+mod here;
 mod history;
 mod hooks;
 mod input;
@@ -20,8 +22,10 @@ mod latest;
 mod layouts;
 mod leave;
 mod lineage;
+mod missing;
 mod offline;
 mod partial;
+mod passed;
 mod programs;
 mod pushes;
 mod servers;
@@ -29,6 +33,7 @@ mod several;
 mod signatures;
 mod similar;
 mod steps;
+mod stores;
 mod strangers;
 mod switches;
 mod verbs;
@@ -240,10 +245,11 @@ pub fn oid(bytes: &[u8]) -> String {
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Lets a machine that only knows the repository upload, as its user would say.
+/// Lets a machine that only knows the repository upload, as its user would say of the store by name: this sets up no hook.
 #[track_caller]
 fn trust(repo: &TestRepo) {
-    repo.git(["datamon", "-q", "trust"]);
+    let named = repo.git(["config", "--blob", "HEAD:.lfsconfig", "lfs.url"]);
+    repo.git(["datamon", "-q", "trust", named.text()]);
 }
 
 /// Runs git in a repository with these variables set; it has to succeed.

@@ -344,8 +344,8 @@ fn clone_killed(killed: Killed, stride: usize) {
 
 #[test]
 fn a_push_killed_at_any_step_is_completed_by_the_next() {
-    push_killed(Killed::All, 17);
-    push_killed(Killed::One, 23);
+    push_killed(Killed::All, 11);
+    push_killed(Killed::One, 13);
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn a_version_that_cannot_be_made_does_not_stop_a_push() {
     // Nothing of this push is missing, but the version would lack a file of an earlier one.
     team.change("kept", &file("kept.bin", 2, 5_000));
     fs::remove_file(team.object_path(&oid(&file("lost.bin", 1, 5_000)["lost.bin"]))).expect("it was here");
+    fs::remove_file(team.repo.dir().join("lost.bin")).expect("and here");
     let said = team.repo.git(["push", "origin", "main"]);
     assert!(said.stderr.contains("warning: no dataset version of"), "{}", said.stderr);
     assert!(said.stderr.contains("lost.bin"), "{}", said.stderr);
@@ -147,11 +148,18 @@ fn status_names_what_is_not_safe_and_not_clean() {
     assert_eq!((&status["branches"][0]["unpushed"], &status["missing"]), (&1.into(), &serde_json::json!([])));
     fs::remove_dir_all(team.repo.dir().join(".git/lfs/objects")).expect("removed");
     let status = unclean(&team.repo);
+    assert_eq!(status["here_only"][0]["path"], "lost.bin", "the work tree still has it");
+    assert_eq!(
+        (&status["missing"], status["here_only"].as_array().map(Vec::len)),
+        (&serde_json::json!([]), Some(1))
+    );
+    fs::remove_file(team.repo.dir().join("lost.bin")).expect("it was here");
+    // `git status` may have had git-lfs read the file again.
+    let _ = fs::remove_dir_all(team.repo.dir().join(".git/lfs/objects"));
+    let status = unclean(&team.repo);
     assert_eq!(status["missing"].as_array().map(Vec::len), Some(1), "the rest is in the store");
     assert_eq!(status["missing"][0]["oid"].as_str().map(str::len), Some(64));
     assert_eq!(status["missing"][0]["path"], "lost.bin");
-    // `git status` may have had git-lfs read the file again.
-    let _ = fs::remove_dir_all(team.repo.dir().join(".git/lfs/objects"));
     assert!(team.repo.lfs_objects().is_empty());
     assert!(git_fails(&team.repo, &["datamon", "bundle"]).contains("neither here nor in the store"));
     // A note that tells of another tree.

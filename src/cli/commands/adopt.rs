@@ -41,7 +41,7 @@ pub struct AdoptArgs {
 
 /// Compares and links.
 pub fn run(args: &AdoptArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let mut dataset = args.dataset.open_to_upload(context)?;
+    let mut dataset = args.dataset.open_to_upload(false, context)?;
     let from = dataset.find(&args.version)?;
     let Some(git) = &dataset.git else {
         return Err(CommandError::new(

@@ -9,16 +9,20 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Args;
+use serde_json::{Map, Value, json};
 
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::init::{self, Chosen};
+use crate::cli::commands::install;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::relocation::{self, Edited};
 use crate::cli::server::{SERVER_KEYS, Server, before};
 use crate::cli::verdict::Verdict;
-use crate::cli::{Context, stores};
-use crate::git::{LFSCONFIG_FILE, MANIFEST_FILE, Operation, Repo, STORE_SCHEME, Scope, TreePointer};
+use crate::cli::{Context, paths, stores};
+use crate::git::{Git, LFSCONFIG_FILE, MANIFEST_FILE, Operation, Repo, STORE_SCHEME, Scope, TreePointer};
 use crate::id::Oid;
+use crate::ops::receipt::UploadStats;
+use crate::store::without_password;
 use crate::transfer::{Inventory, NoSession, Pusher, Session};
 
 /// Objects listed by name.
@@ -56,11 +60,16 @@ pub struct AdoptLfsArgs {
     /// Say what would be fetched and stored, change nothing.
     #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Brings everything in, then switches.
 pub fn run(args: &AdoptLfsArgs, context: &Context) -> Result<(), CommandError> {
-    let repo = Repo::discover(&context.dir)?;
+    let context = &context.aside(args.json);
+    let repo = Repo::found_by(Git::at(&context.dir).aside(args.json))?;
     let top = init::writable_top(&repo)?;
     let chosen = Chosen::of(&repo, args.store.as_deref(), &context.dir)?;
     refuse_edited(&repo, top, &chosen.url)?;
@@ -68,25 +77,44 @@ pub fn run(args: &AdoptLfsArgs, context: &Context) -> Result<(), CommandError> {
     let mut inventory = inventory(&repo, args.recent)?;
     inventory.look_here(&repo);
     if args.dry_run {
-        return preview(&repo, inventory, &chosen.url, &server, context);
+        return preview(args, &repo, inventory, &chosen.url, &server, context);
     }
+    let set_up = install::for_repository(&repo, context)?;
     let (catalog, trusted) = chosen.open(&repo, context)?;
     if !trusted {
         return Err(NoSession::Untrusted { url: chosen.url }.into());
     }
+    let store = catalog.identity().store;
     let mut staged = vec![init::name_repo(&repo, top)?];
     let session = Session::of(repo.clone(), catalog)?;
     inventory.look_in(&session.catalog, session.repo_id)?;
     let verdict = fetch(&repo, &inventory, &server, args.recent, context)?;
-    let lost = take_in(session, &inventory, context)?;
+    let (lost, stats) = take_in(session, &inventory, context)?;
     report_lost(&lost, &verdict, args.allow_missing, context)?;
 
     remember(&repo)?;
     staged.push(chosen.write(&repo, top)?);
     chosen.pin(&repo)?;
     forget_pushurl(&repo, top)?;
-    init::stage(&repo, top, &staged, init::KEEP, context)?;
-    init::finish(&repo, context)
+    let staged = init::stage(&repo, top, &staged, init::KEEP, context)?;
+    let hook = init::finish(&repo, context)?;
+    if args.json {
+        let missing: Vec<Value> = lost.iter().map(|(found, _)| object(found)).collect();
+        context.ui.json(&json!({
+            "dry_run": false, "store": store, "url": without_password(&chosen.url), "files": stats.files,
+            "bytes": stats.logical, "known": stats.known, "new_bytes": stats.new_raw, "stored_bytes": stats.stored,
+            "missing": missing, "staged": staged, "hook": hook, "set_up": set_up,
+        }));
+    }
+    Ok(())
+}
+
+fn object(found: &TreePointer) -> Value {
+    let mut object = Map::new();
+    paths::put(&mut object, "path", &found.path);
+    object.insert("oid".to_owned(), found.pointer.oid.to_string().into());
+    object.insert("size".to_owned(), found.pointer.size.into());
+    Value::Object(object)
 }
 
 /// Whoever edits `.lfsconfig` right now may mean another store than we do, and would commit our line with theirs.
@@ -120,13 +148,12 @@ fn inventory(repo: &Repo, recent: bool) -> Result<Inventory, CommandError> {
 }
 
 /// How many of these there are, and their bytes.
-fn counted<'p>(pointers: impl Iterator<Item = &'p TreePointer>) -> (usize, String) {
-    let (count, size) = pointers
-        .fold((0, 0_u64), |(count, size), found| (count + 1, size.saturating_add(found.pointer.size)));
-    (count, bytes(size))
+fn counted<'p>(pointers: impl Iterator<Item = &'p TreePointer>) -> (usize, u64) {
+    pointers.fold((0, 0), |(count, size), found| (count + 1, size.saturating_add(found.pointer.size)))
 }
 
 fn preview(
+    args: &AdoptLfsArgs,
     repo: &Repo,
     mut inventory: Inventory,
     url: &str,
@@ -138,13 +165,24 @@ fn preview(
         Err(error) if error.kind == Kind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let line = |what: &str, (count, size): (usize, String)| {
-        context.ui.fact(&format!("{count} files, {size} {what}"));
+    let (all, here) = (counted(inventory.pointers.iter()), counted(inventory.here()));
+    let (stored, lacking) = (counted(inventory.stored()), counted(inventory.lacking()));
+    let server = server.shown(repo);
+    if args.json {
+        let of = |(files, bytes): (usize, u64)| json!({ "files": files, "bytes": bytes });
+        context.ui.json(&json!({
+            "dry_run": true, "url": without_password(url), "server": server, "files": all.0, "bytes": all.1,
+            "here": of(here), "stored": of(stored), "to_fetch": of(lacking),
+        }));
+        return Ok(());
+    }
+    let line = |what: &str, (count, size): (usize, u64)| {
+        context.ui.fact(&format!("{count} files, {} {what}", bytes(size)));
     };
-    line("in all", counted(inventory.pointers.iter()));
-    line("on this machine", counted(inventory.here()));
-    line(&format!("in the store {url}"), counted(inventory.stored()));
-    line(&format!("to fetch from {} first", server.shown(repo)), counted(inventory.lacking()));
+    line("in all", all);
+    line("on this machine", here);
+    line(&format!("in the store {url}"), stored);
+    line(&format!("to fetch from {server} first"), lacking);
     Ok(())
 }
 
@@ -166,7 +204,8 @@ fn fetch(
     }
     let into = repo.lfs_dir();
     context.ui.done(&format!(
-        "fetch   {count} files, {size} from {} into {}",
+        "fetch   {count} files, {} from {} into {}",
+        bytes(size),
         server.shown(repo),
         into.display()
     ));
@@ -210,7 +249,7 @@ fn take_in<'i>(
     session: Session,
     inventory: &'i Inventory,
     context: &Context,
-) -> Result<Vec<Lost<'i>>, CommandError> {
+) -> Result<(Vec<Lost<'i>>, UploadStats), CommandError> {
     let total = inventory.pointers.iter().map(|found| found.pointer.size).fold(0, u64::saturating_add);
     let bar = Bar::new("uploading", total, context.ui.is_quiet());
     let uploaded = Pusher::on(session, "", false).push_all(&inventory.pointers, None, None, &bar)?;
@@ -228,7 +267,7 @@ fn take_in<'i>(
         uploaded.failed.iter().find(|failed| failed.oid == Some(*oid)).map(|failed| failed.error.to_string())
     };
     let lost = inventory.pointers.iter().filter(|found| !proven(&found.pointer.oid));
-    Ok(lost.map(|found| (found, why(&found.pointer.oid))).collect())
+    Ok((lost.map(|found| (found, why(&found.pointer.oid))).collect(), *stats))
 }
 
 /// Lists what is lost. Only what nobody has can be done without: what a server might give tomorrow, and what is damaged here,
@@ -249,7 +288,7 @@ fn report_lost(
         } else {
             "git-lfs could not fetch it"
         };
-        context.ui.fact(&format!(
+        context.ui.finding(&format!(
             "missing {} {} ({}): {}",
             found.pointer.oid,
             found.path,
@@ -258,7 +297,7 @@ fn report_lost(
         ));
     }
     if lost.len() > SHOWN {
-        context.ui.fact(&format!("        and {} more", lost.len() - SHOWN));
+        context.ui.finding(&format!("        and {} more", lost.len() - SHOWN));
     }
     let damaged = lost.iter().filter(|(_, why)| why.is_some()).count();
     let unfetched = lost.iter().filter(|(found, why)| why.is_none() && !absent(found)).count();

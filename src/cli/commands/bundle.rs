@@ -57,7 +57,9 @@ struct Made {
 
 /// Makes each, oldest named first, and writes it down.
 pub fn run(args: &BundleArgs, context: &Context) -> Result<(), CommandError> {
-    let mut session = Session::open(Repo::discover(&context.dir)?, "", Operation::Upload)?;
+    let repo = Repo::discover(&context.dir)?;
+    let remote = repo.push_remote();
+    let mut session = Session::open(repo, &remote, Operation::Upload)?;
     let head = ["HEAD".to_owned()];
     let revisions = if args.revisions.is_empty() { &head[..] } else { &args.revisions };
     // All of them are known before the first is made.

@@ -13,8 +13,8 @@ use crate::cli::Context;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{shown, typed};
-use crate::ops::bundle::{children, wanted_at};
-use crate::ops::fetch::fetch;
+use crate::ops::bundle::{again, children, open, wanted_at};
+use crate::ops::fetch::{Wanted, fetch};
 use crate::progress::Silent;
 
 /// Write one file of a version to stdout
@@ -50,8 +50,9 @@ pub fn run(args: &CatArgs, context: &Context) -> Result<(), CommandError> {
         let message = format!("{} names no file of a version", shown(args.what.as_bytes()));
         return Err(CommandError::new(Kind::Usage, message).hint("git datamon cat <version>:<path>"));
     };
-    let dataset = args.dataset.open(context)?;
-    let bundle = dataset.open(version)?;
+    let mut dataset = args.dataset.open(context)?;
+    let id = dataset.find(version)?;
+    let bundle = open(&dataset.catalog, id)?;
     let found = bundle.find(&path).map_err(CatalogError::from)?;
     match found.map(|entry| entry.content) {
         Some(Content::Link { target }) => context.ui.raw(&target),
@@ -65,7 +66,7 @@ pub fn run(args: &CatArgs, context: &Context) -> Result<(), CommandError> {
             let what = if some { "is a directory" } else { "is not in it" };
             let message = format!("{version} has no file {}: it {what}", shown(&path));
             Err(CommandError::new(Kind::NotFound, message)
-                .hint(format!("git datamon ls {version} shows what it has")))
+                .hint(format!("what it has: git datamon ls {version}")))
         }
     }
 }
@@ -75,12 +76,19 @@ fn give(catalog: &Catalog, file: &Content, context: &Context) -> Result<(), Comm
         CommandError::new(Kind::Failed, format!("cannot write a temporary file: {error}"))
     };
     let folder = tempfile::tempdir().map_err(failed)?;
-    let wanted = wanted_at(catalog, file, folder.path().join("file"))?.expect("it is a file");
-    let outcome = Mutex::new(Ok(()));
-    fetch(catalog.store(), std::slice::from_ref(&wanted), &Silent, &|_, result| {
-        *outcome.lock().expect("no holder of this lock panics") = result;
-    });
-    outcome.into_inner().expect("no holder of this lock panics")?;
+    let get = |wanted: &Wanted| {
+        let outcome = Mutex::new(Ok(()));
+        fetch(catalog.store(), std::slice::from_ref(wanted), &Silent, &|_, result| {
+            *outcome.lock().expect("no holder of this lock panics") = result;
+        });
+        outcome.into_inner().expect("no holder of this lock panics")
+    };
+    let mut wanted = wanted_at(catalog, file, folder.path().join("file"))?.expect("it is a file");
+    if let Err(error) = get(&wanted) {
+        let Some(other) = again(catalog, &wanted)? else { return Err(error.into()) };
+        wanted = Wanted { path: folder.path().join("again"), ..other };
+        get(&wanted)?;
+    }
     let mut verified = File::open(&wanted.path).map_err(failed)?;
     context.ui.copy(&mut verified)
 }

@@ -13,15 +13,15 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::Context;
 use crate::cli::commands::{clone, commit, hook};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
+use crate::cli::{Context, paths};
 use crate::git::{
     BStr, BString, Filters, FiltersError, Git, ObjectId, Objects, Repo, Selection, TreePointer,
 };
-use crate::ops::download::rows;
+use crate::ops::bundle::open;
 use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
 /// Check out a version, and its data straight from the store
@@ -41,7 +41,7 @@ pub struct CheckoutArgs {
     version: Option<String>,
 
     /// Fetch only the data of paths like these, patterns as in `.gitignore`.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = paths::pattern)]
     paths: Vec<String>,
 
     /// Write the version into this directory, which must be empty or not there.
@@ -68,7 +68,10 @@ pub struct CheckoutArgs {
 /// Switches, then fills.
 pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let context = &context.aside(args.json);
-    let mut site = Site::of(Repo::discover(&context.dir)?, "origin")?;
+    let repo = Repo::discover(&context.dir)?;
+    LocalObjects::of(repo.config())?;
+    let remote = repo.push_remote();
+    let mut site = Site::of(repo, &remote)?;
     let target = match &args.version {
         Some(version) => Some(Target::of(version, args, &site.objects, context)?),
         None => None,
@@ -108,7 +111,7 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     let local = commit::local_objects(&site.repo)?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
     let filled = clone::run_filling(filling, &mut site, context)?;
-    said(args, Head::of(&site.repo), &filled, context)
+    said(args, Head::of(site.repo.git()), &filled, context)
 }
 
 fn said(
@@ -152,20 +155,20 @@ impl Target {
         if let Ok(commit) = objects.commit(&format!("refs/remotes/origin/{version}")) {
             return Ok(Target { word: version.to_owned(), commit });
         }
-        let dataset = DatasetArgs::of(None, args.repo.clone()).open(context).map_err(|error| {
+        let mut dataset = DatasetArgs::of(None, args.repo.clone()).open(context).map_err(|error| {
             error.hint(format!(
                 "{version} is no revision of git here, and only the store knows labels and bundles"
             ))
         })?;
-        let commit = commit_of(version, &dataset)?;
+        let commit = commit_of(version, &mut dataset)?;
         Ok(Target { word: commit.to_string(), commit })
     }
 }
 
 /// The commit of a label or a bundle, which has to be in this clone.
-fn commit_of(version: &str, dataset: &Dataset) -> Result<ObjectId, CommandError> {
-    let bundle = dataset.open(version)?;
-    let id = bundle.root().id;
+fn commit_of(version: &str, dataset: &mut Dataset) -> Result<ObjectId, CommandError> {
+    let id = dataset.find(version)?;
+    let bundle = open(&dataset.catalog, id)?;
     let Some(commit) = bundle.root().facts.commit else {
         return Err(CommandError::new(Kind::NotFound, format!("bundle {id} was made without git"))
             .hint(format!("git datamon download {id} --dest DIR")));
@@ -245,7 +248,7 @@ pub fn ask_for(
     site: &mut Site,
 ) -> Result<(), CommandError> {
     let there = checked_out(site)?;
-    seek(commit, coming(commit, is_wanted, &there, site)?, &there, site)
+    seek(commit, coming(commit, is_wanted, &there, site)?, site)
 }
 
 /// What git-lfs tracks of HEAD.
@@ -279,39 +282,32 @@ fn wanted(
     Ok(found)
 }
 
-/// Looks for data here, in the work tree that `there` describes, and in the store.
-fn seek(
-    commit: ObjectId,
-    mut wanted: Vec<TreePointer>,
-    there: &[TreePointer],
-    site: &mut Site,
-) -> Result<(), CommandError> {
-    site.hold(&wanted, there)?;
+/// Looks for data here, in the work tree, and in the stores.
+fn seek(commit: ObjectId, mut wanted: Vec<TreePointer>, site: &mut Site) -> Result<(), CommandError> {
+    site.hold(&wanted)?;
     wanted.retain(|it| !site.here().has(&it.pointer));
     let Some(first) = wanted.first() else { return Ok(()) };
-    let session = match site.session() {
-        Ok(session) => session,
-        Err(error) => {
-            let error = CommandError::from(error);
-            let message = format!(
-                "{} files of {commit} are not on this machine, {} first, and the store cannot be asked: {}",
-                wanted.len(),
-                first.path,
-                error.message
-            );
-            return Err(CommandError { message, ..error }.hint(
-                "to leave such files as pointers until then: GIT_LFS_SKIP_SMUDGE=1 git checkout VERSION",
-            ));
-        }
-    };
     let oids: Vec<_> = wanted.iter().map(|it| it.pointer.oid).collect();
-    let rows = rows(&mut session.catalog, session.repo_id, &oids)?;
-    let absent: Vec<_> = wanted.iter().filter(|it| !rows.contains_key(&it.pointer.oid)).collect();
+    let found = site.find(&oids).map_err(|error| {
+        let error = CommandError::from(error);
+        let message = format!(
+            "{} files of {commit} are not on this machine, {} first, and the store cannot be asked: {}",
+            wanted.len(),
+            first.path,
+            error.message
+        );
+        CommandError { message, ..error }
+            .hint("to leave such files as pointers until then: GIT_LFS_SKIP_SMUDGE=1 git checkout VERSION")
+    })?;
+    let is_found = |it: &&TreePointer| found.iter().any(|store| store.rows.contains_key(&it.pointer.oid));
+    let absent: Vec<_> = wanted.iter().filter(|it| !is_found(it)).collect();
     let Some(first) = absent.first() else { return Ok(()) };
-    let message =
-        format!("{} files of {commit} are neither here nor in the store, {} first", absent.len(), first.path);
-    Err(CommandError::new(Kind::NotFound, message)
-        .hint("push them from a clone that has them: git datamon push, or git lfs push --all <remote>"))
+    let (count, path) = (absent.len(), &first.path);
+    let stores = if found.len() > 1 { "in any of the stores of this clone" } else { "in the store" };
+    let message = format!("{count} files of {commit} are neither here nor {stores}, {path} first");
+    let error = CommandError::new(Kind::NotFound, message)
+        .hint("push them from a clone that has them: git datamon push, or git lfs push --all <remote>");
+    Err(site.passed().iter().fold(error, |error, why| error.hint(why)))
 }
 
 /// Writes a version into a directory of its own, with an index that is gone afterwards; its commit, and what was filled.
@@ -328,8 +324,8 @@ fn write_to(
     };
     let none = || CommandError::new(Kind::NotFound, "there is no commit yet: type `git commit` first");
     let commit = target.map(|target| target.commit).or(site.objects.head()?).ok_or_else(none)?;
-    let there = checked_out(&site)?;
-    seek(commit, wanted(commit, &|path| selection.holds(path), &site)?, &there, &mut site)?;
+    let wanted = wanted(commit, &|path| selection.holds(path), &site)?;
+    seek(commit, wanted, &mut site)?;
     let version = commit.to_string();
     let failed = |error| CommandError::new(Kind::Failed, format!("cannot write {}: {error}", dest.display()));
     let occupied = || {

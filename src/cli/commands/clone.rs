@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
-use crate::cli::{Context, bundles};
-use crate::git::{ConfigError, Filters, Git, Hooks, NotesError, Repo, Selection};
+use crate::cli::paths;
+use crate::git::{Config, ConfigError, Filters, Git, Hooks, NotesError, Repo, RepoError, Selection};
 use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
 /// Clone a repository with its data
@@ -39,7 +40,7 @@ pub struct CloneArgs {
     no_data: bool,
 
     /// Fetch only the data of paths like these, patterns as in `.gitignore`.
-    #[arg(long, value_name = "GLOB", conflicts_with = "no_data")]
+    #[arg(long, value_name = "GLOB", conflicts_with = "no_data", value_parser = paths::pattern)]
     paths: Vec<String>,
 
     /// Check out this branch or tag.
@@ -60,6 +61,7 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
     };
     // A hook that clones has another repository in its environment.
     let here = Git::at(&context.dir).aside(args.json).unbound()?;
+    LocalObjects::of(&Config::read(&here)?)?;
     // Nothing is compared in a clone, so the filter can be left out, unless the user has hooks for every repository.
     let own = |key| here.run(["config", "--get", key]).is_ok();
     let hooks = own("core.hooksPath") || own("init.templateDir");
@@ -94,7 +96,7 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
         Err(code) => return Ok(code),
     };
     if args.json {
-        let head = Head::of(&Repo::found_by(there)?);
+        let head = Head::of(&there);
         context.ui.json(&json!({
             "dest": dir.to_string_lossy(), "commit": head.commit, "branch": head.branch,
             "files": filled.files, "bytes": filled.bytes,
@@ -105,15 +107,20 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
 
 /// What came; or how git-lfs ended, where it did not bring the data of a repository of its own.
 fn fill(args: &CloneArgs, git: &Git, context: &Context) -> Result<Result<Filled, ExitCode>, CommandError> {
-    let mut site = Site::of(Repo::found_by(git.clone())?, "origin")?;
+    let repo = match Repo::found_by(git.clone()) {
+        Err(error @ RepoError::ObjectFormat { .. }) => {
+            context.ui.warning(&format!("{error}: it was cloned by git and git-lfs alone"));
+            return leave_to_git_lfs(args, git);
+        }
+        found => found?,
+    };
+    let remote = repo.push_remote();
+    let mut site = Site::of(repo, &remote)?;
     if site.objects.head()?.is_none() {
         return Ok(Ok(Filled::default()));
     }
     if !site.names_store()? {
-        // Not one of ours: git-lfs finishes what it knows how to.
-        let status = if args.no_data { None } else { Some(git.interactive(["lfs", "pull"])?) };
-        let failed = status.filter(|status| !status.success());
-        return Ok(failed.map_or(Ok(Filled::default()), |status| Err(hook::exit_code(status))));
+        return leave_to_git_lfs(args, git);
     }
     let local = settle_in(&site.repo, context)?;
     bring_notes(&site.repo, context);
@@ -131,6 +138,13 @@ fn fill(args: &CloneArgs, git: &Git, context: &Context) -> Result<Result<Filled,
     Ok(Ok(run_filling(filling, &mut site, context)?))
 }
 
+/// Not one of ours: git-lfs finishes what it knows how to.
+fn leave_to_git_lfs(args: &CloneArgs, git: &Git) -> Result<Result<Filled, ExitCode>, CommandError> {
+    let status = if args.no_data { None } else { Some(git.interactive(["lfs", "pull"])?) };
+    let failed = status.filter(|status| !status.success());
+    Ok(failed.map_or(Ok(Filled::default()), |status| Err(hook::exit_code(status))))
+}
+
 /// What a clone of ours has and an ordinary one has not: the hook, and leave to push what is not kept here.
 fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandError> {
     if let Err(error) = Hooks::of(repo).and_then(|hooks| hooks.install()) {
@@ -145,7 +159,7 @@ fn settle_in(repo: &Repo, context: &Context) -> Result<LocalObjects, CommandErro
 /// What others have written down of versions; the store knows it too, so nothing fails without.
 fn bring_notes(repo: &Repo, context: &Context) {
     // A clone has one remote, called as the user wants.
-    let remote = bundles::default_remote(repo);
+    let remote = repo.push_remote();
     let brought = repo.configure_notes().map_err(NotesError::from).and_then(|()| repo.fetch_notes(&remote));
     if let Err(error) = brought {
         context.ui.warning(&format!("notes of dataset versions were not fetched: {error}"));
@@ -176,7 +190,8 @@ pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Resu
     }
     if let Some((path, why)) = filled.failed.first() {
         let message = format!("{} files could not be fetched, {path} first: {why}", filled.failed.len());
-        return Err(CommandError::new(Kind::Integrity, message));
+        let kind = Kind::worst(filled.failed.iter().map(|(_, why)| Kind::of_unfetched(why)));
+        return Err(CommandError::new(kind, message));
     }
     if let Some((path, why)) = filled.left.first() {
         let message = format!(

@@ -3,7 +3,7 @@
 //! Only what git-lfs would filter is taken in here; everything else is added by git, and `git commit` itself makes the commit, with
 //! its hooks, editor and signature. The data is safe before the index names it, and the index before the commit.
 
-use std::process::{ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus, Output};
 use std::thread;
 
 use clap::Args;
@@ -77,12 +77,12 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
         let session = session(args, &repo);
         (session, asked.join().expect("a panic there is one here"))
     });
-    changed.0?;
+    let present = changed.0?;
     let mut session = or_offline(args, session, context)?;
     let label = label(args, &repo, session.as_ref(), context)?;
     let staged = stage(args, &changed.1?, &repo, session.as_mut(), context)?;
-    if !args.paths.is_empty() {
-        git.run(["add", "--all", "--"].into_iter().chain(args.paths.iter().map(String::as_str)))?;
+    if !present.is_empty() {
+        git.run(["add", "--all", "--"].iter().chain(&present))?;
     }
     let status = if args.paths.is_empty() {
         git.interactive(words(args, &["commit", "--all"], context))?
@@ -93,12 +93,12 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
         return Ok(hook::exit_code(status));
     }
     // Also where an amended commit has the id that it had: its version may be missing, its label is not set.
-    let bundles = match (session, head::commit(&repo)) {
+    let bundles = match (session, head::commit(&git)) {
         (Some(session), Some(commit)) => version(session, &commit, label, context)?,
         _ => vec![],
     };
     if args.json {
-        let head = Head::of(&repo);
+        let head = Head::of(&git);
         context.ui.json(&json!({
             "commit": head.commit, "branch": head.branch, "bundles": bundles, "label": args.label,
             "files": staged.files, "bytes": staged.bytes, "uploaded": staged.uploaded,
@@ -108,6 +108,7 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
 }
 
 fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
+    LocalObjects::of(repo.config())?;
     if repo.work_tree().is_none() {
         return Err(CommandError::new(Kind::Failed, "there is no work tree here to commit from"));
     }
@@ -122,19 +123,36 @@ fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// That git knows each of the paths, or may add it.
-fn check_paths(specs: &[&str], repo: &Repo) -> Result<(), CommandError> {
-    if specs.is_empty() {
-        return Ok(());
-    }
+/// That git knows each of the paths, or may add it. Those that it can add: of others the index holds that they are gone.
+fn check_paths<'a>(specs: &[&'a str], repo: &Repo) -> Result<Vec<&'a str>, CommandError> {
     let known = ["ls-files", "--error-unmatch", "--cached", "--others", "--exclude-standard", "--"];
-    let said = repo.git().output(known.iter().chain(specs))?;
-    if said.status.success() {
-        return Ok(());
+    let ask = |specs: &[&str]| repo.git().output(known.iter().chain(specs));
+    if specs.is_empty() || ask(specs)?.status.success() {
+        return Ok(specs.to_vec());
     }
+    let mut present = Vec::new();
+    for spec in specs {
+        let said = ask(&[spec])?;
+        if said.status.success() {
+            present.push(*spec);
+        } else if staged(&[spec], repo)?.is_empty() {
+            return Err(unknown_path(&said));
+        }
+    }
+    Ok(present)
+}
+
+fn unknown_path(said: &Output) -> CommandError {
     let why = String::from_utf8_lossy(&said.stderr);
     let why = why.lines().next().unwrap_or("git does not know these paths").trim_start_matches("error: ");
-    Err(CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`"))
+    CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`")
+}
+
+/// Paths below `specs` that the index has otherwise than HEAD.
+fn staged(specs: &[&str], repo: &Repo) -> Result<Vec<BString>, CommandError> {
+    let ask = ["diff", "--cached", "--name-only", "--no-relative", "--no-renames", "-z", "--"];
+    let said = repo.git().run(ask.iter().chain(specs))?;
+    Ok(said.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect())
 }
 
 /// The store, if data may go there now.
@@ -142,7 +160,7 @@ fn session(args: &CommitArgs, repo: &Repo) -> Result<Option<Session>, CommandErr
     if args.no_upload {
         return Ok(None);
     }
-    let session = Session::open(repo.clone(), &bundles::default_remote(repo), Operation::Upload)?;
+    let session = Session::open(repo.clone(), &repo.push_remote(), Operation::Upload)?;
     Ok(Some(session.of_kin()?))
 }
 
@@ -166,7 +184,7 @@ fn no_label(label: &str, error: CommandError) -> CommandError {
     let message = format!("nothing was committed, as label {label} cannot be set: {}", error.message);
     CommandError { message, ..error }
         .hint("commit without --label; when the store has it:")
-        .hint(format!("git datamon push, then git datamon label set {label}"))
+        .hint(format!("`git datamon push`, then `git datamon label set {label}`"))
 }
 
 /// A label to be set, and the dataset that it is one of.
@@ -252,8 +270,9 @@ pub const PUSH_WITHOUT: &str = "lfs.allowincompletepush";
 /// Whether the verbs keep a second copy. What they do not keep need not be here for `git push`, if our hook proves that the
 /// store has it: where it cannot be put in place, everything is kept.
 pub fn local_objects(repo: &Repo) -> Result<LocalObjects, CommandError> {
-    if LocalObjects::of(repo) == LocalObjects::Keep || repo.config().get(PUSH_WITHOUT).is_some() {
-        return Ok(LocalObjects::of(repo));
+    let wanted = LocalObjects::of(repo.config())?;
+    if wanted == LocalObjects::Keep || repo.config().get(PUSH_WITHOUT).is_some() {
+        return Ok(wanted);
     }
     match Hooks::of(repo).and_then(|hooks| hooks.install()) {
         Ok(Install::Shared(_)) | Err(_) => Ok(LocalObjects::Keep),
@@ -275,13 +294,8 @@ fn words<'a>(args: &'a CommitArgs, command: &[&'a str], context: &Context) -> Ve
 /// Commits the paths and nothing else that is staged. `git commit -- PATHS` would read every file again: so what else is staged
 /// is taken out of an index made for this commit, as git does itself.
 fn commit_only(args: &CommitArgs, repo: &Repo, context: &Context) -> Result<ExitStatus, CommandError> {
-    let staged = |specs: &[&str]| -> Result<Vec<BString>, CommandError> {
-        let ask = ["diff", "--cached", "--name-only", "--no-relative", "--no-renames", "-z", "--"];
-        let said = repo.git().run(ask.iter().chain(specs))?;
-        Ok(said.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect())
-    };
     let specs: Vec<&str> = args.paths.iter().map(String::as_str).collect();
-    let (own, all) = rayon::join(|| staged(&specs), || staged(&[]));
+    let (own, all) = rayon::join(|| staged(&specs, repo), || staged(&[], repo));
     let own: std::collections::HashSet<BString> = own?.into_iter().collect();
     let mut other = all?;
     other.retain(|path| !own.contains(path));

@@ -62,7 +62,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Forget a name; the store stays as it is
+    /// Forget a name, and that remotes of this repository keep their data there; the store stays as it is
     Remove {
         /// The name.
         name: String,
@@ -134,6 +134,7 @@ pub fn run(args: &ContextArgs, context: &Context) -> Result<(), CommandError> {
             let context = &context.aside(*json);
             let forgotten = shown(&config, known(&config, name)?);
             git.remove_context(name)?;
+            unbind(name, context)?;
             context.ui.done(&format!("forgot {name}; its store stays as it is"));
             if *json {
                 context.ui.json(&forgotten);
@@ -162,11 +163,22 @@ fn add(
         return Err(CommandError::new(Kind::Conflict, message)
             .hint(format!("git datamon context remove {name}, then add it again")));
     }
-    let catalog =
-        if create { stores::prepare(&url, &context.dir)? } else { stores::find(&url, &context.dir)? };
+    let catalog = stores::made_if(create, &url, &context.dir)?;
     git.set_context(name, &url)?;
     trust::trust(git, config, &catalog)?;
     context.ui.done(&format!("{name} is {}", stores::shown(&catalog)));
+    Ok(())
+}
+
+/// What was pushed to its remotes from here is in its store, where nobody is led any more.
+fn unbind(name: &str, context: &Context) -> Result<(), CommandError> {
+    let Ok(repo) = Repo::discover(&context.dir) else { return Ok(()) };
+    for remote in repo.bound_remotes(name) {
+        repo.unbind_remote(&remote)?;
+        let now = repo.lfs_value("lfs.url")?.map(|url| crate::store::without_password(&url.to_string()));
+        let now = now.unwrap_or_else(|| "its own LFS server".to_owned());
+        context.ui.done(&format!("data for remote {remote} goes to {now} again"));
+    }
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::cli::commands::ls;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{self, shown};
-use crate::ops::bundle::{Changed, Comparison, Fate, NewChunks, compare, new_chunks};
+use crate::ops::bundle::{Changed, Comparison, Fate, NewChunks, compare, new_chunks, open};
 
 /// Show how two versions differ
 ///
@@ -53,9 +53,10 @@ pub struct DiffArgs {
 
 /// Compares and tells.
 pub fn run(args: &DiffArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let new = args.new.as_deref().unwrap_or(if dataset.git.is_some() { "HEAD" } else { "latest" });
-    let (old, new) = (dataset.open(&args.old)?, dataset.open(new)?);
+    let &[old, new] = &dataset.find_all(&[&args.old, new])?[..] else { unreachable!("two names") };
+    let (old, new) = (open(&dataset.catalog, old)?, open(&dataset.catalog, new)?);
     let found = compare(&old, &new).map_err(CatalogError::from)?;
     let counts = args.json || args.stat;
     let chunks = if counts { new_chunks(&dataset.catalog, &found)? } else { NewChunks::default() };

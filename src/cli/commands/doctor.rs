@@ -12,7 +12,7 @@ use crate::cli::commands::install;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::server::Server;
 use crate::cli::{Context, stores};
-use crate::git::{Config, ConfigError, Git, Hooks, Operation, Repo, STORE_SCHEME, StoreUrl};
+use crate::git::{Config, ConfigError, Git, Hooks, Operation, Repo, RepoError, STORE_SCHEME, StoreUrl};
 use crate::id::RepoId;
 use crate::ops::trust;
 use crate::store::{Concern, Harm, Store, StoreError, StoreUrl as Url, care, without_password};
@@ -91,7 +91,8 @@ pub fn run(args: &DoctorArgs, context: &Context) -> Result<ExitCode, CommandErro
         Err(error) => {
             findings
                 .extend(Config::read(&git).map_or_else(|e| vec![Finding::failed("git", e)], |c| machine(&c)));
-            findings.push(Finding::note("repository", error.to_string()));
+            let state = if matches!(error, RepoError::NotFound { .. }) { State::Note } else { State::Broken };
+            findings.push(Finding::new("repository", state, error.to_string()));
         }
     }
     report(&findings, args.json, context);
@@ -137,17 +138,17 @@ fn agent(config: &Config) -> Finding {
             .hint("then, in such a clone: git restore --source=HEAD --staged --worktree :/");
     };
     let shown = String::from_utf8_lossy(path).into_owned();
-    if !Path::new(&shown).is_file() {
+    let Some(found) = install::agent(Path::new(&shown)) else {
         return Finding::broken("agent", format!("git-lfs is told to run {shown}, which is not there"))
             .hint(install);
-    }
+    };
     for (key, value) in install::KEYS {
         if config.get(key) != Some(value.as_bytes()) {
             return Finding::broken("agent", format!("{key} is not {value}")).hint(install);
         }
     }
     let this = install::executable().ok().and_then(|path| path.canonicalize().ok());
-    if this.is_some() && Path::new(&shown).canonicalize().ok() != this {
+    if this.is_some() && found.canonicalize().ok() != this {
         let text = format!("git-lfs runs {shown}, which is another git-datamon than this one");
         return Finding::note("agent", text).hint(format!("to use this one: {install}"));
     }
@@ -167,7 +168,7 @@ fn filters(config: &Config) -> Finding {
 }
 
 fn repository(repo: &Repo) -> Vec<Finding> {
-    let mut findings = match repo.store_url("", Operation::Upload) {
+    let mut findings = match repo.store_url(&repo.push_remote(), Operation::Upload) {
         Err(error) => vec![Finding::failed("store", error)],
         Ok(None) => vec![no_store(repo)],
         Ok(Some(store)) => store_findings(repo, &store),
@@ -179,7 +180,7 @@ fn repository(repo: &Repo) -> Vec<Finding> {
 }
 
 fn no_store(repo: &Repo) -> Finding {
-    match repo.diverted("") {
+    match repo.diverted(&repo.push_remote()) {
         Err(error) => return Finding::failed("store", error),
         Ok(Some(to)) => {
             let text = format!(

@@ -11,10 +11,9 @@ use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
-use crate::cli::paths::{shown, typed};
+use crate::cli::paths::{self, shown, typed};
 use crate::git::Selection;
-use crate::ops::bundle::{Export, ExportError, export};
-use crate::ops::fetch::FetchError;
+use crate::ops::bundle::{Export, ExportError, export, open};
 
 /// Paths named in an error.
 const SHOWN: usize = 10;
@@ -38,11 +37,11 @@ pub struct DownloadArgs {
     dest: PathBuf,
 
     /// Only files that the pattern matches, as in `.gitignore`: `*.csv` anywhere, `/a/*.csv` in one place, `a/` a directory.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = paths::any_pattern())]
     filter: Vec<OsString>,
 
     /// Only these files and directories of the version.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1.., value_parser = paths::any_path())]
     paths: Vec<OsString>,
 
     /// Replace other files and links that lie there.
@@ -59,8 +58,9 @@ pub struct DownloadArgs {
 
 /// Finds the version and writes it.
 pub fn run(args: &DownloadArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
-    let bundle = dataset.open(&args.version)?;
+    let mut dataset = args.dataset.open(context)?;
+    let id = dataset.find(&args.version)?;
+    let bundle = open(&dataset.catalog, id)?;
     let paths: Vec<Vec<u8>> = args.paths.iter().map(|path| typed(path)).collect();
     let patterns = args.filter.iter().map(|it| it.as_bytes().strip_suffix(b"/").unwrap_or(it.as_bytes()));
     let selection = Selection::of_patterns(patterns);
@@ -91,7 +91,7 @@ impl From<ExportError> for CommandError {
         match error {
             ExportError::Catalog(error) => error.into(),
             ExportError::NoPath(_) => {
-                CommandError::new(Kind::NotFound, said).hint("git datamon ls <version> shows what it has")
+                CommandError::new(Kind::NotFound, said).hint("what it has: git datamon ls <version>")
             }
             ExportError::Through { .. } => CommandError::new(Kind::Integrity, said),
             ExportError::InTheWay(paths) => {
@@ -100,26 +100,12 @@ impl From<ExportError> for CommandError {
                 paths.iter().take(SHOWN).fold(error, |error, path| error.hint(shown(path)))
             }
             ExportError::Failed(failed) => {
-                let kind = fetch_kind(&failed[0].1);
+                let kind = Kind::worst(failed.iter().map(|(_, why)| Kind::of_fetch(why)));
                 let error = CommandError::new(kind, said).hint("run it again to go on where it ended");
                 let rest = failed.iter().skip(1).take(SHOWN);
                 rest.fold(error, |error, (path, why)| error.hint(format!("{}: {why}", shown(path))))
             }
             ExportError::OneName(..) | ExportError::Io { .. } => CommandError::new(Kind::Failed, said),
         }
-    }
-}
-
-fn fetch_kind(error: &FetchError) -> Kind {
-    match error {
-        FetchError::Store(error) => Kind::of_store(error),
-        FetchError::Pack(_) | FetchError::Wrong { .. } => Kind::Integrity,
-        FetchError::Write { .. } => Kind::Failed,
-    }
-}
-
-impl From<FetchError> for CommandError {
-    fn from(error: FetchError) -> CommandError {
-        CommandError::new(fetch_kind(&error), error.to_string())
     }
 }

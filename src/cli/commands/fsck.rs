@@ -101,8 +101,9 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
         context.ui.hint(if findings.bad_packs.is_empty() {
             "restore the objects named above from a backup of the store, under their names"
         } else {
-            "pushes from this machine now store anew what files of git-lfs those packs held: in a clone that has them, run \
-             `git datamon fsck --data`, `git add --renormalize .`, and `git lfs push --all <remote>`"
+            "pushes from this machine now store anew what those packs held: in a clone that has the files, run \
+             `git datamon fsck --data`, then `git datamon push` for what is checked out, `git datamon bundle REV` for other \
+             versions, and `git lfs push --all <remote>` for what no version has"
         });
     }
 }

@@ -243,7 +243,8 @@ fn send_data(
     if let Some(first) = failed.first() {
         let message =
             format!("{} of {} files were not uploaded: {}", failed.len(), pointers.len(), first.error);
-        return Err(CommandError::new(Kind::Integrity, message));
+        let kind = Kind::worst(failed.iter().map(|it| Kind::of_source(&it.error)));
+        return Err(CommandError::new(kind, message));
     }
     let absent =
         |found: &&TreePointer| found.pointer.size > 0 && !uploaded.receipt.oids.contains(&found.pointer.oid);

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::catalog::Catalog;
 use crate::cli::commands::install;
@@ -32,7 +33,8 @@ const LONGEST_NAME: usize = 255;
 ///
 /// Writes and stages `.lfsconfig` (which store), `datamon.toml` (which repo in it) and, with --track, `.gitattributes` (which
 /// files); pins the store in `.git/config`; puts a pre-push hook in place that keeps the one you have. Makes the store if it
-/// is not there. Doing it again changes nothing.
+/// is not there. Where `git datamon install` was not run yet, it sets up git-lfs for this repository. Doing it again changes
+/// nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     git datamon init --track '*.bin'                          a store in your data directory\n  \
@@ -47,10 +49,15 @@ pub struct InitArgs {
     /// Keep files of this pattern in the store, as `git lfs track` does.
     #[arg(long, value_name = "PATTERN")]
     track: Vec<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Sets the repository up.
 pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
+    let context = &context.aside(args.json);
     let repo = Repo::discover(&context.dir)?;
     let top = writable_top(&repo)?;
     let chosen = Chosen::of(&repo, args.store.as_deref(), &context.dir)?;
@@ -58,6 +65,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
         return Err(CommandError::new(Kind::Conflict, format!("this repository keeps its data on {server}"))
             .hint("to bring all of it into a store: git datamon adopt-lfs --store <directory or URL>"));
     }
+    let set_up = install::for_repository(&repo, context)?;
     let (mut found, trusted) = chosen.open(&repo, context)?;
     if !trusted {
         context.ui.hint("this repository names the store; before you upload to it: git datamon trust");
@@ -65,9 +73,9 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
 
     let is_clone = repo.manifest()? != Manifest::NONE && !repo.remotes().is_empty();
     let mut staged = vec![chosen.write(&repo, top)?, name_repo(&repo, top)?];
+    let manifest = repo.manifest()?;
     // So that the first push is one entry.
     if trusted {
-        let manifest = repo.manifest()?;
         upload::name_repo(&mut found, manifest.repo, manifest.name.as_deref().unwrap_or("data"))?;
         // What nobody has made a version of is this repository's from now on.
         for dataset in manifest.datasets() {
@@ -77,23 +85,26 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<(), CommandError> {
         }
     }
     staged.extend(track(&repo, top, &args.track)?);
-    stage(&repo, top, &staged, KEEP, context)?;
+    let staged = stage(&repo, top, &staged, KEEP, context)?;
     chosen.pin(&repo)?;
-    finish(&repo, context)?;
+    let hook = finish(&repo, context)?;
     if is_clone && !repo.has_notes() {
         context.ui.hint("for what others have written down of versions: git datamon notes sync");
+    }
+    if args.json {
+        context.ui.json(&json!({
+            "store": found.identity().store, "url": without_password(&chosen.url), "trusted": trusted,
+            "repo": manifest.repo, "repo_name": manifest.name, "staged": staged, "hook": hook, "set_up": set_up,
+        }));
     }
     Ok(())
 }
 
-/// The hook, and a word if the machine is not set up.
-pub fn finish(repo: &Repo, context: &Context) -> Result<(), CommandError> {
-    install_hook(repo, context)?;
+/// The hook and the notes; what is to be said of the hook.
+pub fn finish(repo: &Repo, context: &Context) -> Result<&'static str, CommandError> {
+    let hook = install_hook(repo, context)?;
     repo.configure_notes()?;
-    if repo.config().get(install::PATH_KEY).is_none() {
-        context.ui.hint("once on this machine: git datamon install");
-    }
-    Ok(())
+    Ok(hook)
 }
 
 /// The top of the work tree, in which no file that we write is a symlink.
@@ -248,14 +259,14 @@ fn track(repo: &Repo, top: &Path, patterns: &[String]) -> Result<Option<PathBuf>
     Ok(Some(top.join(ATTRIBUTES_FILE)))
 }
 
-/// Stages the files that are there, and says so and how to commit them.
+/// Stages the files that are there, and says so and how to commit them. Those that differ from HEAD now.
 pub fn stage(
     repo: &Repo,
     top: &Path,
     files: &[PathBuf],
     message: &str,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<Vec<String>, CommandError> {
     // Only what is there: a file that is staged or committed and not checked out says enough where it is.
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).filter(|path| path.exists()).collect();
     let here = repo.git().clone().moved_to(top);
@@ -264,31 +275,38 @@ pub fn stage(
     };
     on_files(&["add"])?;
     let staged = on_files(&["diff", "--cached", "--name-only"])?;
-    let staged = String::from_utf8_lossy(&staged).lines().collect::<Vec<_>>().join(", ");
+    let staged: Vec<String> = String::from_utf8_lossy(&staged).lines().map(str::to_owned).collect();
     if staged.is_empty() {
         context.ui.done("files   committed already");
     } else {
-        context.ui.done(&format!("staged  {staged}"));
+        context.ui.done(&format!("staged  {}", staged.join(", ")));
         context.ui.hint(&format!("git commit -m '{message}'"));
     }
-    Ok(())
+    Ok(staged)
 }
 
-fn install_hook(repo: &Repo, context: &Context) -> Result<(), CommandError> {
+fn install_hook(repo: &Repo, context: &Context) -> Result<&'static str, CommandError> {
     let hooks = Hooks::of(repo)?;
-    match hooks.install() {
-        Ok(Install::Present | Install::Installed) => context.ui.done("hook    pre-push"),
+    Ok(match hooks.install() {
+        Ok(Install::Present | Install::Installed) => {
+            context.ui.done("hook    pre-push");
+            "installed"
+        }
         Ok(Install::Chained(kept)) => {
             context.ui.done(&format!("hook    pre-push; it runs yours first, now {}", kept.display()));
+            "chained"
         }
         Ok(Install::Shared(dir)) => {
             context.ui.warning(&format!("core.hooksPath sends all your repositories to {}", dir.display()));
             context.ui.hint(
                 "let its pre-push run `git datamon hook pre-push \"$@\"`; without it a push is only slower",
             );
+            "shared"
         }
         // A push without the hook is slower, not less safe: no reason to leave a repository half set up.
-        Err(error) => context.ui.warning(&format!("no pre-push hook: {error}")),
-    }
-    Ok(())
+        Err(error) => {
+            context.ui.warning(&format!("no pre-push hook: {error}"));
+            "none"
+        }
+    })
 }

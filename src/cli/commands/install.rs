@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, man};
-use crate::git::{Git, Scope};
+use crate::git::{Git, Repo, Scope};
 
 /// The agent's configuration. One process: git-lfs would start eight, one after the other, for a single file.
 pub const KEYS: [(&str, &str); 3] = [
@@ -39,28 +40,30 @@ pub struct InstallArgs {
     /// Take it back. Data and repositories stay as they are; git-lfs keeps its filters.
     #[arg(long)]
     uninstall: bool,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Installs, or takes back.
 pub fn run(args: &InstallArgs, context: &Context) -> Result<(), CommandError> {
+    let context = &context.aside(args.json);
     let git = Git::at(&context.dir);
     let scope = if args.system { Scope::System } else { Scope::Global };
     let executable = executable()?;
     let usual = || man::directory(args.system, &executable, std::env::home_dir().as_deref());
     let manual = args.man_dir.as_ref().map(|dir| context.dir.join(dir)).or_else(usual);
     if args.uninstall {
-        return uninstall(&git, scope, manual.as_deref(), context);
+        uninstall(&git, scope, manual.as_deref(), context)?;
+        tell(args, None, None, context);
+        return Ok(());
     }
 
-    let path = executable.to_str().filter(|path| !path.contains(char::is_control)).ok_or_else(|| {
-        let message = format!("git configuration cannot hold the path of this program, {executable:?}");
-        CommandError::new(Kind::Failed, message).hint("move it to a path of plain text")
-    })?;
-    install_filters(&git, args.system)?;
-    git.set_config(scope, PATH_KEY, path)?;
-    for (key, value) in KEYS {
-        git.set_config(scope, key, value)?;
-    }
+    let path = plain(&executable)?;
+    install_filters(&git, scope)?;
+    install_agent(&git, scope, path)?;
+    forget_here(&git)?;
     context.ui.done(&format!("git-lfs now runs {path} for datamon:: stores"));
     if on_path("git-datamon").is_none() {
         context.ui.warning("git-datamon is not on PATH: `git datamon` will not be found");
@@ -68,18 +71,84 @@ pub fn run(args: &InstallArgs, context: &Context) -> Result<(), CommandError> {
             context.ui.hint(&format!("add {} to PATH", dir.display()));
         }
     }
-    if let Some(manual) = manual {
-        write_manual(&manual, context);
+    if let Some(manual) = &manual {
+        write_manual(manual, context);
     }
     context.ui.hint("next, in a repository: git datamon init --track '*.bin'");
+    tell(args, Some(path), manual.as_deref(), context);
     Ok(())
 }
 
-fn uninstall(git: &Git, scope: Scope, manual: Option<&Path>, context: &Context) -> Result<(), CommandError> {
+fn tell(args: &InstallArgs, agent: Option<&str>, manual: Option<&Path>, context: &Context) {
+    if args.json {
+        context.ui.json(&json!({
+            "installed": agent.is_some(), "scope": if args.system { "system" } else { "global" }, "agent": agent,
+            "on_path": on_path("git-datamon").is_some(), "manual": manual.map(|it| it.to_string_lossy()),
+        }));
+    }
+}
+
+/// Sets up this repository alone where the machine is not: without the filters git itself would take the big files. Whether it did.
+pub fn for_repository(repo: &Repo, context: &Context) -> Result<bool, CommandError> {
+    let (filters, agent) = (repo.has_lfs_filter(), repo.config().get(PATH_KEY).is_some());
+    if filters && agent {
+        return Ok(false);
+    }
+    if !filters {
+        install_filters(repo.git(), Scope::Local)?;
+    }
+    if !agent {
+        let executable = executable()?;
+        // By its name, where it is found so: that stays right when the program moves.
+        let named = on_path("git-datamon").is_some_and(|path| path == executable);
+        install_agent(repo.git(), Scope::Local, if named { "git-datamon" } else { plain(&executable)? })?;
+    }
+    context.ui.done("set up  git-lfs for this repository, as it was not for you");
+    context.ui.hint("for your other repositories and clones, once on this machine: git datamon install");
+    Ok(true)
+}
+
+/// Where the program lies that git-lfs is told to run, if it is there.
+pub fn agent(named: &Path) -> Option<PathBuf> {
+    let bare = named.components().count() == 1;
+    let path = if bare { on_path(named.to_str()?) } else { Some(named.to_owned()) };
+    path.filter(|path| path.is_file())
+}
+
+fn plain(executable: &Path) -> Result<&str, CommandError> {
+    executable.to_str().filter(|path| !path.contains(char::is_control)).ok_or_else(|| {
+        let message = format!("git configuration cannot hold the path of this program, {executable:?}");
+        CommandError::new(Kind::Failed, message).hint("move it to a path of plain text")
+    })
+}
+
+fn install_agent(git: &Git, scope: Scope, path: &str) -> Result<(), CommandError> {
+    git.set_config(scope, PATH_KEY, path)?;
+    KEYS.iter().try_for_each(|(key, value)| git.set_config(scope, key, value))?;
+    Ok(())
+}
+
+/// Takes back what `init` wrote into a repository, where the command runs in one: it would count before what the machine says.
+fn forget_here(git: &Git) -> Result<bool, CommandError> {
+    match Repo::found_by(git.clone()) {
+        Ok(repo) if repo.config().get_in(Scope::Local, PATH_KEY).is_some() => {
+            uninstall_agent(git, Scope::Local)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Whether there was one.
+fn uninstall_agent(git: &Git, scope: Scope) -> Result<bool, CommandError> {
     let mut found = git.unset_config(scope, PATH_KEY)?;
     for (key, _) in KEYS {
         found |= git.unset_config(scope, key)?;
     }
+    Ok(found)
+}
+
+fn uninstall(git: &Git, scope: Scope, manual: Option<&Path>, context: &Context) -> Result<(), CommandError> {
+    let found = uninstall_agent(git, scope)? | forget_here(git)?;
     if let Some(manual) = manual
         && let Err(error) = man::remove(manual)
     {
@@ -94,12 +163,10 @@ fn uninstall(git: &Git, scope: Scope, manual: Option<&Path>, context: &Context) 
 }
 
 /// The clean and smudge filters. Hooks are left to `init`: here git-lfs would refuse where a repository has its own.
-fn install_filters(git: &Git, system: bool) -> Result<(), CommandError> {
-    let mut args = vec!["lfs", "install", "--skip-repo"];
-    if system {
-        args.push("--system");
-    }
-    git.run(args).map(drop).map_err(|error| {
+fn install_filters(git: &Git, scope: Scope) -> Result<(), CommandError> {
+    // For the user it is what git-lfs does by itself.
+    let flag = scope.flag().filter(|_| scope != Scope::Global);
+    git.run(["lfs", "install", "--skip-repo"].into_iter().chain(flag)).map(drop).map_err(|error| {
         CommandError::from(error)
             .hint("git-datamon needs git-lfs 3.0 or later: see https://git-lfs.com, or your package manager")
             .hint("if the filters are set to something else on purpose: git lfs install --skip-repo --force")

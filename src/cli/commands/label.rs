@@ -1,5 +1,7 @@
 //! `git datamon label`: movable names for dataset versions.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -129,6 +131,10 @@ struct Led {
     bundle: Option<BundleId>,
     commit: Option<String>,
     seq: u64,
+    /// The store that says so.
+    url: String,
+    #[serde(skip)]
+    elsewhere: bool,
 }
 
 /// The same with who put it there and when, which is read from the log.
@@ -154,7 +160,7 @@ pub fn run(args: &LabelArgs, context: &Context) -> Result<(), CommandError> {
 fn set(args: &SetArgs, context: &Context) -> Result<(), CommandError> {
     let mut dataset = args.dataset.open_to_write(context)?;
     let to = dataset.find(dataset.version(args.version.as_deref()))?;
-    let expected = expected(&dataset, args.expect.as_deref())?;
+    let expected = expected(&mut dataset, args.expect.as_deref())?;
     let tag = args.tag.then(|| Tag::of(&dataset, &args.name, to)).transpose()?;
     for other in label::alike(&dataset.catalog, dataset.repo, &args.name) {
         context
@@ -184,7 +190,7 @@ fn set(args: &SetArgs, context: &Context) -> Result<(), CommandError> {
 }
 
 /// What `--expect` says.
-fn expected(dataset: &Dataset, said: Option<&str>) -> Result<Expected, CommandError> {
+fn expected(dataset: &mut Dataset, said: Option<&str>) -> Result<Expected, CommandError> {
     Ok(match said {
         None => Expected::Anything,
         Some("none") => Expected::At(None),
@@ -263,20 +269,28 @@ fn in_the_way(git: &Git, name: &str) -> Result<Option<String>, CommandError> {
 }
 
 fn list(args: &ListArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let wanted = args.version.as_deref().map(|version| dataset.find(version)).transpose()?;
-    let all = label::of_repo(&dataset.catalog, dataset.repo).filter(|(_, at)| at.bundle.is_some());
-    let mut all: Vec<_> = all.filter(|(_, at)| wanted.is_none() || at.bundle == wanted).collect();
-    match args.sort {
-        Order::Name => {}
-        Order::Semver => all.sort_by(|(a, _), (b, _)| label::by_version(a, b)),
-        Order::Time => all.sort_by_key(|(_, at)| std::cmp::Reverse(at.seq)),
+    let (mut all, mut names): (Vec<Led>, BTreeSet<String>) = Default::default();
+    // Of labels with one name in several stores the first is meant, as everywhere.
+    for number in 0.. {
+        if !dataset.turn_to(number) {
+            break;
+        }
+        let here = label::of_repo(&dataset.catalog, dataset.repo).filter(|(_, at)| at.bundle.is_some());
+        let new = here.filter(|(name, _)| names.insert((*name).to_owned()));
+        let meant = new.filter(|(_, at)| wanted.is_none() || at.bundle == wanted);
+        all.extend(meant.map(|(name, at)| Led::of(&dataset, name, at)));
     }
-    let led = all.into_iter().map(|(name, at)| Led::of(&dataset, name, at));
+    match args.sort {
+        Order::Name => all.sort_by(|a, b| a.name.cmp(&b.name)),
+        Order::Semver => all.sort_by(|a, b| label::by_version(&a.name, &b.name)),
+        Order::Time => all.sort_by_key(|it| std::cmp::Reverse(it.seq)),
+    }
     if args.json {
-        context.ui.json(&led.collect::<Vec<_>>());
+        context.ui.json(&all);
     } else {
-        led.for_each(|led| context.ui.fact(&led.line()));
+        all.iter().for_each(|led| context.ui.fact(&led.line()));
     }
     Ok(())
 }
@@ -294,6 +308,7 @@ fn show(args: &NameArgs, context: &Context) -> Result<(), CommandError> {
         led.commit.iter().for_each(|it| context.ui.fact(&format!("commit  {it}")));
         contributor.iter().for_each(|it| context.ui.fact(&format!("set by  {it}")));
         context.ui.fact(&format!("set at  {time}, entry {}", led.seq));
+        led.elsewhere.then(|| context.ui.fact(&format!("store   {}", led.url)));
     }
     Ok(())
 }
@@ -317,14 +332,17 @@ fn history(args: &NameArgs, context: &Context) -> Result<(), CommandError> {
 
 /// Every change of a label, newest first.
 fn moves(args: &NameArgs, context: &Context) -> Result<(Dataset, Vec<Told>), CommandError> {
-    let dataset = args.dataset.open(context)?;
-    let moves = dataset.catalog.label_history(dataset.repo, &args.name)?;
+    let mut dataset = args.dataset.open(context)?;
+    let moves = dataset.seek(|dataset| {
+        let moves = dataset.catalog.label_history(dataset.repo, &args.name)?;
+        Ok(Some(moves).filter(|moves| !moves.is_empty()))
+    })?;
     let told = |it: crate::catalog::Moved| Told {
         led: Led::of(&dataset, &args.name, LabelAt { bundle: it.bundle, seq: it.seq }),
         contributor: it.contributor,
         time: when::utc(it.time),
     };
-    let moves = moves.into_iter().map(told).collect();
+    let moves = moves.unwrap_or_default().into_iter().map(told).collect();
     Ok((dataset, moves))
 }
 
@@ -344,7 +362,7 @@ fn not_set(dataset: &Dataset, name: &str) -> CommandError {
 
 fn delete(args: &DeleteArgs, context: &Context) -> Result<(), CommandError> {
     let mut dataset = args.dataset.open_to_write(context)?;
-    let expected = expected(&dataset, args.expect.as_deref())?;
+    let expected = expected(&mut dataset, args.expect.as_deref())?;
     let repo = dataset.repo;
     let moved =
         label::delete(&mut dataset.catalog, repo, &args.name, expected).map_err(|error| match error {
@@ -365,14 +383,24 @@ impl Led {
     fn of(dataset: &Dataset, name: &str, at: LabelAt) -> Led {
         let bundle = at.bundle.and_then(|id| dataset.catalog.state().bundles().get(&id));
         let commit = bundle.and_then(|it| it.commit).map(|it| it.to_string());
-        Led { name: name.to_owned(), repo: dataset.repo, bundle: at.bundle, commit, seq: at.seq }
+        let (url, elsewhere) = (dataset.catalog.store().url().to_string(), dataset.elsewhere().is_some());
+        Led {
+            name: name.to_owned(),
+            repo: dataset.repo,
+            bundle: at.bundle,
+            commit,
+            seq: at.seq,
+            url,
+            elsewhere,
+        }
     }
 
     fn line(&self) -> String {
         let bundle = self.bundle.map(|it| it.to_string()).unwrap_or_default();
         let commit =
             self.commit.as_deref().map_or(String::new(), |it| format!("  {}", &it[..it.len().min(12)]));
-        format!("{bundle}{commit}  {}", one_line(&self.name))
+        let store = if self.elsewhere { format!("  in {}", self.url) } else { String::new() };
+        format!("{bundle}{commit}  {}{store}", one_line(&self.name))
     }
 }
 

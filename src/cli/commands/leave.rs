@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::commit::PUSH_WITHOUT;
@@ -15,9 +16,11 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::cli::relocation::{self, Edited};
 use crate::cli::server::{self, SERVER_KEYS, Server, before};
 use crate::cli::{Context, stores};
-use crate::git::{Git, Hooks, LFSCONFIG_FILE, MANIFEST_FILE, Operation, Place, Repo, STORE_SCHEME, Scope};
+use crate::git::{
+    Git, Hooks, LFSCONFIG_FILE, MANIFEST_FILE, Operation, Place, Repo, STORE_SCHEME, Scope, Source, StoreUrl,
+};
 use crate::store::without_password;
-use crate::transfer::{Hydration, Inventory, NoSession, Session};
+use crate::transfer::{Hydrated, Hydration, Inventory, NoSession, Session, Site};
 
 /// Take the data of a repository back to an ordinary LFS server
 ///
@@ -41,13 +44,23 @@ pub struct LeaveArgs {
     /// Say what would be fetched and pushed, change nothing.
     #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Brings everything out, then switches back.
 pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
-    let repo = Repo::discover(&context.dir)?;
+    let context = &context.aside(args.json);
+    let repo = Repo::found_by(Git::at(&context.dir).aside(args.json))?;
     let top = init::writable_top(&repo)?;
-    let store = repo.store_url("", Operation::Download)?.ok_or(NoSession::NoStore)?;
+    let remote = repo.push_remote();
+    let store = repo.store_url(&remote, Operation::Download)?;
+    if is_unfinished(&repo, store.as_ref())? {
+        return finish(&repo, top, context);
+    }
+    let store = store.ok_or(NoSession::NoStore)?;
     let server = Server::chosen(&repo, args.to.as_deref(), Operation::Upload)?;
     refuse_edited(&repo, top)?;
     let mut inventory = relocation::whole_inventory(&repo)?;
@@ -57,16 +70,35 @@ pub fn run(args: &LeaveArgs, context: &Context) -> Result<(), CommandError> {
     }
     // Without the pin that the first download makes.
     let session = Session::of(repo.clone(), stores::find(&store.url, &context.dir)?)?;
-    let hydration = Hydration::of(session, inventory.pointers.iter().map(|found| found.pointer));
+    let site = Site::on(session, &remote)?;
+    let hydration = Hydration::of(site, inventory.pointers.iter().map(|found| found.pointer));
     if args.dry_run {
-        let (files, size) = (hydration.files(), bytes(hydration.bytes()));
-        context.ui.fact(&format!("{files} files, {size} to fetch from the store first"));
-        context.ui.fact(&format!("{} files to push to {}", inventory.pointers.len(), server.shown(&repo)));
+        preview(args, &hydration, inventory.pointers.len(), &server.shown(&repo), context);
         return Ok(());
     }
-    fetch(hydration, args.allow_missing, context)?;
-    push(&repo, inventory, &server, context)?;
-    restore(&repo, top, &store.url, &server, args.to.is_some(), context)
+    let got = fetch(hydration, args.allow_missing, context)?;
+    let pushed = push(&repo, inventory, &server, context)?;
+    restore(&repo, top, &store.url, &server, args.to.is_some(), context)?;
+    if args.json {
+        let missing: Vec<String> = got.failed.iter().map(|(oid, _)| oid.to_string()).collect();
+        context.ui.json(&json!({
+            "dry_run": false, "server": server.shown(&repo), "files": pushed, "fetched_files": got.files,
+            "fetched_bytes": got.bytes, "missing": missing,
+        }));
+    }
+    Ok(())
+}
+
+fn preview(args: &LeaveArgs, hydration: &Hydration, count: usize, server: &str, context: &Context) {
+    let (files, size) = (hydration.files(), hydration.bytes());
+    if args.json {
+        context.ui.json(&json!({
+            "dry_run": true, "server": server, "files": count, "fetched_files": files, "fetched_bytes": size,
+        }));
+        return;
+    }
+    context.ui.fact(&format!("{files} files, {} to fetch from the store first", bytes(size)));
+    context.ui.fact(&format!("{count} files to push to {server}"));
 }
 
 /// What is staged the user means to commit; other edits would go along with ours. A file that is not there cannot be put back.
@@ -92,9 +124,9 @@ fn put_bad_aside(repo: &Repo, inventory: &mut Inventory, context: &Context) -> R
     Ok(())
 }
 
-fn fetch(hydration: Hydration, allow_missing: bool, context: &Context) -> Result<(), CommandError> {
+fn fetch(hydration: Hydration, allow_missing: bool, context: &Context) -> Result<Hydrated, CommandError> {
     if hydration.files() == 0 {
-        return Ok(());
+        return Ok(Hydrated::default());
     }
     let bar = Bar::new("fetching", hydration.bytes(), context.ui.is_quiet());
     let got = hydration.run(&bar)?;
@@ -104,29 +136,30 @@ fn fetch(hydration: Hydration, allow_missing: bool, context: &Context) -> Result
         context.ui.warning(&format!("{oid}: {why}"));
     }
     if got.failed.is_empty() || allow_missing {
-        return Ok(());
+        return Ok(got);
     }
     let message = format!("{} objects are missing: the repository stays as it was", got.failed.len());
-    Err(CommandError::new(Kind::NotFound, message).hint("to go on without them: --allow-missing"))
+    let kind = Kind::worst(got.failed.iter().map(|(_, why)| Kind::of_unfetched(why)));
+    Err(CommandError::new(kind, message).hint("to go on without them: --allow-missing"))
 }
 
-/// Every object by its name: `git lfs push --all` leaves out what only a remote's branches hold.
+/// Every object by its name: `git lfs push --all` leaves out what only a remote's branches hold. How many there were.
 fn push(
     repo: &Repo,
     mut inventory: Inventory,
     server: &Server,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<usize, CommandError> {
     inventory.look_here(repo);
     let oids: Vec<String> = inventory.here().map(|found| found.pointer.oid.to_string()).collect();
     if oids.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let shown = server.shown(repo);
     context.ui.done(&format!("push    {} files to {shown}", oids.len()));
     let command = server.git_lfs(&["push", "--object-id", "--stdin", &server.remote(repo)]);
     if repo.git().foreground(command, (oids.join("\n") + "\n").as_bytes())?.success() {
-        return Ok(());
+        return Ok(oids.len());
     }
     Err(CommandError::new(
         Kind::Unreachable,
@@ -150,6 +183,30 @@ fn restore(
         former.put_back(repo)?;
         return Err(error.hint("the configuration is as it was; the server has the data"));
     }
+    finish(repo, top, context)
+}
+
+/// Whether an earlier run was ended when it had led this clone to the server: all that is left is to clear away.
+fn is_unfinished(repo: &Repo, named: Option<&StoreUrl>) -> Result<bool, CommandError> {
+    let Some(left) = repo.left_store() else { return Ok(false) };
+    if repo.pinned_store()?.is_some() {
+        return Ok(false);
+    }
+    // An empty `.lfsconfig` is taken away before it is committed: then that of HEAD is read.
+    let of_head =
+        |it: &StoreUrl| it.from == Source::Lfsconfig(Place::Head) && crate::store::is_same(&it.url, &left);
+    if named.is_some_and(|it| !of_head(it)) {
+        return Ok(false);
+    }
+    let set = |key: &str| repo.config().get_in(Scope::Local, key).is_some();
+    let remembered = SERVER_KEYS.iter().any(|key| set(&before(key, false)) || set(&before(key, true)));
+    Ok(remembered
+        || repo.config().get_in(Scope::Local, PUSH_WITHOUT) == Some(b"true")
+        || Hooks::of(repo)?.installed()?)
+}
+
+/// What is left to do once git-lfs goes to the server. It can be done again.
+fn finish(repo: &Repo, top: &Path, context: &Context) -> Result<(), CommandError> {
     tidy(&repo.git().clone().moved_to(top), &top.join(LFSCONFIG_FILE))?;
     for key in SERVER_KEYS {
         for committed in [false, true] {
@@ -185,7 +242,7 @@ fn wanted(repo: &Repo, key: &str, committed: bool, server: &Server, typed: bool)
     remembered.or_else(now).filter(|url| !url.starts_with(STORE_SCHEME))
 }
 
-/// `.lfsconfig` first: while the clone is pinned, this command can be repeated.
+/// `.lfsconfig` first, the pin last: while the clone is pinned, this command can be repeated.
 fn switch(
     repo: &Repo,
     top: &Path,
@@ -210,7 +267,7 @@ fn switch(
         }
     }
     stage(&git.clone().moved_to(top), &file)?;
-    for key in SERVER_KEYS {
+    for key in SERVER_KEYS.into_iter().rev() {
         match wanted(repo, key, false, server, typed) {
             Some(url) => git.set_config(Scope::Local, key, &url)?,
             None => drop(git.unset_config(Scope::Local, key)?),

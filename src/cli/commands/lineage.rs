@@ -50,7 +50,7 @@ pub struct LineageArgs {
 
 /// Walks and prints.
 pub fn run(args: &LineageArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let named = args.version.as_deref();
     let from = dataset.find(named.unwrap_or(if dataset.git.is_some() { "HEAD" } else { "latest" }))?;
     let way = if args.down { Way::Down } else { Way::Up };
@@ -65,9 +65,8 @@ pub fn run(args: &LineageArgs, context: &Context) -> Result<(), CommandError> {
     } else {
         nodes.iter().for_each(|node| context.ui.fact(&line(node)));
         if more {
-            context
-                .ui
-                .hint(&format!("there are more: git datamon lineage -n {}", args.most.saturating_mul(10)));
+            let (way, most) = (if args.down { " --down" } else { "" }, args.most.saturating_mul(10));
+            context.ui.hint(&format!("there are more: git datamon lineage {from}{way} -n {most}"));
         }
     }
     Ok(())

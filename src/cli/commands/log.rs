@@ -74,52 +74,58 @@ pub fn run(args: &LogArgs, context: &Context) -> Result<(), CommandError> {
     if args.changes {
         return changes(args, context);
     }
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let mut labels = Labels::new();
     for (name, at) in label::of_repo(&dataset.catalog, dataset.repo) {
         if let Some(bundle) = at.bundle {
             labels.entry(bundle).or_default().push(name.to_owned());
         }
     }
-    let tip = tip(&dataset, args.version.as_deref())?;
-    if let (Some(git), Some(tip)) = (&dataset.git, tip) {
-        return commits(args, &dataset, git, tip, &labels, context);
+    if let Some(tip) = tip(&mut dataset, args.version.as_deref())? {
+        return commits(args, &mut dataset, tip, &labels, context);
     }
     match &args.version {
-        Some(version) => ancestors(args, &dataset, dataset.find(version)?, &labels, context),
+        Some(version) => {
+            let from = dataset.find(version)?;
+            ancestors(args, &dataset, from, &labels, context)
+        }
         None => bundles(args, &dataset, &labels, context),
     }
 }
 
 /// The commit that the history of git begins with, where there is one.
-fn tip(dataset: &Dataset, version: Option<&str>) -> Result<Option<ObjectId>, CommandError> {
-    let Some(Checkout { objects, .. }) = &dataset.git else { return Ok(None) };
+fn tip(dataset: &mut Dataset, version: Option<&str>) -> Result<Option<ObjectId>, CommandError> {
+    let Some(git) = &dataset.git else { return Ok(None) };
     let Some(version) = version else {
         let none = || CommandError::new(Kind::NotFound, "there is no commit yet: type `git commit` first");
-        return objects.head()?.ok_or_else(none).map(Some);
+        return git.objects.head()?.ok_or_else(none).map(Some);
     };
-    if let Ok(commit) = objects.commit(version) {
+    if let Ok(commit) = git.objects.commit(version) {
         return Ok(Some(commit));
     }
-    let found = dataset.catalog.state().bundles().get(&dataset.find(version)?).and_then(|it| it.commit);
+    let id = dataset.find(version)?;
+    let found = dataset.catalog.state().bundles().get(&id).and_then(|it| it.commit);
+    let Some(Checkout { objects, .. }) = &dataset.git else { return Ok(None) };
     Ok(found.and_then(|commit| objects.known(ObjectId::try_from(commit.as_bytes()).ok()?)))
 }
 
 /// The history of git: what each commit says of itself, and the version it has where the dataset lay then.
 fn commits(
     args: &LogArgs,
-    dataset: &Dataset,
-    git: &Checkout,
+    dataset: &mut Dataset,
     tip: ObjectId,
     labels: &Labels,
     context: &Context,
 ) -> Result<(), CommandError> {
-    let Checkout { repo, objects, dataset: here } = git;
-    let datasets = Datasets::of(repo, objects)?;
-    let place = |commit| {
-        datasets.place(dataset.repo, commit).map_or_else(|| here.clone(), |it| bundle::Dataset::from(&it))
-    };
-    let paths = datasets.paths(dataset.repo, tip)?;
+    let Some(Checkout { repo, dataset: here, .. }) = &dataset.git else { return Ok(()) };
+    // The dataset goes from store to store meanwhile.
+    let (repo, here) = (repo.clone(), here.clone());
+    let objects = &repo.objects()?;
+    let datasets = Datasets::of(&repo, objects)?;
+    let id = dataset.repo;
+    let place =
+        |commit| datasets.place(id, commit).map_or_else(|| here.clone(), |it| bundle::Dataset::from(&it));
+    let paths = datasets.paths(id, tip)?;
     // Below one path git knows what touches it; of several, most of the time only one is the dataset.
     let moved = paths.len() > 1;
     let specs = if paths.iter().any(Vec::is_empty) { &[] } else { &paths[..] };
@@ -139,7 +145,9 @@ fn commits(
             break;
         }
         left -= 1;
-        let made = bundle::bundle_of(&dataset.catalog, objects, dataset.repo, &place(commit), commit)?;
+        let made = dataset.seek(|dataset| {
+            Ok(bundle::bundle_of(&dataset.catalog, objects, dataset.repo, &place(commit), commit)?)
+        })?;
         let version = made.map(|id| Line::of(dataset, id, labels)).transpose()?.unwrap_or_default();
         // A commit that was rewritten has the version of another, and words of its own.
         let line = Line {
@@ -238,7 +246,10 @@ impl Line {
         Ok(Line {
             bundle: Some(id),
             commit: facts.commit.map(|it| it.to_string()),
-            labels: labels.get(&id).cloned().unwrap_or_default(),
+            labels: match dataset.elsewhere() {
+                None => labels.get(&id).cloned().unwrap_or_default(),
+                Some(_) => bundle::labels_of(&dataset.catalog, id),
+            },
             parents: facts.parents,
             contributors: facts.contributors,
             time: when::utc(facts.time),

@@ -50,7 +50,7 @@ pub struct LsArgs {
 
 /// Lists.
 pub fn run(args: &LsArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let bundle = dataset.open(&args.version)?;
     let path = args.path.as_deref().map(typed).unwrap_or_default();
     let listed = if args.recursive {
@@ -62,7 +62,7 @@ pub fn run(args: &LsArgs, context: &Context) -> Result<(), CommandError> {
     if listed.is_empty() && !path.is_empty() {
         let message = format!("{} has no path {}", args.version, shown(&path));
         return Err(CommandError::new(Kind::NotFound, message)
-            .hint(format!("git datamon ls {} shows what it has", args.version)));
+            .hint(format!("what it has: git datamon ls {}", args.version)));
     }
     if args.json {
         let entries: Vec<Value> = listed.iter().map(|it| Value::Object(object(it))).collect();

@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::Context;
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
-use crate::cli::{Context, bundles};
 use crate::git::{Datasets, NOTES_REF, ObjectId, Repo, note_lines};
 use crate::ops::lineage::{Record, Repair, repair};
 
@@ -66,7 +66,7 @@ pub fn run(args: &NotesArgs, context: &Context) -> Result<(), CommandError> {
 
 fn sync(remote: Option<&str>, as_json: bool, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
-    let remote = remote.map_or_else(|| bundles::default_remote(&repo), str::to_owned);
+    let remote = remote.map_or_else(|| repo.push_remote(), str::to_owned);
     let synced = repo.sync_notes(&remote)?;
     if as_json {
         context.ui.json(&json!({ "remote": remote, "fetched": synced.pulled, "pushed": synced.pushed }));
@@ -84,7 +84,7 @@ fn sync(remote: Option<&str>, as_json: bool, context: &Context) -> Result<(), Co
 
 fn mend(args: &DatasetArgs, dry_run: bool, as_json: bool, context: &Context) -> Result<(), CommandError> {
     let (catalog, git, only) = if args.names_any() {
-        let Dataset { catalog, repo, git } = args.open(context)?;
+        let Dataset { catalog, repo, git, .. } = args.open(context)?;
         let Some(Checkout { repo: git, .. }) = git else {
             return Err(CommandError::new(
                 Kind::Usage,

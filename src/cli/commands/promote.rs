@@ -53,7 +53,7 @@ struct Arrived {
 
 /// Copies, then labels.
 pub fn run(args: &PromoteArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
+    let mut dataset = args.dataset.open(context)?;
     let id = dataset.find(&args.version)?;
     let git = Git::at(&context.dir);
     let mut to = stores::find(&stores::spelled(&args.to, &context.dir)?, &context.dir).map_err(|error| {
@@ -107,7 +107,7 @@ impl From<NotPromoted> for CommandError {
         match error {
             NotPromoted::Catalog(error) => error.into(),
             NotPromoted::NotFound(error) => error.into(),
-            NotPromoted::Fetch(_) => CommandError::new(Kind::Integrity, error.to_string()),
+            NotPromoted::Fetch(error) => error.into(),
             NotPromoted::Unread(_) | NotPromoted::Scratch { .. } => {
                 CommandError::new(Kind::Failed, error.to_string())
             }

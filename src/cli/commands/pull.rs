@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::{checkout, clone, commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
-use crate::git::{Filters, Git, Pointer, Repo};
+use crate::cli::{Context, words};
+use crate::git::{Config, Filters, Git, Pointer, Repo};
 use crate::id::Oid;
 use crate::transfer::{Filled, Filling, Hydration, LocalObjects, Site};
 
@@ -21,7 +21,7 @@ use crate::transfer::{Filled, Filling, Hydration, LocalObjects, Site};
 /// all data in one transfer. Local edits are not overwritten.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  git datamon pull\n  git datamon pull origin main\n  git datamon pull --data-only     the data of HEAD, no commits"
+    after_help = "Examples:\n  git datamon pull\n  git datamon pull --rebase\n  git datamon pull origin main\n  git datamon pull --data-only     the data of HEAD, no commits"
 )]
 pub struct PullArgs {
     /// Get the data of HEAD, no commits; files in the work tree are filled in.
@@ -37,25 +37,94 @@ pub struct PullArgs {
     json: bool,
 
     /// The remote; by default what `git pull` would take.
+    #[arg(value_parser = words::no_option)]
     remote: Option<String>,
 
     /// What to pull; by default what `git pull` would.
+    #[arg(value_parser = words::no_option)]
     refspec: Vec<String>,
+
+    #[command(flatten)]
+    passed: Passed,
+}
+
+/// What `git pull` gets as it is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "As for `git pull`")]
+struct Passed {
+    /// Put your commits on top of what comes, instead of merging: `true`, `merges`, `interactive` or `false`.
+    #[arg(short, long, value_name = "HOW", num_args = 0..=1, require_equals = true, conflicts_with = "no_rebase")]
+    rebase: Option<Option<String>>,
+
+    /// Merge, whatever the configuration says.
+    #[arg(long)]
+    no_rebase: bool,
+
+    /// Only where nothing of yours has to be merged.
+    #[arg(long, conflicts_with_all = ["no_ff", "ff"])]
+    ff_only: bool,
+
+    /// No merge commit where none is needed.
+    #[arg(long, conflicts_with = "no_ff")]
+    ff: bool,
+
+    /// A merge commit in any case.
+    #[arg(long)]
+    no_ff: bool,
+
+    /// Put edits aside meanwhile.
+    #[arg(long, conflicts_with = "no_autostash")]
+    autostash: bool,
+
+    /// Leave edits where they are, whatever the configuration says.
+    #[arg(long)]
+    no_autostash: bool,
+}
+
+impl PullArgs {
+    /// For `git fetch`.
+    fn named(&self) -> Vec<String> {
+        words::closed(vec![], self.remote.iter().chain(&self.refspec))
+    }
+
+    /// For `git pull`.
+    fn words(&self) -> Vec<String> {
+        let it = &self.passed;
+        let flags = [
+            ("--no-rebase", it.no_rebase),
+            ("--ff-only", it.ff_only),
+            ("--ff", it.ff),
+            ("--no-ff", it.no_ff),
+            ("--autostash", it.autostash),
+            ("--no-autostash", it.no_autostash),
+        ];
+        let mut words = words::set(flags);
+        words.extend(words::with_value("--rebase", &it.rebase));
+        words.extend(self.named());
+        words
+    }
+
+    /// Whether git is told to put edits aside, or told not to.
+    fn puts_aside(&self) -> Option<bool> {
+        let Passed { autostash, no_autostash, .. } = self.passed;
+        (autostash || no_autostash).then_some(autostash)
+    }
 }
 
 /// Pulls, then fills.
 pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let context = &context.aside(args.json);
     let git = Git::at(&context.dir).aside(args.json);
-    let words: Vec<&str> = args.remote.iter().chain(&args.refspec).map(String::as_str).collect();
+    LocalObjects::of(&Config::read(&git)?)?;
     if !args.data_only {
-        let status = git.foreground(["fetch"].iter().chain(&words), &[])?;
+        let status = git.foreground(["fetch".to_owned()].into_iter().chain(args.named()), &[])?;
         if !status.success() {
             return Ok(hook::exit_code(status));
         }
     }
-    let remote = args.remote.as_deref().unwrap_or("origin");
     let repo = Repo::found_by(git.clone())?;
+    let remote = args.remote.clone().unwrap_or_else(|| repo.pull_remote());
+    let remote = remote.as_str();
     if args.dry_run {
         let filled = to_fetch(args, repo, remote)?;
         if !args.json {
@@ -78,9 +147,10 @@ pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError>
         if let Ok(fetched) = site.objects.commit("FETCH_HEAD") {
             checkout::ask_for(fetched, &|path| selection.holds(path), &mut site)?;
         }
-        let (git, off) = Filters::of_pull(&site.repo)?.apply(git.clone());
+        let (git, off) = Filters::of_pull(&site.repo, args.puts_aside())?.apply(git.clone());
+        let words = off.iter().chain(&["pull"]).map(|word| (*word).to_owned()).chain(args.words());
         // A merge that stops for the user has brought files too.
-        pulled = hook::exit_code(git.interactive(off.iter().chain(&["pull"]).chain(&words))?);
+        pulled = hook::exit_code(git.interactive(words)?);
     }
     let local = commit::local_objects(&site.repo)?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;
@@ -120,7 +190,7 @@ fn said(
     context: &Context,
 ) -> Result<ExitCode, CommandError> {
     if args.json && code == ExitCode::SUCCESS {
-        let head = Head::of(&Repo::found_by(git.clone())?);
+        let head = Head::of(git);
         context.ui.json(&json!({
             "commit": head.commit, "branch": head.branch, "files": filled.files, "bytes": filled.bytes,
             "dry_run": args.dry_run,
@@ -142,7 +212,8 @@ fn fetch_alone(repo: Repo, remote: &str, context: &Context) -> Result<Filled, Co
     match got.failed.first() {
         Some((_, why)) => {
             let message = format!("{} files could not be fetched: {why}", got.failed.len());
-            Err(CommandError::new(Kind::Integrity, message))
+            let kind = Kind::worst(got.failed.iter().map(|(_, why)| Kind::of_unfetched(why)));
+            Err(CommandError::new(kind, message))
         }
         None => Ok(Filled { files: got.files, bytes: got.bytes, ..Filled::default() }),
     }

@@ -9,7 +9,7 @@ use crate::cli::bar::bytes;
 use crate::cli::bundles::Tips;
 use crate::cli::commands::hook::{self, Sent};
 use crate::cli::errors::{CommandError, Kind};
-use crate::cli::{Context, bundles};
+use crate::cli::{Context, bundles, words};
 use crate::git::{Git, ObjectId, PushedRef, Repo};
 use crate::ops::receipt::RECEIPT_ENV;
 use crate::transfer::Pusher;
@@ -19,9 +19,8 @@ use crate::transfer::Pusher;
 /// Works out what `git push` with the same arguments would push, sends the data of all of it to the store in one transfer, and
 /// then runs `git push`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  git datamon push\n  git datamon push origin main\n  git datamon push --data-only"
-)]
+#[command(after_help = "Examples:\n  git datamon push\n  git datamon push origin main\n  \
+    git datamon push --force-with-lease\n  git datamon push --data-only")]
 pub struct PushArgs {
     /// Send the data, leave the commits.
     #[arg(long)]
@@ -31,25 +30,79 @@ pub struct PushArgs {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Let the branch follow what it is pushed to, as `git push -u`.
-    #[arg(short = 'u', long)]
-    set_upstream: bool,
-
     /// One JSON object, with stable field names; what git says goes to stderr.
     #[arg(long)]
     json: bool,
 
     /// The remote; by default what `git push` would take.
+    #[arg(value_parser = words::no_option)]
     remote: Option<String>,
 
     /// What to push; by default what `git push` would.
+    #[arg(value_parser = words::no_option)]
     refspec: Vec<String>,
+
+    #[command(flatten)]
+    passed: Passed,
+}
+
+/// What `git push` gets as it is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "As for `git push`")]
+struct Passed {
+    /// Let the branch follow what it is pushed to.
+    #[arg(short = 'u', long)]
+    set_upstream: bool,
+
+    /// Overwrite what the remote has, whoever put it there.
+    #[arg(short, long)]
+    force: bool,
+
+    /// Overwrite what the remote has if it is what was fetched last.
+    #[arg(long, value_name = "REF[:EXPECT]", num_args = 0..=1, require_equals = true)]
+    force_with_lease: Option<Option<String>>,
+
+    /// Only with the lease: and if what was fetched is part of what is pushed.
+    #[arg(long)]
+    force_if_includes: bool,
+
+    /// All branches.
+    #[arg(long, alias = "branches")]
+    all: bool,
+
+    /// All tags, too.
+    #[arg(long)]
+    tags: bool,
+
+    /// Annotated tags of what is pushed, too.
+    #[arg(long)]
+    follow_tags: bool,
+
+    /// All refs or none of them.
+    #[arg(long)]
+    atomic: bool,
+
+    /// Remove the named refs from the remote.
+    #[arg(short, long)]
+    delete: bool,
 }
 
 impl PushArgs {
-    fn words(&self) -> Vec<&str> {
-        let flags = self.set_upstream.then_some("--set-upstream");
-        flags.into_iter().chain(self.remote.iter().chain(&self.refspec).map(String::as_str)).collect()
+    fn words(&self) -> Vec<String> {
+        let it = &self.passed;
+        let flags = [
+            ("--set-upstream", it.set_upstream),
+            ("--force", it.force),
+            ("--force-if-includes", it.force_if_includes),
+            ("--all", it.all),
+            ("--tags", it.tags),
+            ("--follow-tags", it.follow_tags),
+            ("--atomic", it.atomic),
+            ("--delete", it.delete),
+        ];
+        let mut words = words::set(flags);
+        words.extend(words::with_value("--force-with-lease", &it.force_with_lease));
+        words::closed(words, self.remote.iter().chain(&self.refspec))
     }
 }
 
@@ -60,7 +113,7 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
     let repo = Repo::found_by(git.clone())?;
     let remote = match &args.remote {
         Some(remote) => remote.clone(),
-        None => bundles::default_remote(&repo),
+        None => repo.push_remote(),
     };
     let pushed = pushed_refs(&git, &args.words())?;
     let pusher = Pusher::open(repo.clone(), &remote, false)?;
@@ -87,8 +140,9 @@ pub fn run(args: &PushArgs, context: &Context) -> Result<ExitCode, CommandError>
         return Ok(ExitCode::SUCCESS);
     }
     let path = sent.receipt.as_ref().map(|receipt| receipt.path().as_os_str().to_owned());
-    let status =
-        git.with_env(RECEIPT_ENV, path).foreground(["push"].iter().copied().chain(args.words()), &[])?;
+    let status = git
+        .with_env(RECEIPT_ENV, path)
+        .foreground(["push".to_owned()].into_iter().chain(args.words()), &[])?;
     if status.success() {
         // Where the hook is in place it has done so.
         bundles::sync(&repo, &remote, context);
@@ -114,10 +168,10 @@ fn said(args: &PushArgs, remote: &str, pushed: &[PushedRef], sent: &Sent, contex
 }
 
 /// What `git push` with these words would push, by its own word.
-fn pushed_refs(git: &Git, words: &[&str]) -> Result<Vec<PushedRef>, CommandError> {
+fn pushed_refs(git: &Git, words: &[String]) -> Result<Vec<PushedRef>, CommandError> {
     // Without the hooks: this is a question, and the answer must cost nothing.
     let ask = ["push", "--dry-run", "--porcelain", "--no-verify"];
-    let output = git.output(ask.iter().chain(words))?;
+    let output = git.output(ask.into_iter().chain(words.iter().map(String::as_str)))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut refs = Vec::new();
     for line in said.lines() {

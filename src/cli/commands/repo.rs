@@ -254,7 +254,8 @@ fn rename_here(id: RepoId, name: &str, context: &Context) -> Result<(), CommandE
     }
     let top = init::writable_top(&git)?;
     let file = write_manifest(&git, top, &manifest)?;
-    init::stage(&git, top, &[file], "Rename the dataset", context)
+    init::stage(&git, top, &[file], "Rename the dataset", context)?;
+    Ok(())
 }
 
 /// The part of the manifest that is to be made; one that an interrupted run left is taken up again.

@@ -50,6 +50,10 @@ pub struct Shown {
     entries: u64,
     bytes: u64,
     seq: u64,
+    /// The store that has it.
+    url: String,
+    #[serde(skip)]
+    elsewhere: bool,
 }
 
 impl Shown {
@@ -74,6 +78,8 @@ impl Shown {
             entries: root.rows(),
             bytes: root.bytes(),
             seq: dataset.catalog.state().bundles().get(&id).map_or(0, |it| it.seq),
+            url: dataset.catalog.store().url().to_string(),
+            elsewhere: dataset.elsewhere().is_some(),
         })
     }
 
@@ -88,6 +94,7 @@ impl Shown {
         lines.extend(self.signature.iter().map(|it| format!("Signed:  {it}")));
         lines.push(format!("Date:    {}", self.time));
         lines.push(format!("Data:    {} files, {}", self.entries, bytes(self.bytes)));
+        lines.extend(self.elsewhere.then(|| format!("Store:   {}", self.url)));
         lines.push(String::new());
         lines.extend(self.message.lines().map(|line| format!("    {line}")));
         lines
@@ -96,8 +103,9 @@ impl Shown {
 
 /// Finds and shows.
 pub fn run(args: &ShowArgs, context: &Context) -> Result<(), CommandError> {
-    let dataset = args.dataset.open(context)?;
-    let shown = Shown::of(&dataset, dataset.find(dataset.version(args.version.as_deref()))?)?;
+    let mut dataset = args.dataset.open(context)?;
+    let id = dataset.find(dataset.version(args.version.as_deref()))?;
+    let shown = Shown::of(&dataset, id)?;
     if args.json {
         context.ui.fact(&serde_json::to_string_pretty(&shown).expect("plain values always encode"));
     } else {

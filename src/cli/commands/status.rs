@@ -9,10 +9,11 @@ use crate::catalog::Catalog;
 use crate::cli::dataset::shown;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
-use crate::cli::{Context, stores};
-use crate::git::{self, Datasets, Git, ObjectId, Objects, ObjectsError, Repo};
+use crate::cli::{Context, paths, stores};
+use crate::git::{self, Datasets, Git, ObjectId, Objects, ObjectsError, Repo, TreePointer};
 use crate::id::{BundleId, Oid, RepoId};
 use crate::ops::bundle::bundle_of;
+use crate::ops::here::Here;
 use crate::ops::lineage::Record;
 
 /// Files that are listed by name for people; all of them are in the JSON.
@@ -21,8 +22,8 @@ const LISTED: usize = 20;
 /// Show what is not safe, not versioned or not clean yet
 ///
 /// Branches with commits that were not pushed or whose tip has no dataset version, files of HEAD whose data is neither here nor
-/// in the store, notes that hold no more, and files that differ from HEAD. Works without the store, and then says what is
-/// unknown. Exits with 1 if there is anything of these but notes, which nothing depends on.
+/// in a store of this clone, or here only, notes that hold no more, and files that differ from HEAD. Works without the store, and
+/// then says what is unknown. Exits with 1 if there is anything of these but notes, which nothing depends on.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  git datamon status\n  git datamon status --json")]
 pub struct StatusArgs {
@@ -40,9 +41,20 @@ struct Status {
     branches: Vec<Branch>,
     stale_notes: Vec<String>,
     missing: Vec<Absent>,
+    /// On this machine, and in no store.
+    here_only: Vec<Absent>,
     /// Not here, and nobody could say whether the store has them.
     unknown: Vec<Absent>,
+    #[serde(flatten)]
+    modified: Paths,
+}
+
+/// Paths, and where some of them are no UTF-8, the bytes of these in hexadecimal at the same places.
+#[derive(Debug, Serialize)]
+struct Paths {
     modified: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modified_hex: Option<Vec<Option<String>>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,9 +96,12 @@ enum State {
     None,
 }
 
+/// A file of HEAD whose data is not everywhere it should be.
 #[derive(Debug, Serialize)]
 struct Absent {
     path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
     #[serde(serialize_with = "hexadecimal")]
     oid: Oid,
     size: u64,
@@ -96,18 +111,34 @@ fn hexadecimal<S: serde::Serializer>(oid: &Oid, serializer: S) -> Result<S::Ok, 
     serializer.collect_str(oid)
 }
 
+/// The stores that were asked.
+#[derive(Clone, Copy)]
+struct Stores<'a> {
+    open: &'a [Catalog],
+    /// Whether the first is one of them: what the others lack it may have.
+    all_answer: bool,
+}
+
 /// Looks, and says what it found.
 pub fn run(args: &StatusArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let repo = Repo::discover(&context.dir)?;
-    let (store, store_error) = match stores::chosen(None, &context.dir) {
-        Ok(catalog) => (Some(catalog), None),
+    let (mut stores, store_error) = match stores::chosen(None, &context.dir) {
+        Ok(catalog) => (vec![catalog], None),
         // Only a store that does not answer is unknown; one that is damaged or was never set is an error.
         Err(error) if matches!(error.kind, Kind::Unreachable | Kind::NotFound) && names_a_store(&repo) => {
-            (None, Some(error.message))
+            (vec![], Some(error.message))
         }
         Err(error) => return Err(error),
     };
-    let status = Status::of(&repo, store.as_ref(), store_error)?;
+    let mut others = stores::others(&context.dir);
+    let mut status = Status::of(&repo, &stores, store_error.as_ref())?;
+    // What one store lacks another may have.
+    while status.lacks_something()
+        && let Some(next) = others.open_next()
+    {
+        stores.push(next);
+        status = Status::of(&repo, &stores, store_error.as_ref())?;
+    }
     if args.json {
         context.ui.fact(&serde_json::to_string_pretty(&status).expect("plain values always encode"));
     } else {
@@ -118,21 +149,34 @@ pub fn run(args: &StatusArgs, context: &Context) -> Result<ExitCode, CommandErro
 }
 
 fn names_a_store(repo: &Repo) -> bool {
-    repo.store_url("", git::Operation::Download).is_ok_and(|it| it.is_some())
+    repo.store_url(&repo.push_remote(), git::Operation::Download).is_ok_and(|it| it.is_some())
 }
 
 impl Status {
-    fn of(repo: &Repo, store: Option<&Catalog>, store_error: Option<String>) -> Result<Status, CommandError> {
+    fn of(repo: &Repo, open: &[Catalog], store_error: Option<&String>) -> Result<Status, CommandError> {
+        let stores = Stores { open, all_answer: store_error.is_none() };
         let objects = repo.objects()?;
         let datasets = Datasets::of(repo, &objects)?;
-        let branches = branches(repo, &objects, store, &datasets)?;
+        let branches = branches(repo, &objects, stores, &datasets)?;
         let stale_notes = stale_notes(&objects, &datasets)?;
-        let (missing, unknown) = absent(repo, &objects, store)?;
+        let Data { missing, here_only, unknown } = Data::of_head(repo, &objects, stores)?;
         let modified = modified(repo.git())?;
         let pushed = branches.iter().all(|it| it.unpushed == 0 && it.state <= State::Made);
-        let clean =
-            pushed && store.is_some() && missing.is_empty() && unknown.is_empty() && modified.is_empty();
-        Ok(Status { clean, store_error, branches, stale_notes, missing, unknown, modified })
+        let clean = pushed
+            && store_error.is_none()
+            && missing.is_empty()
+            && here_only.is_empty()
+            && unknown.is_empty()
+            && modified.modified.is_empty();
+        let store_error = store_error.cloned();
+        Ok(Status { clean, store_error, branches, stale_notes, missing, here_only, unknown, modified })
+    }
+
+    /// Whether another store might know better.
+    fn lacks_something(&self) -> bool {
+        let lacks = |branch: &Branch| branch.state >= State::Unknown;
+        let data = [&self.missing, &self.here_only, &self.unknown];
+        self.branches.iter().any(lacks) || data.iter().any(|files| !files.is_empty())
     }
 
     fn lines(&self) -> Vec<String> {
@@ -141,11 +185,13 @@ impl Status {
         lines.extend(self.branches.iter().flat_map(Branch::lines));
         let shown = |it: &Absent| format!("{} ({})", it.path, it.oid);
         let missing: Vec<String> = self.missing.iter().map(shown).collect();
+        let here: Vec<String> = self.here_only.iter().map(shown).collect();
         let unknown: Vec<String> = self.unknown.iter().map(shown).collect();
         list(&mut lines, "missing ", "neither here nor in the store: git datamon push where it is", &missing);
+        list(&mut lines, "here    ", "on this machine only: git datamon push", &here);
         list(&mut lines, "unknown ", "not here, perhaps in the store", &unknown);
         list(&mut lines, "note    ", "holds no more: git datamon notes repair", &self.stale_notes);
-        list(&mut lines, "modified", "differs from HEAD", &self.modified);
+        list(&mut lines, "modified", "differs from HEAD", &self.modified.modified);
         if self.clean {
             lines.push("clean     everything is pushed and has a version".to_owned());
         }
@@ -193,7 +239,7 @@ fn list(lines: &mut Vec<String>, word: &str, why: &str, names: &[String]) {
 fn branches(
     repo: &Repo,
     objects: &Objects,
-    store: Option<&Catalog>,
+    stores: Stores<'_>,
     datasets: &Datasets<'_>,
 ) -> Result<Vec<Branch>, CommandError> {
     let listed = repo.git().run(["for-each-ref", "--format=%(objectname) %(refname:short)", "refs/heads"])?;
@@ -207,7 +253,7 @@ fn branches(
             Ok(all) => (all, None),
             Err(error) => (vec![], Some(error.to_string())),
         };
-        let versions = all.iter().map(|it| Version::of(it, tip, objects, store));
+        let versions = all.iter().map(|it| Version::of(it, tip, objects, stores));
         let datasets: Vec<Version> = versions.collect::<Result<_, CommandError>>()?;
         let nothing = if error.is_some() { State::None } else { State::Absent };
         let state = datasets.iter().map(|it| it.state).max().unwrap_or(nothing);
@@ -223,14 +269,20 @@ impl Version {
         dataset: &git::Dataset,
         tip: ObjectId,
         objects: &Objects,
-        store: Option<&Catalog>,
+        stores: Stores<'_>,
     ) -> Result<Version, CommandError> {
         let repo = dataset.repo;
         let tree = objects.tree_at(tip, dataset.path.as_bytes())?;
-        let bundle = match store {
-            Some(catalog) => bundle_of(catalog, objects, repo, &dataset.into(), tip)?,
-            None => noted(objects, repo, tree, tip)?,
-        };
+        let mut bundle = None;
+        for catalog in stores.open {
+            if bundle.is_none() {
+                bundle = bundle_of(catalog, objects, repo, &dataset.into(), tip)?;
+            }
+        }
+        if bundle.is_none() && !stores.all_answer {
+            bundle = noted(objects, repo, tree, tip)?;
+        }
+        let store = stores.open.first().filter(|_| stores.all_answer);
         let deleted = |it: &Catalog| it.state().repos().get(&repo).is_some_and(|it| it.deleted);
         let state = match (bundle, tree, store) {
             (Some(_), _, _) => State::Made,
@@ -288,31 +340,53 @@ fn noted(
     Ok(own.max())
 }
 
-/// Files of HEAD whose data is not here: what the store lacks, and what nobody can tell.
-fn absent(
-    repo: &Repo,
-    objects: &Objects,
-    store: Option<&Catalog>,
-) -> Result<(Vec<Absent>, Vec<Absent>), CommandError> {
-    let Some(head) = objects.head()? else { return Ok((vec![], vec![])) };
-    let mut absent: Vec<Absent> = Vec::new();
-    for found in objects.pointers_in_tree(head)? {
-        let (oid, size) = (found.pointer.oid, found.pointer.size);
-        let here = repo.lfs_object_path(&oid).metadata().is_ok_and(|it| it.len() == size);
-        if size > 0 && !here {
-            absent.push(Absent { path: found.path.to_string(), oid, size });
+/// Files of HEAD whose data is not both here and in a store, or in the store alone.
+#[derive(Default)]
+struct Data {
+    missing: Vec<Absent>,
+    here_only: Vec<Absent>,
+    unknown: Vec<Absent>,
+}
+
+impl Data {
+    fn of_head(repo: &Repo, objects: &Objects, stores: Stores<'_>) -> Result<Data, CommandError> {
+        let Some(head) = objects.head()? else { return Ok(Data::default()) };
+        let mut wanted = objects.pointers_in_tree(head)?;
+        wanted.retain(|found| found.pointer.size > 0);
+        // Bytes are bytes, whichever dataset they were promised to.
+        let oids: Vec<Oid> = wanted.iter().map(|found| found.pointer.oid).collect();
+        let rows: Vec<_> = stores
+            .open
+            .iter()
+            .map(|it| Ok((it, it.find(RepoId::NIL, &oids)?)))
+            .collect::<Result<_, CommandError>>()?;
+        let here = Here::of(repo)?;
+        let mut data = Data::default();
+        for TreePointer { path, pointer, .. } in wanted {
+            let mut found =
+                rows.iter().filter_map(|(catalog, rows)| Some((catalog, rows.get(&pointer.oid)?)));
+            let mut found = found.by_ref().filter(|(_, row)| row.size == pointer.size).peekable();
+            let is_stored = found.peek().is_some();
+            let path_hex = paths::hex(&path);
+            let absent = Absent { path: path.to_string(), path_hex, oid: pointer.oid, size: pointer.size };
+            // What lies in a damaged pack is as good as not there, as long as it can be sent again.
+            match (here.path(&pointer).is_some(), found.any(|(catalog, row)| catalog.borrowable(row))) {
+                (_, true) => {}
+                (true, false) if !stores.all_answer => {}
+                (true, false) => data.here_only.push(absent),
+                (false, false) if !stores.all_answer => data.unknown.push(absent),
+                (false, false) if is_stored => {}
+                (false, false) => data.missing.push(absent),
+            }
         }
+        Ok(data)
     }
-    let Some(catalog) = store else { return Ok((vec![], absent)) };
-    // Bytes are bytes, whichever dataset they were promised to.
-    let rows = catalog.find(RepoId::NIL, &absent.iter().map(|it| it.oid).collect::<Vec<_>>())?;
-    absent.retain(|it| rows.get(&it.oid).is_none_or(|row| row.size != it.size));
-    Ok((absent, vec![]))
 }
 
 /// Files that git follows and that differ from HEAD, in the index or in the work tree.
-fn modified(git: &Git) -> Result<Vec<String>, CommandError> {
+fn modified(git: &Git) -> Result<Paths, CommandError> {
     let said = git.output(["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"])?;
     let lines = said.stdout.split(|byte| *byte == 0).filter(|line| line.len() > 3);
-    Ok(lines.map(|line| String::from_utf8_lossy(&line[3..]).into_owned()).collect())
+    let paths: Vec<&[u8]> = lines.map(|line| &line[3..]).collect();
+    Ok(Paths { modified: paths::texts(&paths), modified_hex: paths::hexes(&paths) })
 }

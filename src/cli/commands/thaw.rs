@@ -15,6 +15,7 @@ use crate::cli::bar::bytes;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{shown, typed};
+use crate::ops::bundle::open;
 use crate::ops::thaw::{all_packs, archived, packs_of};
 use crate::store::{Place, Store};
 
@@ -63,8 +64,9 @@ pub fn run(args: &ThawArgs, context: &Context) -> Result<ExitCode, CommandError>
         let packs = all_packs(&catalog);
         (catalog, packs)
     } else {
-        let dataset = args.dataset.open(context)?;
-        let bundle = dataset.open(dataset.version(args.version.as_deref()))?;
+        let mut dataset = args.dataset.open(context)?;
+        let id = dataset.find(dataset.version(args.version.as_deref()))?;
+        let bundle = open(&dataset.catalog, id)?;
         let paths: Vec<Vec<u8>> = args.paths.iter().map(|path| typed(path)).collect();
         for path in &paths {
             if bundle.find(path).map_err(CatalogError::from)?.is_none()
@@ -75,7 +77,6 @@ pub fn run(args: &ThawArgs, context: &Context) -> Result<ExitCode, CommandError>
             }
         }
         let packs = packs_of(&dataset.catalog, &bundle, &paths)?;
-        drop(bundle);
         (dataset.catalog, packs)
     };
     let store = catalog.store();

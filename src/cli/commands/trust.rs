@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::cli::dataset::named;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{Operation, Repo};
+use crate::git::{Hooks, Operation, Repo};
 use crate::ops::{kinship, repo, trust};
 
 /// Let uploads go to the store that this repository names
@@ -27,7 +27,8 @@ use crate::ops::{kinship, repo, trust};
     git datamon trust --repo weather   let this repository add versions to that dataset")]
 pub struct TrustArgs {
     /// A store, as in `init --store`; by default the one this repository uploads to.
-    store: Option<String>,
+    #[arg(value_name = "STORE")]
+    named: Option<String>,
 
     /// Let this repository add versions to this dataset, by name or id.
     #[arg(long, value_name = "NAME")]
@@ -41,10 +42,10 @@ pub struct TrustArgs {
 /// Records the trust.
 pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
     let repo = Repo::discover(&context.dir)?;
-    let url = match &args.store {
+    let url = match &args.named {
         Some(typed) => stores::spelled(typed, &context.dir)?,
         None => {
-            repo.store_url("", Operation::Upload)?
+            repo.store_url(&repo.push_remote(), Operation::Upload)?
                 .ok_or_else(|| {
                     CommandError::new(Kind::NotFound, "this repository names no datamon:: store")
                         .hint("git datamon init --store <directory or URL>")
@@ -57,6 +58,10 @@ pub fn run(args: &TrustArgs, context: &Context) -> Result<(), CommandError> {
         return trust_dataset(args, name, &repo, &found, context);
     }
     let news = trust::trust(repo.git(), repo.config(), &found)?;
+    // The user means to push from here; who names a store means all of them.
+    if args.named.is_none() && repo.left_store().is_none() {
+        Hooks::of(&repo)?.take_over()?;
+    }
     let said = if news { "is trusted now" } else { "was trusted already" };
     context.aside(args.json).ui.done(&format!("the store {} {said}", stores::shown(&found)));
     if args.json {

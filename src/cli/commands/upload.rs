@@ -1,5 +1,6 @@
 //! `git datamon upload`: a version of a directory, without git.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
-use crate::cli::paths::shown;
+use crate::cli::paths::{self, shown};
 use crate::git::Git;
 use crate::ops::bundle::{DirectoryError, Made, upload_directory};
 use crate::ops::label::{self, Expected};
@@ -22,8 +23,8 @@ use crate::ops::tree::TreeError;
 ///
 /// Takes in every file and link below the directory and prints the id of the new version. Files that look as they did at the
 /// last upload from here are not read, and what the parent has already is not stored again. Sockets, pipes, devices and
-/// `.git` are left out. A repo that the store does not have yet is made, and so is the store if you name it. Every
-/// upload makes a version, also one without a change.
+/// `.git` are left out. A repo that the store does not have yet is made; a store only with --create. Every upload makes a
+/// version, also one without a change.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     git datamon upload results --store /srv/data --repo weather -m 'run 12' --label newest\n  \
@@ -45,6 +46,10 @@ pub struct UploadArgs {
     #[arg(long, value_name = "VERSION")]
     parent: Option<String>,
 
+    /// Make the store where there is none.
+    #[arg(long, requires = "store")]
+    create: bool,
+
     #[command(flatten)]
     dataset: DatasetArgs,
 
@@ -60,7 +65,7 @@ pub fn run(args: &UploadArgs, context: &Context) -> Result<(), CommandError> {
         let message = format!("{} is no directory", folder.display());
         return Err(CommandError::new(Kind::NotFound, message).hint("name the directory to upload"));
     }
-    let mut dataset = args.dataset.open_to_upload(context)?;
+    let mut dataset = args.dataset.open_to_upload(args.create, context)?;
     // What stands against the label is said before anything is read.
     args.label.iter().try_for_each(|name| label::check(&dataset.catalog, dataset.repo, name))?;
     let parent = match &args.parent {
@@ -80,19 +85,22 @@ pub fn run(args: &UploadArgs, context: &Context) -> Result<(), CommandError> {
     bar.finish();
     let made = made?;
     for path in &made.skipped {
-        let path = shown(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+        let path = shown(path.as_os_str().as_bytes());
         context.ui.warning(&format!("left out: {path} holds no data of its own"));
     }
     if let Some(name) = &args.label {
         label::set(&mut dataset.catalog, dataset.repo, name, made.bundle, Expected::Anything)?;
     }
     if args.json {
-        let skipped: Vec<_> = made.skipped.iter().map(|path| path.to_string_lossy()).collect();
-        let said = json!({
+        let skipped: Vec<&[u8]> = made.skipped.iter().map(|path| path.as_os_str().as_bytes()).collect();
+        let mut said = json!({
             "bundle": made.bundle, "repo": dataset.repo, "repo_name": dataset.name(), "parent": parent,
             "label": args.label, "entries": made.entries, "changed": made.changed, "removed": made.gone,
-            "skipped": skipped, "new_bytes": made.stats.new_raw, "stored_bytes": made.stats.stored,
+            "skipped": paths::texts(&skipped), "new_bytes": made.stats.new_raw, "stored_bytes": made.stats.stored,
         });
+        if let Some(hexes) = paths::hexes(&skipped) {
+            said["skipped_hex"] = json!(hexes);
+        }
         context.ui.json(&said);
     } else {
         context.ui.fact(&made.bundle.to_string());

@@ -11,6 +11,7 @@ use crate::bundle::{BadPath, Facts, Root, check_path};
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{self, Datasets, GitFailed, ObjectId, Objects, ObjectsError, Pointer, Repo, TreeItem};
 use crate::id::{BundleId, GitId, Oid, RepoId};
+use crate::ops::here::Here;
 use crate::ops::kinship::Stranger;
 use crate::ops::upload::Upload;
 
@@ -206,12 +207,31 @@ impl Planning {
         };
         let base = base.map(|(_, root)| root);
         let mut planning = Planning { base, facts, links: BTreeMap::new(), files: vec![] };
+        let here = Here::of(git.0)?;
         for (path, item) in delta {
             let path = Vec::from(path);
             check_path(&path)?;
             match item {
-                Some(item) => planning.add(git, dataset, path, item, scratch)?,
+                Some(item) => planning.add(git, &here, dataset, path, item, scratch)?,
                 None => drop(planning.links.insert(path, None)),
+            }
+        }
+        Ok(planning)
+    }
+
+    /// All files of the commit, without a bundle that some of them are in.
+    pub fn of_all(
+        git: (&Repo, &Objects),
+        dataset: &Dataset,
+        commit: ObjectId,
+        scratch: &Path,
+    ) -> Result<Planning, NoBundle> {
+        let (facts, here) = (Facts::default(), Here::of(git.0)?);
+        let mut planning = Planning { base: None, facts, links: BTreeMap::new(), files: vec![] };
+        let Some(tree) = git.1.tree_at(commit, &dataset.path)? else { return Ok(planning) };
+        for (path, item) in git.1.delta(None, tree)? {
+            if let Some(item) = item {
+                planning.add(git, &here, dataset, path.into(), item, scratch)?;
             }
         }
         Ok(planning)
@@ -220,6 +240,7 @@ impl Planning {
     fn add(
         &mut self,
         (repo, objects): (&Repo, &Objects),
+        here: &Here,
         dataset: &Dataset,
         path: Vec<u8>,
         item: TreeItem,
@@ -238,7 +259,8 @@ impl Planning {
                     // git-lfs keeps no object for it.
                     Some(Pointer { size: 0, .. }) => scratch_file(scratch, "empty", b"")?,
                     Some(Pointer { oid, size }) => {
-                        let path = repo.lfs_object_path(&oid);
+                        let pointer = Pointer { oid, size };
+                        let path = here.to_send(&pointer).unwrap_or_else(|| repo.lfs_object_path(&oid));
                         Upload { oid: Some(oid), size, path, previous: None }
                     }
                     None if dataset.lfs_only => {

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
+use super::healing::{again, sound};
 use super::target::{Standing, Target};
 use crate::bundle::{Bundle, Content};
 use crate::catalog::{Catalog, CatalogError};
@@ -235,6 +236,7 @@ pub fn wanted_at(
 ) -> Result<Option<Wanted>, CatalogError> {
     let Content::File { oid, size, recipe, .. } = content else { return Ok(None) };
     let row = Row { oid: *oid, repo: RepoId::NIL, born: 0, size: *size, recipe: recipe.clone() };
+    let row = sound(catalog, row)?;
     Ok(Some(Wanted { oid: *oid, size: *size, terms: catalog.terms(&row)?, path }))
 }
 
@@ -261,23 +263,44 @@ fn fetch_all(
 ) -> Result<(), ExportError> {
     let by_place: BTreeMap<&Path, &Fetched<'_>> =
         files.iter().map(|file| (file.wanted.path.as_path(), file)).collect();
-    let failed = Mutex::new(Vec::new());
-    let wanted: Vec<Wanted> = files.iter().map(|file| file.wanted.clone()).collect();
-    fetch(catalog.store(), &wanted, progress, &|wanted, result| {
-        let file = by_place[wanted.path.as_path()];
-        let install = || {
-            if file.executable {
-                make_executable(&wanted.path)?;
+    let get = |wanted: &[Wanted]| {
+        let failed = Mutex::new(Vec::new());
+        fetch(catalog.store(), wanted, progress, &|wanted, result| {
+            let file = by_place[wanted.path.as_path()];
+            let install = || {
+                if file.executable {
+                    make_executable(&wanted.path)?;
+                }
+                target.install(file.number, file.path, force)
+            };
+            let write =
+                |source| FetchError::Write { path: String::from_utf8_lossy(file.path).into_owned(), source };
+            if let Err(error) = result.and_then(|()| install().map_err(write)) {
+                failed.lock().expect("no holder of this lock panics").push((wanted.clone(), error));
             }
-            target.install(file.number, file.path, force)
+        });
+        failed.into_inner().expect("no holder of this lock panics")
+    };
+    let wanted: Vec<Wanted> = files.iter().map(|file| file.wanted.clone()).collect();
+    let (mut failed, mut healed) = (Vec::new(), Vec::new());
+    for (wanted, error) in get(&wanted) {
+        let other = match error {
+            FetchError::Write { .. } => None,
+            _ => again(catalog, &wanted)?,
         };
-        let write =
-            |source| FetchError::Write { path: String::from_utf8_lossy(file.path).into_owned(), source };
-        if let Err(error) = result.and_then(|()| install().map_err(write)) {
-            failed.lock().expect("no holder of this lock panics").push((file.path.to_vec(), error));
+        match other {
+            Some(other) => {
+                // What there is of it is not whole.
+                let _ = std::fs::remove_file(&other.path);
+                healed.push(other);
+            }
+            None => failed.push((wanted, error)),
         }
-    });
-    let mut failed = failed.into_inner().expect("no holder of this lock panics");
+    }
+    failed.extend(get(&healed));
+    let named =
+        |(wanted, error): (Wanted, FetchError)| (by_place[wanted.path.as_path()].path.to_vec(), error);
+    let mut failed: Vec<(Vec<u8>, FetchError)> = failed.into_iter().map(named).collect();
     failed.sort_by(|a, b| a.0.cmp(&b.0));
     if failed.is_empty() { Ok(()) } else { Err(ExportError::Failed(failed)) }
 }

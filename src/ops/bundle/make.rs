@@ -125,7 +125,7 @@ pub fn make(
 }
 
 /// A directory for the plain files of one plan; those of plans that died long ago go.
-fn scratch(repo: &Repo) -> Result<TempDir, NoBundle> {
+pub(super) fn scratch(repo: &Repo) -> Result<TempDir, NoBundle> {
     let top = repo.common_dir().join(SCRATCH);
     let failed = |source| NoBundle::Scratch { path: top.display().to_string(), source };
     fs::create_dir_all(&top).map_err(failed)?;

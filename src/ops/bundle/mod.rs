@@ -7,9 +7,11 @@ mod comparison;
 mod directory;
 mod draft;
 mod export;
+mod healing;
 mod listing;
 mod make;
 mod resolve;
+mod staging;
 mod target;
 
 #[cfg(test)]
@@ -24,6 +26,8 @@ pub use comparison::{Changed, Comparison, Fate, compare};
 pub use directory::{DirectoryError, Made, upload_directory};
 pub use draft::{Draft, Planned};
 pub use export::{Export, ExportError, Exported, export, wanted_at};
+pub use healing::{again, heal};
 pub use listing::{Listed, children, tidy};
 pub use make::{Place, Prepared, Wanted, make};
 pub use resolve::{Found, Name, NotFound, find, labels_of, open};
+pub use staging::Staging;

@@ -2,34 +2,23 @@
 //!
 //! Every name is looked at, made and replaced relative to its open directory, each part of its path opened without following
 //! links: what somebody exchanges meanwhile leads nowhere. Files are written under other names in a directory beside them,
-//! and take their names when they are whole. Whoever is killed leaves that directory behind; the next one removes it, if it is surely
-//! one of ours: a marker lies in it, nothing else than what we put there, and no living process has it locked.
+//! and take their names when they are whole.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, mkdirat, openat, readlinkat, renameat, statat,
-    unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, mkdirat, openat, readlinkat, renameat, statat,
 };
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 use unicode_normalization::UnicodeNormalization;
 
+use super::staging::{PROBE, Staging, folder_flags};
 use crate::id::Oid;
-
-/// How the name of a directory for files on their way begins.
-const STAGING: &str = ".datamon-";
-/// The marker in it.
-const MARKER: &str = "datamon-download";
-/// What the marker says.
-const MARK: &str = "git datamon download keeps files here until they are whole; it removes this directory, now or the next time\n";
-/// How the name of a file begins that shows what names the file system takes for one.
-const PROBE: &str = "probe-";
 
 /// What lies at a name already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +38,7 @@ pub enum Standing {
 /// An open directory.
 pub struct Target {
     root: OwnedFd,
-    staging: TempDir,
-    /// Locked; none where the file system cannot lock directories, and then there is no marker either.
-    _held: Option<File>,
-}
-
-fn folder_flags() -> OFlags {
-    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
+    staging: Staging,
 }
 
 /// The directory part of a path, and its last name.
@@ -70,13 +53,7 @@ impl Target {
         fs::create_dir_all(path)?;
         // What the user named may be a link itself.
         let root = rustix::fs::open(path, folder_flags() - OFlags::NOFOLLOW, Mode::empty())?;
-        sweep(&root);
-        let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(path)?;
-        let held = File::open(staging.path()).ok().filter(|folder| folder.try_lock().is_ok());
-        if held.is_some() {
-            fs::write(staging.path().join(MARKER), MARK)?;
-        }
-        Ok(Target { root, staging, _held: held })
+        Ok(Target { root, staging: Staging::make_in(path)? })
     }
 
     /// Where the file of a number is written before it has its name.
@@ -172,43 +149,6 @@ impl Target {
     }
 }
 
-/// Removes what processes left here that were killed. What cannot be removed now is tried again by the next one.
-fn sweep(root: &OwnedFd) {
-    for name in names(root).into_iter().flatten().filter(|name| name.starts_with(STAGING.as_bytes())) {
-        let opened = openat(root, &name[..], folder_flags(), Mode::empty());
-        let Ok(folder) = opened.map(File::from) else { continue };
-        if folder.try_lock().is_ok()
-            && let Some(left) = leftovers(&folder)
-        {
-            // The marker last: a sweep that is ended here can be gone on with.
-            let removed = left.iter().try_for_each(|name| unlinkat(&folder, &name[..], AtFlags::empty()));
-            let _ = removed.and_then(|()| unlinkat(root, &name[..], AtFlags::REMOVEDIR));
-        }
-    }
-}
-
-/// The names in one of our directories, the marker last; `None` if it is not surely one.
-fn leftovers(folder: &File) -> Option<Vec<Vec<u8>>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let marker = File::from(openat(folder, MARKER, flags, Mode::empty()).ok()?);
-    let mut said = String::new();
-    marker.take(MARK.len() as u64 + 1).read_to_string(&mut said).ok()?;
-    let mut left = names(folder)?;
-    left.retain(|name| name != MARKER.as_bytes());
-    let ours = |name: &Vec<u8>| name.iter().all(u8::is_ascii_digit) || name.starts_with(PROBE.as_bytes());
-    let all_ours = said == MARK && left.iter().all(ours);
-    left.push(MARKER.into());
-    all_ours.then_some(left)
-}
-
-/// What lies in an open directory.
-fn names(folder: impl AsFd) -> Option<Vec<Vec<u8>>> {
-    let entries = Dir::read_from(folder).ok()?.map(|entry| Some(entry.ok()?.file_name().to_bytes().to_vec()));
-    let mut names = entries.collect::<Option<Vec<_>>>()?;
-    names.retain(|name| name != b"." && name != b"..");
-    Some(names)
-}
-
 /// Names that a file system takes for one although their bytes differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Folding {
@@ -247,6 +187,7 @@ impl Folding {
 
 #[cfg(test)]
 mod tests {
+    use super::super::staging::{MARK, MARKER};
     use super::*;
 
     #[test]
@@ -276,10 +217,19 @@ mod tests {
             files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).expect("written"));
             folder
         };
-        folder(".datamon-dead", &[(MARKER, MARK), ("0", "half"), ("17", ""), ("probe-\u{e4}", "")]);
+        let dead = [
+            (MARKER, MARK),
+            ("0", "half"),
+            ("17", ""),
+            ("here-1", ""),
+            ("2.object", ""),
+            ("probe-\u{e4}", ""),
+        ];
+        folder(".datamon-dead", &dead);
         folder(".datamon-young", &[("0", "not marked yet")]);
         folder(".datamon-notes", &[("datamon.md", "the user's own")]);
         folder(".datamon-mixed", &[(MARKER, MARK), ("0", "half"), ("mine", "the user's own")]);
+        folder(".datamon-there", &[(MARKER, MARK), ("here-", "the user's own")]);
         folder(".datamon-other", &[(MARKER, "of another kind\n"), ("0", "half")]);
         folder("datamon", &[(MARKER, MARK)]);
         let alive = folder(".datamon-alive", &[(MARKER, MARK), ("0", "half")]);

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use object_store::CredentialProvider;
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, Checksum};
 use object_store::client::{ClientOptions, HttpClient, HttpConnector, HttpRequest, HttpRequestBody};
 
 use super::credentials::{self, Chain};
@@ -24,6 +24,8 @@ pub fn open(bucket: &Bucket, settings: &Settings, client: ClientOptions) -> Resu
         .with_region(machine.region)
         .with_virtual_hosted_style_request(!path_style)
         .with_skip_signature(settings.anonymous)
+        // Buckets with a default retention want one; it is the hash that is signed, so it costs nothing.
+        .with_checksum_algorithm(Checksum::SHA256)
         // One object at a time: not every server knows the request for many.
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
         .with_retry(once())
