@@ -32,10 +32,10 @@ const EDGES: [(&str, &str); 2] = [
 ];
 
 /// Words that may stand in the code of the given rooms only.
-const ONLY_IN: [(&str, &[&str]); 22] = [
+const ONLY_IN: [(&str, &[&str]); 23] = [
     ("gix", &["git"]),
     ("toml_edit", &["git"]),
-    (RUNS_PROGRAMS, &["git"]),
+    (RUNS_PROGRAMS, &["git", "cli"]),
     ("object_store", &["store"]),
     ("aws_config", &["store"]),
     ("reqwest", &["store"]),
@@ -44,6 +44,7 @@ const ONLY_IN: [(&str, &[&str]); 22] = [
     ("http_body", &["store"]),
     ("tokio", &["store"]),
     ("futures_util", &["store"]),
+    ("quick_xml", &["store"]),
     ("zstd", &["chunk"]),
     ("fastcdc", &["chunk"]),
     ("zerocopy", &["pack"]),

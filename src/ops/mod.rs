@@ -1,6 +1,7 @@
 //! L4 · One use case per file, no terminal.
 
 pub mod bundle;
+pub mod copy;
 pub mod download;
 pub mod fetch;
 pub mod here;
@@ -17,6 +18,7 @@ pub mod publish;
 pub mod receipt;
 pub mod repo;
 pub mod survey;
+pub mod thaw;
 pub mod tree;
 pub mod trust;
 pub mod upload;

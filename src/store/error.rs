@@ -129,7 +129,7 @@ fn advice(failure: Failure, verb: &str, url: &str) -> String {
             format!("say where it lies: `git config --global datamon.store.{url}.region REGION`, {again}")
         }
         (Failure::Archived, _) => {
-            format!("it lies in an archive: bring it back with the provider's tools, {again}")
+            format!("it lies in an archive: `git datamon thaw` says what has to be brought back, {again}")
         }
         (Failure::Unsupported, _) => "choose another place for the store".to_owned(),
         (Failure::Stranger, _) => {

@@ -3,6 +3,7 @@
 //! Callers use [`Store`]; a [`Backend`] is what a decorator or a test wraps.
 
 mod backend;
+mod care;
 mod cloud;
 mod count;
 mod error;
@@ -31,6 +32,7 @@ use object_store::memory::InMemory;
 
 pub use self::url::{BadUrl, Bucket, LOCAL, Place, Provider, StoreUrl, is_same, without_password};
 pub use backend::{Backend, BackendError, Create, Failure, Listed};
+pub use care::{Concern, Harm, care};
 pub use count::{Counts, Requests};
 pub use error::StoreError;
 pub use flow::{Flow, Lane};

@@ -63,7 +63,7 @@ fn path(key: &str) -> Result<Path, BackendError> {
 }
 
 /// The deepest cause says most: object_store wraps what happened two or three times.
-fn classify(error: Error) -> BackendError {
+pub(super) fn classify(error: Error) -> BackendError {
     let mut message = error.to_string();
     let mut failure = match &error {
         Error::PermissionDenied { .. } => Failure::Denied,

@@ -1,9 +1,13 @@
 //! Buckets: real servers (S3 by moto, Azure by Azurite), doubles for what has none, and what users of them meet.
 
 mod cache;
+mod care;
 mod conformance;
 mod engine;
+mod frozen;
 mod journey;
+mod liars;
+mod moving;
 mod refusals;
 mod weather;
 

@@ -119,17 +119,6 @@ fn a_bucket_that_is_gone_is_never_an_object_that_is_missing() {
 }
 
 #[test]
-fn a_server_that_takes_every_create_is_refused() {
-    let server = BucketServer::start();
-    server.answers_first(|request| {
-        (request.method == "PUT").then(|| Reply::new(200, "").with("ETag", "\"x\""))
-    });
-    let store = store("s3://bucket/x", &[("endpoint", &server.url()), ("anonymous", "true")]).without_waits();
-    let said = store.probe().expect_err("a liar").to_string();
-    assert!(said.contains("second create"), "{said}");
-}
-
-#[test]
 fn a_certificate_file_that_is_not_there_is_named() {
     let url = datamon::store::StoreUrl::parse("s3://bucket/x").expect("a URL");
     let error = Store::open_with(&url, &settings(&[("caFile", "/no/such/file"), ("region", "x")]))

@@ -15,11 +15,12 @@ use crate::cli::{Context, stores};
 use crate::git::{Config, ConfigError, Git, Hooks, Operation, Repo, RepoError, STORE_SCHEME, StoreUrl};
 use crate::id::RepoId;
 use crate::ops::trust;
-use crate::store::without_password;
+use crate::store::{Concern, Harm, Store, StoreError, StoreUrl as Url, care, without_password};
 
 /// Check the set-up of this machine and this repository
 ///
-/// Changes nothing. The exit code is 1 if something must be repaired.
+/// Changes nothing, but that it writes an object into a store that you trust, and removes it. The exit code is 1 if something must
+/// be repaired.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  git datamon doctor\n  git datamon doctor --json")]
 pub struct DoctorArgs {
@@ -221,15 +222,48 @@ fn pin(repo: &Repo, named: &StoreUrl) -> Result<Finding, ConfigError> {
 
 fn store_findings(repo: &Repo, named: &StoreUrl) -> Vec<Finding> {
     let mut findings = vec![pin(repo, named).unwrap_or_else(|error| Finding::failed("pin", error))];
-    findings.push(match stores::find(&named.url, repo.git().dir()) {
+    let store = match stores::find(&named.url, repo.git().dir()) {
         Err(error) => Finding::failed("store", error),
         Ok(found) if trust::is_trusted(repo.config(), &found) => {
+            findings.extend(promises(found.store()));
+            findings.extend(bucket(repo.config(), found.store().url()));
             Finding::ok("store", format!("{}, trusted", stores::shown(&found)))
         }
         Ok(found) => Finding::note("store", format!("{}, not trusted with uploads", stores::shown(&found)))
             .hint("if you know it: git datamon trust"),
-    });
+    };
+    findings.insert(1, store);
     findings
+}
+
+/// Whether the place does what a store is built on. Only of one that the user lets data go to: it is written to.
+fn promises(store: &Store) -> Vec<Finding> {
+    match store.probe() {
+        Ok(remark) => {
+            let remark = remark.map(|text| Finding::note("promises", text));
+            let kept = "one of several creates wins, what is written is read, parts are exact";
+            [Finding::ok("promises", kept)].into_iter().chain(remark).collect()
+        }
+        Err(error @ StoreError::Unsafe { .. }) => vec![Finding::failed("promises", error)],
+        Err(error) if error.is_refusal() => {
+            vec![Finding::note("promises", format!("not tried to the end: {error}"))]
+        }
+        Err(error) => vec![Finding::failed("promises", error)],
+    }
+}
+
+/// What the bucket's owner has set that the store's users should know.
+fn bucket(config: &Config, url: &Url) -> Vec<Finding> {
+    let concerns = match config.store_settings(url).map(|settings| care(url, &settings)) {
+        Ok(Ok(concerns)) => concerns,
+        Ok(Err(error)) => return vec![Finding::note("bucket", format!("could not be looked at: {error}"))],
+        Err(error) => return vec![Finding::failed("bucket", error)],
+    };
+    let finding = |Concern { harm, text, hint }: Concern| {
+        let state = if harm == Harm::Breaks { State::Broken } else { State::Note };
+        Finding { check: "bucket", state, text, hints: hint.into_iter().collect() }
+    };
+    concerns.into_iter().map(finding).collect()
 }
 
 fn manifest(repo: &Repo) -> Finding {

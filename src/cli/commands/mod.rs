@@ -30,6 +30,8 @@ mod repo;
 mod show;
 mod stats;
 mod status;
+mod store;
+mod thaw;
 mod trust;
 mod upload;
 mod wal;
@@ -75,6 +77,8 @@ pub enum Command {
     Stats(stats::StatsArgs),
     Cache(cache::CacheArgs),
     Fsck(fsck::FsckArgs),
+    Thaw(thaw::ThawArgs),
+    Store(store::StoreArgs),
     /// The transfer agent that git-lfs starts; not for typing
     #[command(hide = true)]
     LfsAgent,
@@ -118,6 +122,8 @@ impl Command {
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Cache(args) => cache::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
+            Command::Thaw(args) => thaw::run(args, context),
+            Command::Store(args) => store::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
             Command::Hook(args) => hook::run(args, context),
         }

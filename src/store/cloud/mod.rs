@@ -8,6 +8,7 @@
 mod azure;
 mod credentials;
 mod gcs;
+mod rules;
 mod s3;
 mod wire;
 
@@ -16,6 +17,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
 pub use credentials::NoCredentials;
+pub use rules::{Expiry, Rules};
 pub use wire::Answered;
 
 use super::backend::{BackendError, Failure};
@@ -31,6 +33,14 @@ pub fn open(bucket: &Bucket, settings: &Settings) -> Result<Objects, BackendErro
         Provider::Gcs => below(gcs::open(bucket, settings, client)?, bucket, settings, true),
         // Its listings begin at the first name, whatever is asked.
         Provider::Azure => below(azure::open(bucket, settings, client)?, bucket, settings, false),
+    }
+}
+
+/// What the owner of a bucket has set for everything in it; `None` where that is not looked at.
+pub fn rules(bucket: &Bucket, settings: &Settings) -> Result<Option<Rules>, BackendError> {
+    match bucket.provider {
+        Provider::S3 => Ok(Some(rules::of(&s3::Door::of(bucket, settings, client(settings)?)?))),
+        Provider::Gcs | Provider::Azure => Ok(None),
     }
 }
 
@@ -115,7 +125,7 @@ pub fn meaning(answered: &Answered) -> Failure {
         "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => return Failure::Archived,
         "SlowDown" | "RequestLimitExceeded" | "ThrottlingException" | "ServerBusy" => return Failure::Busy,
         "QuotaExceeded" | "XMinioStorageFull" => return Failure::Full,
-        "NotImplemented" => return Failure::Unsupported,
+        "NotImplemented" | wire::OTHER_PART => return Failure::Unsupported,
         _ => {}
     }
     match answered.status {

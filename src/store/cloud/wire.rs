@@ -74,10 +74,22 @@ impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let sent = request.body().content_length() as u64;
+        let range = request.headers().get("range").and_then(|it| it.to_str().ok()).and_then(Part::asked);
         let allowed = STALL + Duration::from_secs(sent / SLOWEST);
         let answer = timeout(allowed, self.0.execute(request)).await.map_err(|_| stalled())??;
         let status = answer.status().as_u16();
         let header = |name: &str| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
+        if let Some(range) = range.filter(|_| answer.status().is_success())
+            && !header("content-range").is_some_and(|it| range.is_in(&it) && status == 206)
+        {
+            let message = match status {
+                206 => "other bytes than those that were asked for",
+                _ => "the whole object where a part was asked for",
+            };
+            let (code, message) = (Some(OTHER_PART.to_owned()), Some(message.to_owned()));
+            let answered = Answered { host, status, code, message, region: None, page: false };
+            return Err(HttpError::new(HttpErrorKind::Unknown, answered));
+        }
         let is_html = header("content-type").is_some_and(|it| it.starts_with("text/html"));
         let length = header("content-length").and_then(|it| it.parse::<usize>().ok());
         // Some servers call everything HTML. A page is short, and what is long is verified by who asked for it.
@@ -105,6 +117,33 @@ impl HttpService for Watched {
         let message = if page { None } else { element(&text, "Message").or_else(|| plain(&text)) };
         let region = region.or_else(|| element(&text, "Region"));
         Err(HttpError::new(HttpErrorKind::Unknown, Answered { host, status, code, message, region, page }))
+    }
+}
+
+/// Our word for an answer to a request for a part of an object that is not that part.
+pub const OTHER_PART: &str = "OtherPart";
+
+/// First and last byte that a request asks for.
+struct Part {
+    first: u64,
+    last: u64,
+}
+
+impl Part {
+    fn asked(header: &str) -> Option<Part> {
+        let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
+        Some(Part { first: first.parse().ok()?, last: last.parse().ok()? })
+    }
+
+    /// Whether an answer says that it is this part, as far as the object has it.
+    fn is_in(&self, header: &str) -> bool {
+        let read = || {
+            let (range, whole) = header.strip_prefix("bytes ")?.split_once('/')?;
+            let (first, last) = range.split_once('-')?;
+            let end = whole.parse::<u64>().map_or(self.last, |whole| self.last.min(whole.saturating_sub(1)));
+            Some(first.parse() == Ok(self.first) && last.parse() == Ok(end))
+        };
+        read().unwrap_or(false)
     }
 }
 

@@ -117,6 +117,37 @@ fn read_chunks(input: &mut impl BufRead) -> Result<Vec<u8>> {
     }
 }
 
+/// One request to `server`, `http://host:port`, and its answer.
+///
+/// # Panics
+/// If nobody answers.
+#[track_caller]
+pub fn ask(server: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    let host = server.strip_prefix("http://").expect("a server of the tests");
+    let mut stream = TcpStream::connect(host).expect("the server runs");
+    let length = body.len();
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n"
+    );
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all((head + "\r\n").as_bytes()).and_then(|()| stream.write_all(body)).expect("sent");
+    let mut input = BufReader::new(stream);
+    let mut line = String::new();
+    input.read_line(&mut line).expect("an answer");
+    let status = line.split_whitespace().nth(1).and_then(|it| it.parse().ok()).expect("a status");
+    let mut reply = Reply::new(status, "");
+    loop {
+        let mut line = String::new();
+        input.read_line(&mut line).expect("an answer");
+        let Some((name, value)) = line.trim().split_once(':') else { break };
+        reply.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    input.read_to_end(&mut reply.body).expect("an answer");
+    reply
+}
+
 /// Answers every request on a port of this machine, which it returns, until the test ends; `None` hangs up.
 ///
 /// # Panics

@@ -20,7 +20,7 @@ pub use bucket_server::{BucketServer, refusal};
 pub use bytes::{seeded_bytes, seeded_numbers};
 pub use environment::Hermetic;
 pub use git_lfs::{SECOND_GIT_LFS, second_git_lfs};
-pub use http::{Reply, Request};
+pub use http::{Reply, Request, ask};
 pub use lfs_server::LfsServer;
 pub use link::{Cut, Link, Weather};
 pub use meddle::{Change, Killed, Meddler};
