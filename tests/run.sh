@@ -67,3 +67,23 @@ if [ "$runner" = nextest ]; then
 else
     cargo test --workspace --lib --bins --tests --locked --no-fail-fast
 fi
+
+# A file system with reflinks is made in a file where one can be mounted.
+reflinks() {
+    [ -n "${DATAMON_TEST_REFLINK:-}" ] && return
+    have mkfs.xfs || return
+    try=$(mktemp -d)
+    truncate -s 512M "$try/image" && mkdir "$try/at" && mkfs.xfs -q -m reflink=1 "$try/image" &&
+        mount -o loop "$try/image" "$try/at" 2>/dev/null && umount "$try/at"
+    can=$?
+    rm -rf "$try"
+    return $can
+}
+step "reflinks"
+if ! reflinks; then
+    loud "NOT TESTED: no file system with reflinks here (name a directory on one: DATAMON_TEST_REFLINK)"
+elif [ "$runner" = nextest ]; then
+    cargo nextest run --locked --run-ignored only -E 'test(reflink)'
+else
+    cargo test --locked --test runner -- --ignored reflink
+fi

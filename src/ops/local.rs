@@ -1,7 +1,7 @@
 //! Local objects: files copied to and from where git-lfs keeps them, verified in the same pass.
 //!
 //! Where the file system shares bytes between files (btrfs, XFS), a copy is a reflink and takes no disk. It is never a hard link:
-//! who edits one of the two files in place would change the other (ADR 15).
+//! who edits one of the two files in place would change the other (`docs/adr`, second copies by reflink).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
