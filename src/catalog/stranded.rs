@@ -56,7 +56,7 @@ impl Sent {
 fn begin(path: &Path) -> std::io::Result<File> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     let file = File::options().create_new(true).append(true).open(path)?;
-    // Without a lock it would be taken for one that was left.
+    // Without a lock it would be taken for one that was left. Who looks between these two lines takes it away: then nothing is kept.
     file.try_lock().inspect_err(|_| drop(fs::remove_file(path)))?;
     Ok(file)
 }
