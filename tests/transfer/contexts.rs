@@ -99,7 +99,7 @@ fn bad_names_and_stores_are_said_in_a_line_and_change_nothing() {
         (&["add", "a b", url, "--create"], 64, "cannot name a context"),
         (&["add", "prod", url, "--create"], 3, "git datamon context remove prod"),
         (&["add", "dev", url, "--create", "--remote", "staging"], 2, "git remote add staging"),
-        (&["add", "dev", "s3://bucket/x"], 64, "opens no s3:// stores"),
+        (&["add", "dev", "ftp://bucket/x"], 64, "opens no ftp:// stores"),
     ] {
         let (exit, stderr) = fails(repo, &[&["context"], args].concat());
         assert_eq!(exit, code, "{args:?}: {stderr}");
