@@ -12,7 +12,7 @@ use super::bundle::wanted_at;
 use crate::bundle::{Bundle, Content};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, PackId, PackKind};
-use crate::store::{Failure, StoreError, key};
+use crate::store::{StoreError, key};
 
 /// The data packs of the files of a version that lie at `paths` or below; all of them where there is none.
 pub fn packs_of(
@@ -57,7 +57,7 @@ pub fn archived(catalog: &Catalog, packs: &BTreeSet<PackId>) -> Result<Vec<(Stri
         let key = key::pack(PackKind::Data, *pack);
         match catalog.store().get_range(&key, 0..1) {
             Ok(_) => Ok(None),
-            Err(StoreError::Request { source, .. }) if source.failure == Failure::Archived => {
+            Err(error) if error.is_archived() => {
                 let size = catalog.state().packs().get(pack).map_or(0, |info| info.size);
                 Ok(Some((key, size)))
             }

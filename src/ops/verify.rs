@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::survey::is_named;
 use crate::catalog::{Catalog, CatalogError, Entry, Rules, State};
 use crate::id::{EntryHash, Oid, PackId, PackKind};
-use crate::pack::{Footer, PackInfo, Term, verify_pack};
+use crate::pack::{Footer, PackError, PackInfo, Term, verify_pack};
 use crate::progress::Progress;
 use crate::store::{Listed, key};
 use crate::table::{Recipe, Row};
@@ -49,6 +49,8 @@ pub struct Findings {
     pub unused_packs: u64,
     /// Their bytes.
     pub unused_bytes: u64,
+    /// Packs that lie in an archive: they are there with the right size, and nothing in them was looked at.
+    pub archived_packs: u64,
     /// Bytes of packs read and hashed; 0 without `data`.
     pub data_bytes: u64,
     /// Packs that are damaged or missing.
@@ -139,14 +141,14 @@ fn check_log(catalog: &Catalog, listed: &[Listed], findings: &mut Findings) -> R
     Ok(())
 }
 
-/// Footers of all readable packs.
+/// Footers of all packs that are as they should be; none of one that lies in an archive.
 fn check_packs(
     catalog: &Catalog,
     listed: &[Listed],
     data: bool,
     progress: &dyn Progress,
     findings: &mut Findings,
-) -> HashMap<PackId, Footer> {
+) -> HashMap<PackId, Option<Footer>> {
     let sizes: HashMap<&str, u64> = listed.iter().map(|it| (it.key.as_str(), it.size)).collect();
     let table = catalog.state().packs();
     let journalled = catalog.packs_in_journal();
@@ -163,7 +165,7 @@ fn check_packs(
             None => findings.notes.push(format!("{} is none of git-datamon's objects", listed.key)),
         }
     }
-    let check = |(pack, info): (&PackId, &PackInfo)| -> Result<(PackId, Footer), String> {
+    let check = |(pack, info): (&PackId, &PackInfo)| -> Result<(PackId, Option<Footer>), String> {
         let name = key::pack(info.kind, *pack);
         match sizes.get(name.as_str()) {
             None => return Err(format!("{name} is missing")),
@@ -178,7 +180,11 @@ fn check_packs(
             crate::pack::read_footer(catalog.store(), *pack, *info)
         };
         progress.add(info.size);
-        footer.map(|footer| (*pack, footer)).map_err(|error| error.to_string())
+        match footer {
+            Ok(footer) => Ok((*pack, Some(footer))),
+            Err(PackError::Store(error)) if error.is_archived() => Ok((*pack, None)),
+            Err(error) => Err(error.to_string()),
+        }
     };
     let check = |(pack, info)| check((pack, info)).map_err(|what| (*pack, what));
     let packs: Vec<_> = table.iter().collect();
@@ -191,8 +197,11 @@ fn check_packs(
     for result in checked {
         match result {
             Ok((pack, footer)) => {
+                match &footer {
+                    None => findings.archived_packs += 1,
+                    Some(_) => findings.good_packs.extend(data.then_some(pack)),
+                }
                 footers.insert(pack, footer);
-                findings.good_packs.extend(data.then_some(pack));
             }
             Err((pack, what)) => {
                 findings.bad_packs.push(pack);
@@ -203,7 +212,7 @@ fn check_packs(
     footers
 }
 
-fn check_rows(catalog: &Catalog, footers: &HashMap<PackId, Footer>, findings: &mut Findings) {
+fn check_rows(catalog: &Catalog, footers: &HashMap<PackId, Option<Footer>>, findings: &mut Findings) {
     let slices = match catalog.live_rows() {
         Ok(slices) => slices,
         Err(error) => return findings.problem(error),
@@ -227,7 +236,7 @@ fn check_rows(catalog: &Catalog, footers: &HashMap<PackId, Footer>, findings: &m
     findings.problems.extend(by_cause.into_iter().map(|(what, oids)| Problem { what, oids }));
 }
 
-fn check_row(catalog: &Catalog, footers: &HashMap<PackId, Footer>, row: &Row) -> Result<(), String> {
+fn check_row(catalog: &Catalog, footers: &HashMap<PackId, Option<Footer>>, row: &Row) -> Result<(), String> {
     if let Recipe::Out { blob, .. } = &row.recipe
         && !footers.contains_key(&blob.pack)
     {
@@ -240,6 +249,7 @@ fn check_row(catalog: &Catalog, footers: &HashMap<PackId, Footer>, row: &Row) ->
         let name = key::pack(PackKind::Data, term.pack);
         let footer =
             footers.get(&term.pack).ok_or_else(|| format!("files need {name}, which is damaged or gone"))?;
+        let Some(footer) = footer else { continue };
         check_term(footer, &term).ok_or_else(|| format!("recipes name bytes that {name} does not have"))?;
     }
     Ok(())

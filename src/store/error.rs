@@ -92,6 +92,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the object lies in an archive, and is well as far as anybody can tell.
+    pub fn is_archived(&self) -> bool {
+        matches!(self, StoreError::Request { source, .. } if source.failure == Failure::Archived)
+    }
+
     /// Whether the store said no before it did anything: no permission, no space, no such operation.
     pub fn is_refusal(&self) -> bool {
         matches!(self, StoreError::Request { source, .. } if !source.failure.may_pass())

@@ -3,10 +3,11 @@
 use std::process::Command;
 
 use datamon::id::Nonce;
+use datamon::store::{Harm, StoreUrl, care};
 use datamon_test_support::{Hermetic, Output, ask, run, run_failing, server};
 use serde_json::Value;
 
-use super::{machine, somewhere, with_s3};
+use super::{machine, settings, somewhere, with_s3};
 
 /// A bucket of its own: life cycles hold for all of one.
 fn bucket(headers: &[(&str, &str)]) -> (String, String) {
@@ -40,30 +41,23 @@ fn says(found: &[(String, String)], state: &str, words: &str) {
     assert!(found.iter().any(|(is, said)| is == state && said.contains(words)), "{state} {words}: {found:?}");
 }
 
-fn doctor(env: &Hermetic, endpoint: &str) -> Vec<(String, String)> {
-    // The agent is not installed.
-    findings(&run_failing(&mut datamon(env, &["doctor", "--json"], endpoint, "any:thing")))
-}
-
 #[test]
 fn rules_that_harm_a_store_are_found() {
-    let (endpoint, name) = bucket(&[("x-amz-bucket-object-lock-enabled", "true")]);
+    let (endpoint, name) = bucket(&[]);
     set(
         &endpoint,
         &name,
-        "object-lock",
-        "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
-         <Mode>GOVERNANCE</Mode><Days>12</Days></DefaultRetention></Rule></ObjectLockConfiguration>",
+        "versioning",
+        "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
     );
     let env = machine();
     env.init("r");
     run(&mut datamon(&env, &["init", "--store", &format!("s3://{name}/team")], &endpoint, "any:thing"));
-    // Object lock brings versions with it.
-    let found = doctor(&env, &endpoint);
+    let doctor = || datamon(&env, &["doctor", "--json"], &endpoint, "any:thing");
+    let found = findings(&run(&mut doctor()));
     says(&found, "ok", "one of several creates wins");
     says(&found, "note", "keeps old versions");
-    says(&found, "note", "nothing can be deleted for 12 days (GOVERNANCE)");
-    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(found.len(), 2, "{found:?}");
 
     set(
         &endpoint,
@@ -81,7 +75,7 @@ fn rules_that_harm_a_store_are_found() {
         .command("git")
         .args(["config", "--global"])
         .args([&format!("datamon.store.s3://{name}.storageClass"), "glacier"]));
-    let found = doctor(&env, &endpoint);
+    let found = findings(&run_failing(&mut doctor()));
     says(&found, "broken", "\"tidy\" deletes objects after 30 days, below datamon.json, log/");
     says(&found, "note", "\"cold\" moves data packs to DEEP_ARCHIVE after 9 days");
     says(&found, "note", "data packs are written into glacier");
@@ -89,6 +83,29 @@ fn rules_that_harm_a_store_are_found() {
         !found.iter().any(|(_, said)| said.contains("others") || said.contains("old versions")),
         "{found:?}"
     );
+}
+
+/// Without a store: this server takes nothing for a bucket with a lock but from programs of Amazon's own.
+#[test]
+fn a_lock_is_found() {
+    let (endpoint, name) = bucket(&[("x-amz-bucket-object-lock-enabled", "true")]);
+    let url = StoreUrl::parse(&format!("s3://{name}/team")).expect("a URL");
+    let settings = settings(&[("endpoint", &endpoint)]);
+    let said = || -> Vec<String> {
+        let concerns = care(&url, &settings).expect("looked at");
+        assert!(concerns.iter().all(|it| it.harm == Harm::Costs), "{concerns:?}");
+        concerns.into_iter().map(|it| it.text).collect()
+    };
+    // A lock brings versions with it.
+    assert!(matches!(&said()[..], [versions] if versions.contains("keeps old versions")), "{:?}", said());
+    set(
+        &endpoint,
+        &name,
+        "object-lock",
+        "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
+         <Mode>GOVERNANCE</Mode><Days>12</Days></DefaultRetention></Rule></ObjectLockConfiguration>",
+    );
+    assert!(said()[1].contains("nothing can be deleted for 12 days (GOVERNANCE)"), "{:?}", said());
 }
 
 #[test]

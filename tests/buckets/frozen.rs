@@ -15,7 +15,11 @@ import os, sys, urllib.request
 for key in sys.stdin.read().split("\n")[:-1]:
     url = f"{os.environ['AWS_ENDPOINT_URL']}/{os.environ['DATAMON_BUCKET']}/{key}?restore"
     body = b"<RestoreRequest><Days>1</Days></RestoreRequest>"
-    urllib.request.urlopen(urllib.request.Request(url, data=body, method="POST")).close()
+    headers = {
+        "Content-Type": "text/xml",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
+    }
+    urllib.request.urlopen(urllib.request.Request(url, data=body, method="POST", headers=headers)).close()
 "#;
 
 fn datamon(env: &Hermetic, dir: &str, args: &[&str]) -> Command {
@@ -29,8 +33,10 @@ fn datamon(env: &Hermetic, dir: &str, args: &[&str]) -> Command {
 fn what_lies_in_an_archive_is_told_and_brought_back() {
     let (env, folder) = (machine(), Nonce::new().to_string());
     let url = format!("s3://datamon/{folder}");
-    let class = format!("datamon.store.{url}.storageClass");
-    run(env.command("git").args(["config", "--global", &class, "DEEP_ARCHIVE"]));
+    for place in [url.clone(), format!("{url}-moved")] {
+        let class = format!("datamon.store.{place}.storageClass");
+        run(env.command("git").args(["config", "--global", &class, "DEEP_ARCHIVE"]));
+    }
     let (remote, repo) = (env.init_bare("remote.git"), env.init("first"));
     repo.add_remote("origin", remote.dir());
     run(&mut datamon(&env, ".", &["install"]));
@@ -40,7 +46,7 @@ fn what_lies_in_an_archive_is_told_and_brought_back() {
     run(&mut datamon(&env, "first", &["commit", "-m", "data", "."]));
     run(&mut datamon(&env, "first", &["push", "-u", "origin", "main"]));
 
-    // The data alone is there; the server refuses to say so of one object, other than S3, and lists it.
+    // The data alone is there.
     let list = format!("/datamon?list-type=2&prefix={folder}/");
     let listed = ask(&server("DATAMON_TEST_S3"), "GET", &list, &[], b"");
     let listed = String::from_utf8(listed.body).expect("text");
@@ -69,6 +75,12 @@ fn what_lies_in_an_archive_is_told_and_brought_back() {
     assert!(out.stderr.contains("git datamon thaw"), "{}", out.stderr);
     assert!(!env.work().join("first/out/a.bin").exists());
 
+    // What cannot be looked into is not damaged.
+    let fsck = run(&mut datamon(&env, "first", &["fsck", "--data"]));
+    assert!(fsck.text().contains("2 packs lie in an archive"), "{}", fsck.text());
+    let moved = run_failing(&mut datamon(&env, "first", &["store", "move", "--to", &format!("{url}-moved")]));
+    assert!(moved.code == Some(5) && moved.stderr.contains("git datamon thaw"), "{}", moved.stderr);
+
     let frozen = run_failing(&mut datamon(&env, "first", &["thaw"]));
     assert_eq!(frozen.code, Some(1), "{}", frozen.stderr);
     let packs: Vec<&str> = frozen.lines();
@@ -95,6 +107,9 @@ fn what_lies_in_an_archive_is_told_and_brought_back() {
     assert!(warm.text().is_empty() && warm.stderr.contains("can be read"), "{}", warm.stderr);
 
     run(&mut datamon(&env, "first", &["download", "HEAD", "--dest", "out"]));
+    // The archive of another place takes them, too, and is looked at as far as it can be.
+    let moved = run(&mut datamon(&env, "first", &["store", "move", "--to", &format!("{url}-moved")]));
+    assert!(moved.text().contains("of 2 in an archive the size alone"), "{}", moved.text());
     assert_eq!(repo.read("out/maps/b.bin"), seeded_bytes(2, 300_000));
 }
 

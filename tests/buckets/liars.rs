@@ -55,6 +55,21 @@ fn an_honest_server_passes() {
     assert_eq!(probed(|_, _| None), Ok(None));
 }
 
+/// S3 wants one where nothing may be deleted for a time, and compares it everywhere.
+#[test]
+fn what_is_written_has_a_checksum() {
+    let server = BucketServer::start();
+    store("s3://bucket/x", &[("endpoint", &server.url()), ("anonymous", "true")])
+        .probe()
+        .expect("an honest one");
+    let seen = server.seen();
+    let puts: Vec<_> = seen.iter().filter(|it| it.method == "PUT").collect();
+    assert!(
+        puts.len() == 4 && puts.iter().all(|it| it.header("x-amz-checksum-sha256").is_some()),
+        "{puts:?}"
+    );
+}
+
 #[test]
 fn a_server_that_takes_every_create_is_refused() {
     let said =

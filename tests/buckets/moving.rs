@@ -189,6 +189,9 @@ fn edits_of_the_user_are_not_taken_along() {
     assert!(!env.work().join("elsewhere").exists());
     let same = run_failing(&mut datamon(&env, "first", &["store", "move", "--to", &directory]));
     assert_eq!(same.code, Some(64), "{}", same.stderr);
+    let inside =
+        run_failing(&mut datamon(&env, "first", &["store", "move", "--to", &format!("{directory}/new")]));
+    assert!(inside.code == Some(64) && inside.stderr.contains("inside the store"), "{}", inside.stderr);
 }
 
 /// The figure of `docs/benchmarks.md`: run by hand, it prints what it takes.

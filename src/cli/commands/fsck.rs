@@ -90,6 +90,12 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
             bytes(findings.unused_bytes)
         ));
     }
+    if findings.archived_packs > 0 {
+        context.ui.done(&format!(
+            "note  {} packs lie in an archive: they are there, and nothing in them was looked at (git datamon thaw --all)",
+            findings.archived_packs
+        ));
+    }
     let what = format!(
         "{store}: {} log entries, {} rows, {} packs{read}",
         findings.entries, findings.rows, findings.packs

@@ -78,6 +78,10 @@ fn move_store(args: &MoveArgs, context: &Context) -> Result<ExitCode, CommandErr
         let message = format!("the store is at {} already", without_password(&to));
         return Err(CommandError::new(Kind::Usage, message));
     }
+    if url.canonical().starts_with(&format!("{}/", old.canonical())) {
+        let message = format!("{} lies inside the store", without_password(&to));
+        return Err(CommandError::new(Kind::Usage, message).hint("name a place beside it"));
+    }
     let repo = Repo::discover(&context.dir).ok();
     let led = repo.as_ref().map(|repo| Led::of(repo, &old)).transpose()?.flatten();
     let config = Config::read(&Git::at(&context.dir))?;
@@ -97,10 +101,13 @@ fn move_store(args: &MoveArgs, context: &Context) -> Result<ExitCode, CommandErr
     if let (Some(led), Some(repo)) = (led, &repo) {
         led.lead(repo, &to, context)?;
     }
-    context.ui.hint(&format!("{} stays as it is: what is still pushed there comes by the same command", old));
+    let (old, new) = (old.as_str(), without_password(&to));
+    context.ui.hint(&format!(
+        "{old} stays as it is; for what is still pushed there: git datamon store move {old} --to {new}"
+    ));
     if args.json {
         context.ui.json(&json!({
-            "from": old.to_string(), "to": url.to_string(), "store": found.identity().store,
+            "from": old, "to": url.to_string(), "store": found.identity().store,
             "objects": objects, "bytes": size, "was_there": was_there, "leads": leads,
         }));
     }
@@ -115,9 +122,12 @@ fn check(found: &Catalog, full: bool, context: &Context) -> Result<(), CommandEr
     let findings = findings?;
     let Some(first) = findings.problems.first() else {
         let read = if full { "every byte" } else { "sizes and footers" };
-        context
-            .ui
-            .done(&format!("ok      {} log entries, {} packs: {read}", findings.entries, findings.packs));
+        let frozen = match findings.archived_packs {
+            0 => String::new(),
+            some => format!("; of {some} in an archive the size alone"),
+        };
+        let (entries, packs) = (findings.entries, findings.packs);
+        context.ui.done(&format!("ok      {entries} log entries, {packs} packs: {read}{frozen}"));
         return Ok(());
     };
     let message = format!(
