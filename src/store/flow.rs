@@ -149,7 +149,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Always so many requests at once, and packs of [`LARGEST`].
+    /// Always so many requests at once, and packs of 32 MiB.
     pub fn steady(limit: usize) -> Arc<Flow> {
         Flow::of(Lanes::new(false, limit, LARGEST), 0)
     }

@@ -1,5 +1,5 @@
 //! What the owner of a bucket has set for all of it, as S3 tells it: what happens to objects in time, whether old versions stay, how
-//! long nothing can be deleted. Only read here; [`crate::store::care`] says what it means for a store.
+//! long nothing can be deleted. Only read here; `store::care` says what it means for a store.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
