@@ -143,6 +143,15 @@ impl Catalog {
         Ok(())
     }
 
+    /// The same, before anything is planned on what the log says: an entry that lands only now has packs of its own.
+    pub fn settle(&mut self) -> Result<(), CatalogError> {
+        if self.journal.left().is_empty() {
+            return Ok(());
+        }
+        self.resume()?;
+        self.refresh()
+    }
+
     fn resolve(&self, entry: &Entry, bytes: Vec<u8>) -> Result<(), CatalogError> {
         let mut append = Append::resume(Rules::ALL, entry.seq(), bytes);
         loop {

@@ -169,6 +169,8 @@ fn try_upload(
     ending: Ending<'_>,
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
+    // What a session left behind is its own still if its entry lands.
+    catalog.settle()?;
     let base = catalog.head().seq();
     let plan = Plan::of(catalog, repo, files, touch)?;
     progress.add(plan.known_bytes);

@@ -224,7 +224,8 @@ fn push_killed(killed: Killed, stride: usize) {
             break;
         }
     }
-    assert!(arrived > 1 && not > 1, "{not} ended before the remote had the commit, {arrived} after");
+    // The last run ends by itself; there are few steps after the remote has the commit, and `just nightly` takes each of them.
+    assert!(arrived > 0 && not > 1, "{not} ended before the remote had the commit, {arrived} after");
     team.assert_sound();
 }
 
