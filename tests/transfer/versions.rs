@@ -158,9 +158,10 @@ fn status_names_what_is_not_safe_and_not_clean() {
     let _ = fs::remove_dir_all(team.repo.dir().join(".git/lfs/objects"));
     let status = unclean(&team.repo);
     assert_eq!(status["missing"].as_array().map(Vec::len), Some(1), "the rest is in the store");
-    assert_eq!(status["missing"][0]["oid"].as_str().map(str::len), Some(64));
-    assert_eq!(status["missing"][0]["path"], "lost.bin");
-    assert!(team.repo.lfs_objects().is_empty());
+    let lost = status["missing"][0]["oid"].as_str().expect("an oid");
+    assert_eq!((lost.len(), &status["missing"][0]["path"]), (64, &"lost.bin".into()));
+    // Of the other files git may have had git-lfs read some again, which are as young as the index.
+    assert!(!team.repo.lfs_objects().contains(lost));
     assert!(git_fails(&team.repo, &["datamon", "bundle"]).contains("neither here nor in the store"));
     // A note that tells of another tree.
     let note = team.repo.git(["notes", "--ref=datamon", "show", "HEAD~"]).text().to_owned();
