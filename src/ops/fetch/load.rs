@@ -97,7 +97,9 @@ pub fn load(source: &Source, parts: &[Part], send: &SyncSender<Loaded>) {
     };
     let shared = &(Mutex::new(queue), Condvar::new());
     std::thread::scope(|scope| {
-        for _ in 0..flow.most() {
+        // Near by one reader keeps up with those who decode, and holds the memory of one.
+        let workers = if flow.ahead() == 0 { 1 } else { flow.most() };
+        for _ in 0..workers {
             scope.spawn(move || work(source, shared));
         }
         for (at, part) in parts.iter().enumerate() {
