@@ -74,6 +74,23 @@ fn an_entry_under_way_when_the_process_died_takes_its_slot_first() {
 }
 
 #[test]
+fn the_same_file_again_finds_what_the_process_that_died_had_sent_and_said() {
+    let (machine, mut shelf) = (Machine::new(), Shelf::new());
+    let whole = filled(&machine, &mut shelf);
+    let (oid, slot) = die_before_landing(&whole, &machine, &mut shelf);
+    let done = push(&mut machine.open(&whole).expect("opens"), &shelf.files(&[oid])).expect("pushed");
+    assert_eq!(
+        (done.receipt.entries[0].0, done.stats.known),
+        (slot + 1, 1),
+        "its packs have an entry by then"
+    );
+    assert!(machine.journals(&whole).is_empty());
+    shelf.assert_download(&mut fresh(&whole).expect("opens"), &[oid], "once");
+    assert_chain(&whole);
+    assert_packs(&whole);
+}
+
+#[test]
 fn a_slot_that_went_to_somebody_else_is_given_up() {
     let (machine, mut shelf) = (Machine::new(), Shelf::new());
     let whole = filled(&machine, &mut shelf);
