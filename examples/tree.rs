@@ -54,6 +54,7 @@ fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
 }
 
 fn main() -> ExitCode {
+    datamon::heap::share();
     let args: Vec<String> = std::env::args().skip(1).collect();
     match run(&args.iter().map(String::as_str).collect::<Vec<_>>()) {
         Ok(said) => {

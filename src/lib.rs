@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms |
 //! |---|---|
-//! | L0 | [`id`] what things are called · [`progress`] the seam towards a meter |
+//! | L0 | [`id`] what things are called · [`progress`] the seam towards a meter · [`heap`] what the allocator may keep |
 //! | L1 | `store` bytes in an object store · `chunk` bytes to chunks |
 //! | L2 | [`pack`] chunks in packs · [`table`] sorted segments in packs · `cache` immutable local files |
 //! | L3 | [`catalog`] what exists, agreed by everyone · [`bundle`] dataset versions as trees of pages · [`git`] all contact with git |
@@ -19,6 +19,7 @@ pub mod catalog;
 pub mod chunk;
 pub mod cli;
 pub mod git;
+pub mod heap;
 pub mod id;
 pub mod ops;
 pub mod pack;

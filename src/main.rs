@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    datamon::heap::share();
     datamon::cli::main(std::env::args_os())
 }

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layer of every room, as in the table of `src/lib.rs`.
-const LAYERS: [(&str, u8); 13] = [
+const LAYERS: [(&str, u8); 14] = [
+    ("heap", 0),
     ("id", 0),
     ("progress", 0),
     ("store", 1),
@@ -32,7 +33,9 @@ const EDGES: [(&str, &str); 2] = [
 ];
 
 /// Words that may stand in the code of the given rooms only.
-const ONLY_IN: [(&str, &[&str]); 23] = [
+const ONLY_IN: [(&str, &[&str]); 25] = [
+    ("unsafe_code", &["heap"]),
+    ("libc", &["heap"]),
     ("gix", &["git"]),
     ("toml_edit", &["git"]),
     (RUNS_PROGRAMS, &["git", "cli"]),
