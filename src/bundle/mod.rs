@@ -18,6 +18,6 @@ mod root;
 pub use diff::{Difference, diff};
 pub use edit::{Changes, edit};
 pub use entry::{BadPath, Content, Entry, check_path};
-pub use page::{PageRef, write as write_page};
+pub use page::{PageRef, decode as decode_page, write as write_page};
 pub use read::{Bundle, Step};
 pub use root::{Facts, Root};

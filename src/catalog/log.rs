@@ -143,8 +143,10 @@ pub struct Catalog {
     pub(super) contributor: Option<String>,
     /// Whether the log was followed from an entry this machine had seen before; else a writer lists once (R6).
     pub(super) proven: bool,
+    /// The head, where the store's own copy of it is damaged and this machine's is not (`rebuild`).
+    pub(super) mended: Option<u64>,
     /// What this machine keeps about the place, whichever store it holds.
-    place: (Cache, Journal),
+    pub(super) place: (Cache, Journal),
 }
 
 impl Catalog {
@@ -202,6 +204,7 @@ impl Catalog {
             journal,
             proven: false,
             contributor: None,
+            mended: None,
             place,
         };
         catalog.remember(&bytes);
@@ -229,6 +232,7 @@ impl Catalog {
             journal,
             proven: true,
             contributor: None,
+            mended: None,
             place,
         };
         match catalog.refresh() {
@@ -288,7 +292,10 @@ impl Catalog {
         }
         let seq = self.head.seq();
         // Damage has another remedy than a log that was exchanged.
-        Entry::decode(seq, bytes).map_err(|e| self.bad(e))?;
+        match Entry::decode(seq, bytes) {
+            Err(BadEntry::Damaged { .. }) if self.mended == Some(seq) => return Ok(()),
+            decoded => decoded.map_err(|e| self.bad(e))?,
+        };
         self.cache.clear();
         Err(self.bad(BadLog::Fork { seq }))
     }
@@ -405,12 +412,12 @@ impl Catalog {
 }
 
 /// What is kept about the one store that the place holds now.
-fn parts(place: &(Cache, Journal), identity: &Identity) -> (Cache, Journal) {
+pub(super) fn parts(place: &(Cache, Journal), identity: &Identity) -> (Cache, Journal) {
     let store = identity.store.to_string();
     (place.0.part(&store), place.1.part(&store))
 }
 
-fn bad_log(store: &Store, source: impl Into<BadLog>) -> CatalogError {
+pub(super) fn bad_log(store: &Store, source: impl Into<BadLog>) -> CatalogError {
     CatalogError::Log { url: store.url().to_string(), source: source.into() }
 }
 
@@ -464,7 +471,7 @@ fn begin_log(store: &Store) -> Result<(), CatalogError> {
     }
 }
 
-fn read_identity(store: &Store) -> Result<Identity, CatalogError> {
+pub(super) fn read_identity(store: &Store) -> Result<Identity, CatalogError> {
     let url = || store.url().to_string();
     let bytes = store.get(key::STORE)?.ok_or_else(|| CatalogError::NotAStore { url: url() })?;
     Identity::decode(&bytes).map_err(|source| CatalogError::Identity { url: url(), source })

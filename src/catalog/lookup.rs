@@ -1,10 +1,10 @@
 //! From an oid to its recipe: inline rows of the log first, then the runs of the table, newest first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rayon::prelude::*;
 
-use super::change::TableKind;
+use super::change::{RowBlock, TableKind};
 use super::log::{Catalog, CatalogError};
 use super::plan::{Finding, runs};
 use super::state::{Run, Segment};
@@ -12,7 +12,7 @@ use crate::id::{Oid, PackId, PackKind, RepoId};
 use crate::pack::{Footer, PackInfo, Term, decode_exact, read_footer};
 use crate::store::key;
 use crate::table::{
-    BadBlock, Recipe, Row, TableError, decode_rows, decode_terms, find_rows, is_damage, read_frame,
+    BadBlock, Recipe, Row, Slices, TableError, decode_rows, decode_terms, find_rows, is_damage, read_frame,
 };
 
 impl Catalog {
@@ -52,23 +52,24 @@ impl Catalog {
     pub fn inline_rows(&self) -> Result<Vec<Row>, CatalogError> {
         let mut all = Vec::new();
         for (seq, inline) in self.state.inline() {
-            let bad = |source| self.bad_inline(*seq, source);
-            let bytes = decode_exact(&inline.block.bytes)
-                .map_err(|_| bad(BadBlock::Inconsistent("inline rows cannot be decoded")))?;
-            let mut rows = decode_rows(&bytes).map_err(bad)?;
-            rows.iter_mut().filter(|row| row.born == 0).for_each(|row| row.born = *seq);
-            all.extend(rows);
+            all.extend(self.rows_of(*seq, &inline.block)?);
         }
         Ok(all)
     }
 
-    fn bad_inline(&self, seq: u64, source: BadBlock) -> CatalogError {
-        TableError::Bad { pack: key::log(seq), source }.into()
+    /// The rows that the entry of a push carries, with their birth.
+    pub(super) fn rows_of(&self, seq: u64, block: &RowBlock) -> Result<Vec<Row>, CatalogError> {
+        let bad = |source| TableError::Bad { pack: key::log(seq), source };
+        let bytes = decode_exact(&block.bytes)
+            .map_err(|_| bad(BadBlock::Inconsistent("inline rows cannot be decoded")))?;
+        let mut rows = decode_rows(&bytes).map_err(bad)?;
+        rows.iter_mut().filter(|row| row.born == 0).for_each(|row| row.born = seq);
+        Ok(rows)
     }
 
-    /// Whether every pack the row needs may be named by a new push.
+    /// Whether the row and every pack it needs may be relied on by a new push.
     pub fn borrowable(&self, row: &Row) -> bool {
-        row.packs().iter().all(|pack| self.may_borrow(*pack))
+        !self.suspects.hit(row) && row.packs().iter().all(|pack| self.may_borrow(*pack))
     }
 
     /// Whether a pack may be named by a new push: it is in the table, and this machine has not found it damaged.
@@ -76,12 +77,12 @@ impl Catalog {
         self.state.packs().contains_key(&pack) && !self.suspects.has(pack)
     }
 
-    /// Whether this machine has found the pack damaged or missing.
-    pub fn is_suspect(&self, pack: PackId) -> bool {
-        self.suspects.has(pack)
+    /// Whether this machine has found the row wrong, or a pack that it needs damaged or missing.
+    pub fn is_damaged(&self, row: &Row) -> bool {
+        self.suspects.hit(row)
     }
 
-    /// Whether it has found any such pack.
+    /// Whether it has found anything of that kind.
     pub fn has_suspects(&self) -> bool {
         !self.suspects.is_empty()
     }
@@ -91,9 +92,29 @@ impl Catalog {
         self.suspects.add(packs, &self.cache);
     }
 
-    /// All of these packs was read and is right: they may be relied on again, restored from a backup for one.
-    pub fn acquit(&mut self, packs: impl IntoIterator<Item = PackId>) {
-        self.suspects.acquit(packs, &self.cache);
+    /// What a verification found is kept in mind: packs that are damaged or missing, packs of which all was read and is right (restored
+    /// from a backup for one), and files that are rebuilt with other bytes.
+    pub fn keep_in_mind(&mut self, bad: &[PackId], good: &[PackId], wrong: &BTreeSet<Oid>) {
+        self.suspects.add(bad.iter().copied(), &self.cache);
+        self.suspects.acquit(good.iter().copied(), &self.cache);
+        let now = self.head.seq();
+        self.suspects.add_rows(wrong.iter().map(|oid| (*oid, now)), &self.cache);
+    }
+
+    /// Hands over the rows of every segment that can be read, a part at a time, and those in the log itself; dead ones are among them.
+    pub fn readable_rows(&self, mut take: impl FnMut(Vec<Row>)) -> Result<(), CatalogError> {
+        take(self.inline_rows()?);
+        for segment in runs(&self.state, TableKind::Files).iter().flat_map(|run| run.segments.clone()) {
+            let at = segment.at.written();
+            for slice in Slices::new(&self.store, [(vec![at], segment.born)]) {
+                match slice {
+                    Ok(rows) => take(rows),
+                    Err(error) if is_damage(&self.store, &at, &error) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The terms of a row, each led through forwards where its pack has left the table (R4).

@@ -16,7 +16,7 @@ use super::log::{Catalog, CatalogError};
 use super::plan::{self, MOST_RUNS, TableRun};
 use super::state::{Remedy, Segment};
 use crate::cache::Cache;
-use crate::id::PackId;
+use crate::id::{PackId, Prefix};
 use crate::pack::{Blob, MetaSeries};
 use crate::table::{HookMerge, Row, Slices, Written, is_damage, segment_len, write_segment};
 
@@ -68,16 +68,7 @@ impl Catalog {
             self.suspect(damaged);
             return Err(error);
         }
-        let Output { segments, metas, named } = output;
-        let change = Change::Compact(Compact { outs, segments, forwards: vec![] });
-        let mut record = self.record(self.head.seq(), change);
-        record.added = metas.finish()?;
-        record.named = named.into_iter().collect();
-        match self.commit(&record) {
-            Ok(_) => Ok(true),
-            Err(CatalogError::Refused(refusal)) if refusal.remedy() != Remedy::Upgrade => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.compact(outs, output)
     }
 
     /// The packs of the segments that are to blame for the error: not those that the store does not give today.
@@ -110,6 +101,55 @@ impl Catalog {
             output.segments.push(SegmentRef::new(TableKind::Hooks, &written));
         }
         Ok(())
+    }
+
+    /// Segments of files that were found damaged go, and others come with every row that pushes promised in their place: only where all
+    /// that any push ever promised can still be read, else they stay. How many rows came.
+    pub fn replace_damaged_tables(&mut self) -> Result<u64, CatalogError> {
+        let damaged: Vec<SegmentRef> = self
+            .state
+            .table(TableKind::Files)
+            .filter(|segment| self.suspects.has(segment.at.fence.pack))
+            .map(|segment| segment.at.clone())
+            .collect();
+        if damaged.is_empty() || self.state.unknown().is_some() {
+            return Ok(0);
+        }
+        let mut rows = Vec::new();
+        let all = self.pushed_rows(|some| {
+            let lost = |row: &Row| damaged.iter().any(|at| at.covers(Prefix::from(&row.oid)));
+            rows.extend(some.into_iter().filter(lost));
+        })?;
+        if !all {
+            return Ok(0);
+        }
+        rows.sort_by_key(Row::key);
+        let plan::Merged { mut rows, mut named } = plan::merge(&self.state, rows, true);
+        // What a push said may lead to packs that were repacked since, and nobody knows where to any more.
+        named.extend(rows.iter().flat_map(Row::packs));
+        if !named.iter().all(|pack| self.state.packs().contains_key(pack)) {
+            return Ok(0);
+        }
+        let count = rows.len() as u64;
+        let mut output = Output { segments: vec![], metas: MetaSeries::new(&self.store), named };
+        while !rows.is_empty() {
+            output.write_files(&mut rows, &self.cache)?;
+        }
+        let outs = damaged.iter().map(|at| at.fence).collect();
+        self.compact(outs, output).map(|landed| if landed { count } else { 0 })
+    }
+
+    fn compact(&mut self, outs: Vec<Blob>, output: Output) -> Result<bool, CatalogError> {
+        let Output { segments, metas, named } = output;
+        let change = Change::Compact(Compact { outs, segments, forwards: vec![] });
+        let mut record = self.record(self.head.seq(), change);
+        record.added = metas.finish()?;
+        record.named = named.into_iter().collect();
+        match self.commit(&record) {
+            Ok(_) => Ok(true),
+            Err(CatalogError::Refused(refusal)) if refusal.remedy() != Remedy::Upgrade => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Every live row of the store, the newest of each key, in key order: a part at a time, in bounded memory.

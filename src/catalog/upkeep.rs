@@ -47,7 +47,8 @@ impl Catalog {
         }
         let newest = self.state.checkpoint();
         let all = checkpoint::encode(&self.state, segment.iter().chain(&hooks));
-        let (mut blobs, write) = checkpoint::changed(newest.map(|(_, it)| it), all);
+        let sound = newest.map(|(_, it)| self.sound_part(it));
+        let (mut blobs, write) = checkpoint::changed(sound.as_ref(), all);
         if write.values().any(|bytes| bytes.len() > MAX_FRAME) {
             metas.discard();
             return Ok(false);

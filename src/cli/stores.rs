@@ -50,12 +50,18 @@ pub fn prepare(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
 
 /// Opens the store, as the configuration of git in `dir` says.
 pub fn find(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
+    let (url, settings) = place(url, dir)?;
+    Ok(open::open(&url, &settings)?)
+}
+
+/// Where a store is, and what the configuration of git in `dir` says of the place.
+pub fn place(url: &str, dir: &Path) -> Result<(StoreUrl, Settings), CommandError> {
     let url = StoreUrl::parse(url)?;
     let settings = match url.place() {
         Place::Bucket(_) => Config::read(&Git::at(dir))?.store_settings(&url)?,
         Place::Directory(_) | Place::Memory(_) => Settings::default(),
     };
-    Ok(open::open(&url, &settings)?)
+    Ok((url, settings))
 }
 
 /// Opens the store; with `create` it is made where there is none. A name that was typed wrong makes nothing by itself.
@@ -76,8 +82,14 @@ pub fn shown(catalog: &Catalog) -> String {
 
 /// Opens the store that the user named, or else the one of the repository in `dir`.
 pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> {
+    let (url, settings) = place(&named(store, dir)?, dir)?;
+    Ok(open::open(&url, &settings)?)
+}
+
+/// The URL of that store.
+pub fn named(store: Option<&str>, dir: &Path) -> Result<String, CommandError> {
     if let Some(typed) = store {
-        return find(&spelled(typed, dir)?, dir);
+        return spelled(typed, dir);
     }
     let repo = match Repo::discover(dir) {
         Ok(repo) => repo,
@@ -85,7 +97,7 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
         Err(error @ RepoError::NotFound { .. }) => {
             let config = Config::read(&Git::at(dir))?;
             let used = config.used_context().and_then(|name| config.context(&name));
-            return find(&used.ok_or(error)?.url, dir);
+            return Ok(used.ok_or(error)?.url);
         }
         Err(error) => return Err(error.into()),
     };
@@ -94,7 +106,7 @@ pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> 
         CommandError::new(Kind::NotFound, "this repository names no datamon:: store")
             .hint("git datamon init --store <directory or URL>")
     })?;
-    find(&named.url, dir)
+    Ok(named.url)
 }
 
 /// The stores that reads ask after that one, in a repository.

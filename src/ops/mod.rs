@@ -1,6 +1,7 @@
 //! L4 · One use case per file, no terminal.
 
 pub mod bundle;
+mod carry;
 pub mod copy;
 pub mod download;
 pub mod fetch;
@@ -16,6 +17,7 @@ pub mod open;
 pub mod promote;
 pub mod publish;
 pub mod receipt;
+pub mod repair;
 pub mod repo;
 pub mod survey;
 pub mod thaw;

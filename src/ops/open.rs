@@ -48,6 +48,13 @@ pub fn open(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError
     Catalog::open(store, cache, journal)
 }
 
+/// Open the store at `url`, whose checkpoint or newest entry is damaged, by its log.
+pub fn rebuild(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
+    let store = Store::open_with(url, settings)?;
+    let (cache, journal) = kept(url, settings);
+    Catalog::rebuild(store, cache, journal)
+}
+
 /// Open the store at `url`; make it where there is none.
 pub fn create(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
     let store = Store::create_place(url, settings)?;

@@ -2,11 +2,11 @@
 //! chunks go that the other store lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use super::bundle::{Draft, NotFound, Planned};
-use super::fetch::{FetchError, Source, Wanted, fetch};
+use super::carry::{batches, fetch_into};
+use super::fetch::{FetchError, Source, Wanted};
 use super::ingest::Failed;
 use super::receipt::UploadStats;
 use super::upload::{Upload, name_repo, upload, upload_bundle};
@@ -16,9 +16,6 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::id::{BundleId, Oid, RepoId};
 use crate::progress::Progress;
 use crate::table::{Recipe, Row};
-
-/// Files that lie on this machine on their way, bytes; one file may be larger.
-const BATCH: u64 = 256 << 20;
 
 /// A version that did not arrive.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +75,7 @@ pub fn promote(
         diff(pages, &root.pages, at_home, |page| source.page(page)).map_err(CatalogError::from)?
     };
     let files = files(from, &changes)?;
-    for batch in batches(to, repo, &files)? {
+    for batch in missing(to, repo, &files)? {
         stats.add(carry(from, to, repo, &batch, scratch, progress)?);
     }
     let uploads: Vec<Upload> = files
@@ -124,7 +121,7 @@ fn terms(
 }
 
 /// Files whose bytes the other store lacks, as many at a time as may lie here.
-fn batches(
+fn missing(
     to: &Catalog,
     repo: RepoId,
     files: &BTreeMap<Oid, Wanted>,
@@ -132,19 +129,7 @@ fn batches(
     let oids: Vec<Oid> = files.keys().copied().collect();
     let rows = to.find(repo, &oids)?;
     let known: BTreeSet<Oid> = rows.values().filter(|row| to.borrowable(row)).map(|row| row.oid).collect();
-    let mut missing: Vec<&Wanted> = files.values().filter(|file| !known.contains(&file.oid)).collect();
-    missing.sort_by_key(|file| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
-    let (mut batches, mut size) = (vec![vec![]], 0);
-    for file in missing {
-        if size > 0 && size + file.size > BATCH {
-            batches.push(vec![]);
-            size = 0;
-        }
-        size += file.size;
-        batches.last_mut().expect("there is one").push(file.clone());
-    }
-    batches.retain(|batch: &Vec<Wanted>| !batch.is_empty());
-    Ok(batches)
+    Ok(batches(files.values().filter(|file| !known.contains(&file.oid)).cloned().collect()))
 }
 
 /// Some files from one store into the other.
@@ -156,29 +141,17 @@ fn carry(
     scratch: &Path,
     progress: &dyn Progress,
 ) -> Result<UploadStats, NotPromoted> {
+    // It goes away after each batch, so that no more than one lies here.
     let here = tempfile::tempdir_in(scratch)
         .map_err(|source| NotPromoted::Scratch { path: scratch.display().to_string(), source })?;
-    let placed: Vec<Wanted> =
-        batch.iter().map(|file| Wanted { path: here.path().join(&file.path), ..file.clone() }).collect();
-    let failure = std::sync::Mutex::new(None);
-    fetch(&Source::of(from), &placed, &crate::progress::Silent, &|_, result| {
-        if let Err(error) = result {
-            failure.lock().expect("no holder of this lock panics").get_or_insert(error);
-        }
-    });
-    if let Some(error) = failure.into_inner().expect("no holder of this lock panics") {
+    let (uploads, failed) = fetch_into(&Source::of(from), batch, here.path());
+    if let Some(error) = failed.into_iter().next() {
         return Err(error.into());
     }
-    let uploads: Vec<Upload> = placed
-        .iter()
-        .map(|file| Upload { oid: Some(file.oid), size: file.size, path: file.path.clone(), previous: None })
-        .collect();
     let uploaded = upload(to, repo, &uploads, &[], progress)?;
     if !uploaded.failed.is_empty() {
         return Err(NotPromoted::Unread(uploaded.failed));
     }
-    // They are removed with their directory; this only keeps the peak of what lies here down to a batch.
-    placed.iter().for_each(|file| drop(fs::remove_file(&file.path)));
     Ok(uploaded.stats)
 }
 
@@ -193,9 +166,12 @@ fn planned(changes: Vec<Difference>) -> BTreeMap<Vec<u8>, Option<Planned>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::cache::Cache;
     use crate::catalog::Journal;
+    use crate::ops::fetch::fetch;
     use crate::ops::tree::{Tree, upload_tree};
     use crate::progress::Silent;
     use crate::store::{Store, StoreUrl};

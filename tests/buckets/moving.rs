@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datamon::catalog::Catalog;
 use datamon::id::Oid;
 use datamon::ops::copy::{NotCopied, copy};
-use datamon::ops::verify::verify;
+use datamon::ops::verify::{Depth, verify};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Settings, Store, StoreUrl, key, memory};
@@ -38,7 +38,7 @@ fn made(shelf: &mut Shelf, pushes: u64) -> (Store, Vec<Oid>) {
 /// That all of the files come from there, and everything is as it should be.
 fn assert_whole(store: &Store, shelf: &Shelf, oids: &[Oid]) -> Catalog {
     let mut catalog = fresh(store).expect("opens");
-    let findings = verify(&catalog, true, &Silent).expect("verified");
+    let findings = verify(&catalog, Depth::Data(100), &Silent).expect("verified");
     assert!(findings.problems.is_empty() && findings.notes.is_empty(), "{findings:?}");
     shelf.assert_download(&mut catalog, oids, "the copy");
     catalog
@@ -216,11 +216,11 @@ fn a_gigabyte_there_and_back() {
         let copied = copy(&mut fresh(from).expect("opens"), to, &Silent).expect("copied");
         let copying = begin.elapsed().as_secs_f64();
         let catalog = fresh(to).expect("opens");
-        for full in [false, true] {
+        for depth in [Depth::Promises, Depth::Data(100), Depth::Files] {
             let begin = std::time::Instant::now();
-            assert!(verify(&catalog, full, &Silent).expect("verified").problems.is_empty());
+            assert!(verify(&catalog, depth, &Silent).expect("verified").problems.is_empty());
             println!(
-                "{what}: {copied:?} in {copying:.2} s; verified (full: {full}) in {:.2} s",
+                "{what}: {copied:?} in {copying:.2} s; verified ({depth:?}) in {:.2} s",
                 begin.elapsed().as_secs_f64()
             );
         }

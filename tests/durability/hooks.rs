@@ -7,7 +7,7 @@ use datamon::catalog::Catalog;
 use datamon::catalog::change::{Change, ChangeRecord, Condemn, Push, SegmentRef, TableKind};
 use datamon::catalog::log::{now, writer};
 use datamon::id::{ChunkId, Oid, PackId, PackKind};
-use datamon::ops::verify::verify;
+use datamon::ops::verify::{Depth, verify};
 use datamon::pack::{Footer, FrameEntry, PackInfo, PackWriter};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
@@ -272,7 +272,8 @@ fn foreign_and_missing_hooks_cost_deduplication_only() {
         let bytes = collage(&old[..8 * MIB], 3);
         let (new_raw, _) = scene.push_elsewhere(&bytes);
         assert_eq!(new_raw, bytes.len() as u64, "{what}");
-        let findings = verify(&fresh(&scene.store).expect("opens"), false, &Silent).expect("verified");
+        let findings =
+            verify(&fresh(&scene.store).expect("opens"), Depth::Promises, &Silent).expect("verified");
         assert!(findings.notes[0].contains("hooks cannot be read"), "{what}: {:?}", findings.notes);
         assert!(findings.problems.iter().all(|it| it.oids.is_empty()), "{what}: {:?}", findings.problems);
         scene.shelf.assert_download(&mut fresh(&scene.store).expect("opens"), &scene.oids, what);

@@ -29,6 +29,7 @@ mod passed;
 mod programs;
 mod pushes;
 mod reflink;
+mod repair;
 mod servers;
 mod several;
 mod signatures;

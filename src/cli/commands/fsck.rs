@@ -6,28 +6,50 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use crate::catalog::Catalog;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::Repo;
-use crate::id::Oid;
-use crate::ops::verify::{Findings, verify};
+use crate::id::{Oid, RepoId};
+use crate::ops::open;
+use crate::ops::verify::{Depth, Findings, Problem, inspect, verify};
+use crate::store::Store;
 
 /// Paths shown for one problem.
 const SHOWN: usize = 20;
 
-/// Verify the store: log, tables, packs
+/// Verify the store: log, tables, versions, packs
 ///
-/// Reads the whole log and all tables, and looks at every pack; with --data reads every pack and hashes every chunk. Changes
-/// nothing. Exits with 4 if anything promised is missing or wrong, and names the files that are hit.
+/// Reads the whole log, all tables and the pages of all versions, and looks at every pack; with --data reads packs and hashes every
+/// chunk, with --full rebuilds every file too. Changes nothing. Of a store that cannot be opened any more it says what its log still
+/// shows. Exits with 4 if anything promised is missing or wrong, and names the files that are hit.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  git datamon fsck\n  git datamon fsck --data\n  git datamon fsck --data --store /srv/data"
+    after_help = "Examples:\n  git datamon fsck\n  git datamon fsck --data\n  git datamon fsck --data=5%          \
+                  every night: another twentieth each time\n  git datamon fsck --refs\n  git datamon fsck --refs v1.2 main\n  \
+                  git datamon fsck --full --store /srv/data\n\nWhat it finds is mended by `git datamon repair`."
 )]
 pub struct FsckArgs {
-    /// Read all data and verify every chunk.
-    #[arg(long)]
-    data: bool,
+    /// Read all packs, or so many percent of them, and verify every chunk.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "100",
+        value_parser = percent
+    )]
+    data: Option<u8>,
+
+    /// Read all packs, and rebuild every file from them.
+    #[arg(long, conflicts_with = "data")]
+    full: bool,
+
+    /// Look whether the store has every file that these revisions lead to, with all of their history; all branches and tags where
+    /// none is named.
+    #[arg(long, value_name = "REV", num_args = 0..)]
+    refs: Option<Vec<String>>,
 
     /// A store, as in `init --store`; by default the one of this repository.
     #[arg(long, value_name = "URL")]
@@ -38,23 +60,76 @@ pub struct FsckArgs {
     json: bool,
 }
 
+fn percent(typed: &str) -> Result<u8, String> {
+    let digits = typed.strip_suffix('%').unwrap_or(typed);
+    let number = digits.parse().ok().filter(|number| (1..=100).contains(number));
+    number.ok_or_else(|| "a number from 1 to 100 is wanted, as in --data=5%".to_owned())
+}
+
 /// Verifies and reports.
 pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError> {
-    let mut catalog = stores::chosen(args.store.as_deref(), &context.dir)?;
-    let total = catalog.state().packs().values().map(|info| info.size).fold(0, u64::saturating_add);
-    let bar = Bar::new("verifying", total, context.ui.is_quiet());
-    let findings = verify(&catalog, args.data, &bar)?;
-    bar.finish();
-    catalog.suspect(findings.bad_packs.iter().copied());
-    catalog.acquit(findings.good_packs.iter().copied());
+    let (url, settings) = stores::place(&stores::named(args.store.as_deref(), &context.dir)?, &context.dir)?;
+    let (findings, shown) = match open::open(&url, &settings) {
+        Ok(mut catalog) => (look(args, &mut catalog, context)?, stores::shown(&catalog)),
+        Err(error) => {
+            let error = CommandError::from(error);
+            if error.kind != Kind::Integrity {
+                return Err(error);
+            }
+            let mut findings = inspect(&Store::open_with(&url, &settings)?)?;
+            findings.problem(&error.message);
+            (findings, url.canonical())
+        }
+    };
     let paths = paths_of(context, &findings);
     if args.json {
         report_json(context, &findings, &paths);
     } else {
-        report(context, &findings, &paths, &stores::shown(&catalog));
+        report(context, &findings, &paths, &shown);
     }
     let clean = findings.problems.is_empty();
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(Kind::Integrity.exit_code()) })
+}
+
+/// Looks at a store that can be opened, and keeps in mind what was found.
+fn look(args: &FsckArgs, catalog: &mut Catalog, context: &Context) -> Result<Findings, CommandError> {
+    let depth = match args.data {
+        _ if args.full => Depth::Files,
+        Some(percent) => Depth::Data(percent),
+        None => Depth::Promises,
+    };
+    let total = catalog.state().packs().values().map(|info| info.size).fold(0, u64::saturating_add);
+    let bar = Bar::new("verifying", total, context.ui.is_quiet());
+    let mut findings = verify(catalog, depth, &bar)?;
+    bar.finish();
+    catalog.keep_in_mind(&findings.bad_packs, &findings.good_packs, &findings.wrong);
+    if let Some(revisions) = &args.refs {
+        findings.problems.extend(without_data(revisions, catalog, context)?);
+    }
+    Ok(findings)
+}
+
+/// What the revisions lead to and the store lacks.
+fn without_data(
+    revisions: &[String],
+    catalog: &Catalog,
+    context: &Context,
+) -> Result<Option<Problem>, CommandError> {
+    let objects = Repo::discover(&context.dir)?.objects()?;
+    let tips = if revisions.is_empty() {
+        objects.tips()?.into_iter().map(|tip| tip.commit).collect()
+    } else {
+        revisions.iter().map(|revision| objects.commit(revision)).collect::<Result<Vec<_>, _>>()?
+    };
+    let wanted: BTreeSet<Oid> =
+        objects.pointers_in_history(&tips)?.into_iter().map(|found| found.pointer.oid).collect();
+    let oids: Vec<Oid> = wanted.iter().copied().collect();
+    let rows = catalog.find(RepoId::NIL, &oids)?;
+    let missing: BTreeSet<Oid> = wanted.into_iter().filter(|oid| !rows.contains_key(oid)).collect();
+    context.ui.done(&format!("refs  {} files, {} of them not in the store", oids.len(), missing.len()));
+    let what =
+        "the store was never given files of these revisions: git lfs push --all <remote> where they are";
+    Ok((!missing.is_empty()).then(|| Problem { what: what.to_owned(), oids: missing }))
 }
 
 fn report_json(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<String>>) {
@@ -75,14 +150,38 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
             context.ui.fact(&format!("      and {} more (--json lists all)", problem.oids.len() - SHOWN));
         }
     }
+    report_notes(context, findings);
+    let what = format!(
+        "{store}: {} log entries, {} rows, {} versions, {} packs{}",
+        findings.entries,
+        findings.rows,
+        findings.versions,
+        findings.packs,
+        read(findings)
+    );
+    if findings.problems.is_empty() {
+        context.ui.done(&format!("ok    {what}"));
+        return;
+    }
+    context.ui.fact(&format!("{} problems in {what}", findings.problems.len()));
+    context.ui.hint(if findings.bad_packs.is_empty() && findings.wrong.is_empty() {
+        "`git datamon repair` mends what can be mended here; what cannot, restore from a backup of the store, under its name"
+    } else {
+        "mend it in a clone that has the files: `git datamon repair`, with --from for other clones and stores that have some; from \
+         another machine: `git datamon fsck --data` there, then `git lfs push --all <remote>`"
+    });
+}
+
+fn read(findings: &Findings) -> String {
+    let data = (findings.data_bytes > 0).then(|| format!(", {} of data read", bytes(findings.data_bytes)));
+    let files = (findings.rebuilt > 0).then(|| format!(", {} files rebuilt", findings.rebuilt));
+    data.unwrap_or_default() + &files.unwrap_or_default()
+}
+
+fn report_notes(context: &Context, findings: &Findings) {
     for note in &findings.notes {
         context.ui.done(&format!("note  {note}"));
     }
-    let read = if findings.data_bytes > 0 {
-        format!(", {} of data read", bytes(findings.data_bytes))
-    } else {
-        String::new()
-    };
     if findings.unused_packs > 0 {
         context.ui.done(&format!(
             "note  {} packs, {}, are unused: interrupted pushes left them, or a push is under way that will name them; leave them",
@@ -95,22 +194,6 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
             "note  {} packs lie in an archive: they are there, and nothing in them was looked at (git datamon thaw --all)",
             findings.archived_packs
         ));
-    }
-    let what = format!(
-        "{store}: {} log entries, {} rows, {} packs{read}",
-        findings.entries, findings.rows, findings.packs
-    );
-    if findings.problems.is_empty() {
-        context.ui.done(&format!("ok    {what}"));
-    } else {
-        context.ui.fact(&format!("{} problems in {what}", findings.problems.len()));
-        context.ui.hint(if findings.bad_packs.is_empty() {
-            "restore the objects named above from a backup of the store, under their names"
-        } else {
-            "pushes from this machine now store anew what those packs held: in a clone that has the files, run \
-             `git datamon fsck --data`, then `git datamon push` for what is checked out, `git datamon bundle REV` for other \
-             versions, and `git lfs push --all <remote>` for what no version has"
-        });
     }
 }
 

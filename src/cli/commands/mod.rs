@@ -26,6 +26,7 @@ mod notes;
 mod promote;
 mod pull;
 mod push;
+mod repair;
 mod repo;
 mod show;
 mod stats;
@@ -77,6 +78,7 @@ pub enum Command {
     Stats(stats::StatsArgs),
     Cache(cache::CacheArgs),
     Fsck(fsck::FsckArgs),
+    Repair(repair::RepairArgs),
     Thaw(thaw::ThawArgs),
     Store(store::StoreArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -122,6 +124,7 @@ impl Command {
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Cache(args) => cache::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
+            Command::Repair(args) => repair::run(args, context),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),

@@ -14,7 +14,7 @@ use crate::cli::relocation::Edited;
 use crate::cli::{Context, stores};
 use crate::git::{Config, Git, LFSCONFIG_FILE, Place, Repo, STORE_SCHEME};
 use crate::ops::copy::{Copied, NotCopied, copy};
-use crate::ops::verify::verify;
+use crate::ops::verify::{Depth, verify};
 use crate::ops::{open, trust};
 use crate::store::{Store, StoreUrl, is_same, without_password};
 
@@ -117,7 +117,7 @@ fn move_store(args: &MoveArgs, context: &Context) -> Result<ExitCode, CommandErr
 fn check(found: &Catalog, full: bool, context: &Context) -> Result<(), CommandError> {
     let total = found.state().packs().values().map(|info| info.size).fold(0, u64::saturating_add);
     let bar = Bar::new("verifying", total, context.ui.is_quiet());
-    let findings = verify(found, full, &bar);
+    let findings = verify(found, if full { Depth::Data(100) } else { Depth::Promises }, &bar);
     bar.finish();
     let findings = findings?;
     let Some(first) = findings.problems.first() else {

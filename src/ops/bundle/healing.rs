@@ -34,7 +34,7 @@ pub fn heal(
     let mut files: Vec<(Oid, Upload)> = all.uploads().into_iter().filter_map(known).collect();
     let oids: Vec<Oid> = files.iter().map(|(oid, _)| *oid).collect();
     let rows = catalog.find(place.id, &oids)?;
-    files.retain(|(oid, _)| rows.get(oid).is_some_and(|row| is_damaged(catalog, row)));
+    files.retain(|(oid, _)| rows.get(oid).is_some_and(|row| catalog.is_damaged(row)));
     let files: Vec<Upload> = files.into_iter().map(|(_, file)| file).collect();
     if files.is_empty() {
         return Ok(0);
@@ -43,17 +43,13 @@ pub fn heal(
     Ok(uploaded.receipt.oids.len())
 }
 
-fn is_damaged(catalog: &Catalog, row: &Row) -> bool {
-    row.packs().iter().any(|pack| catalog.is_suspect(*pack))
-}
-
 /// The row of an entry of a version, or the one that promises the same bytes elsewhere where that is known to be damaged.
 pub(super) fn sound(catalog: &Catalog, row: Row) -> Result<Row, CatalogError> {
-    if !is_damaged(catalog, &row) {
+    if !catalog.is_damaged(&row) {
         return Ok(row);
     }
     let other = catalog.find(RepoId::NIL, &[row.oid])?.remove(&row.oid);
-    Ok(other.filter(|it| it.size == row.size && !is_damaged(catalog, it)).unwrap_or(row))
+    Ok(other.filter(|it| it.size == row.size && !catalog.is_damaged(it)).unwrap_or(row))
 }
 
 /// The same file from where the newest promise of it says that it lies, where that is somewhere else than what was tried.

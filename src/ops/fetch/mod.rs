@@ -98,17 +98,24 @@ enum Decoded {
     Next(Vec<Given>),
 }
 
+/// Is told of each file, from any thread, when it is verified or has failed.
+type Done<'a> = &'a (dyn Fn(&Wanted, Result<(), FetchError>) + Sync);
+
 /// Write `files`; `done` is told of each, from any thread, when it is verified or has failed.
-pub fn fetch(
-    source: &Source,
-    files: &[Wanted],
-    progress: &dyn Progress,
-    done: &(dyn Fn(&Wanted, Result<(), FetchError>) + Sync),
-) {
+pub fn fetch(source: &Source, files: &[Wanted], progress: &dyn Progress, done: Done<'_>) {
+    run(source, files, Sink::create, progress, done);
+}
+
+/// The same, but that nothing is written: only whether each is what its name says.
+pub fn rebuild(source: &Source, files: &[Wanted], progress: &dyn Progress, done: Done<'_>) {
+    run(source, files, |file| Ok(Sink::nowhere(file)), progress, done);
+}
+
+fn run(source: &Source, files: &[Wanted], open: sink::Open, progress: &dyn Progress, done: Done<'_>) {
     progress.watch(source.retries());
     let parts = parts(files);
     for file in files.iter().filter(|file| file.terms.is_empty()) {
-        done(file, Sink::create(file).and_then(Sink::finish));
+        done(file, open(file).and_then(Sink::finish));
     }
     std::thread::scope(|scope| {
         let (send, loaded) = sync_channel(0);
@@ -116,7 +123,7 @@ pub fn fetch(
         let parts = &parts;
         scope.spawn(move || load::load(source, parts, &send));
         scope.spawn(move || decode_all(source, parts, &loaded, &give));
-        let mut writer = Writer::new(files, progress, done);
+        let mut writer = Writer::new(files, open, progress, done);
         for runs in decoded {
             writer.take(runs);
         }

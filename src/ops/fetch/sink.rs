@@ -16,10 +16,14 @@ const PREALLOCATE: u64 = 4 << 20;
 /// From this many bytes on they are hashed on one core while another writes them.
 const BESIDE: u64 = 512 << 10;
 
+/// How files are begun.
+pub type Open = fn(&Wanted) -> Result<Sink, FetchError>;
+
 /// A file that exists under its name only while it is being written or once it is verified.
 pub struct Sink {
     path: PathBuf,
-    file: File,
+    /// Where it is written; nowhere if only its hash is asked for.
+    file: Option<File>,
     sha: Sha256,
     oid: Oid,
     size: u64,
@@ -35,30 +39,18 @@ impl Sink {
             .create_new(true)
             .open(&wanted.path)
             .map_err(|source| FetchError::write(&wanted.path, source))?;
-        let (path, oid, size) = (wanted.path.clone(), wanted.oid, wanted.size);
-        let sink = Sink { path, file, sha: Sha256::new(), oid, size, written: 0, verified: false };
-        if size >= PREALLOCATE {
-            sink.reserve()?;
+        if wanted.size >= PREALLOCATE {
+            reserve(&file, wanted).inspect_err(|_| drop(fs::remove_file(&wanted.path)))?;
         }
+        let mut sink = Sink::nowhere(wanted);
+        sink.file = Some(file);
         Ok(sink)
     }
 
-    /// Take the room the file needs. Where the file system cannot, the file grows as it is written; where there is not enough,
-    /// what was taken of it goes back with the file.
-    #[cfg(target_os = "linux")]
-    fn reserve(&self) -> Result<(), FetchError> {
-        use rustix::fs::{FallocateFlags, fallocate};
-        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, self.size) {
-            Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
-                Err(FetchError::write(&self.path, error.into()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn reserve(&self) -> Result<(), FetchError> {
-        Ok(())
+    /// No file: its bytes are hashed and forgotten.
+    pub fn nowhere(wanted: &Wanted) -> Sink {
+        let (path, oid, size) = (wanted.path.clone(), wanted.oid, wanted.size);
+        Sink { path, file: None, sha: Sha256::new(), oid, size, written: 0, verified: false }
     }
 
     /// The next bytes of the file. Returns how many.
@@ -78,7 +70,10 @@ impl Sink {
 
     fn write_once(&mut self, pieces: &[Bytes], length: u64) -> Result<(), FetchError> {
         let Sink { file, sha, path, .. } = self;
-        let mut write = || pieces.iter().try_for_each(|piece| file.write_all(piece));
+        let mut write = || match file {
+            Some(file) => pieces.iter().try_for_each(|piece| file.write_all(piece)),
+            None => Ok(()),
+        };
         let mut hash = || pieces.iter().for_each(|piece| sha.update(piece));
         let written = if length < BESIDE {
             hash();
@@ -103,8 +98,26 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        if !self.verified {
+        if !self.verified && self.file.is_some() {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Take the room the file needs. Where the file system cannot, the file grows as it is written; where there is not enough, what was
+/// taken of it goes back with the file.
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, wanted: &Wanted) -> Result<(), FetchError> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, wanted.size) {
+        Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
+            Err(FetchError::write(&wanted.path, error.into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: &Wanted) -> Result<(), FetchError> {
+    Ok(())
 }

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::decode::Run;
-use super::sink::Sink;
-use super::{Decoded, FetchError, Given, Wanted};
+use super::sink::{Open, Sink};
+use super::{Decoded, Done, FetchError, Given, Wanted};
 use crate::progress::Progress;
 
 /// The file being written in order, over several parts. It holds an error instead once it failed.
@@ -16,19 +16,16 @@ struct Current {
 /// The last stage of a fetch.
 pub struct Writer<'a> {
     files: &'a [Wanted],
+    open: Open,
     progress: &'a dyn Progress,
-    done: &'a (dyn Fn(&Wanted, Result<(), FetchError>) + Sync),
+    done: Done<'a>,
     current: Option<Current>,
 }
 
 impl<'a> Writer<'a> {
     /// Nothing is written yet.
-    pub fn new(
-        files: &'a [Wanted],
-        progress: &'a dyn Progress,
-        done: &'a (dyn Fn(&Wanted, Result<(), FetchError>) + Sync),
-    ) -> Self {
-        Writer { files, progress, done, current: None }
+    pub fn new(files: &'a [Wanted], open: Open, progress: &'a dyn Progress, done: Done<'a>) -> Self {
+        Writer { files, open, progress, done, current: None }
     }
 
     /// Write what was decoded.
@@ -47,7 +44,7 @@ impl<'a> Writer<'a> {
         files.into_par_iter().for_each(|runs| {
             let file = &self.files[runs[0].0];
             let write = || {
-                let mut sink = Sink::create(file)?;
+                let mut sink = (self.open)(file)?;
                 for (_, run) in runs {
                     sink.write(&std::mem::replace(run, Ok(Run::default()))?)?;
                 }
@@ -62,7 +59,7 @@ impl<'a> Writer<'a> {
     fn next(&mut self, file: usize, run: Result<Run, FetchError>) {
         if self.current.as_ref().is_none_or(|current| current.file != file) {
             self.close();
-            self.current = Some(Current { file, sink: Sink::create(&self.files[file]) });
+            self.current = Some(Current { file, sink: (self.open)(&self.files[file]) });
         }
         let Some(Current { sink, .. }) = &mut self.current else { unreachable!("a file is open") };
         let Ok(open) = sink else { return };

@@ -1,0 +1,257 @@
+//! `git datamon repair`: what the store promises and cannot give, from wherever it still is.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::catalog::Catalog;
+use crate::cli::bar::{Bar, bytes};
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::paths::shown;
+use crate::cli::{Context, stores};
+use crate::git::{Git, Repo};
+use crate::id::{Oid, RepoId};
+use crate::ops::open;
+use crate::ops::repair::{Clone, Damage, NotRepaired, Repaired, repair};
+use crate::ops::verify::{Depth, verify};
+
+/// Files named in words; `--json` has all.
+const SHOWN: usize = 50;
+
+/// Mend what `fsck` finds: promise anew, from wherever its bytes still are, what the store cannot give
+///
+/// Looks at the store as `fsck` does, and stores anew what is damaged and still to be had: from this clone (git-lfs's objects, the work
+/// tree, plain files of git), from other clones and stores that --from names, and from the store itself where a pack is damaged in one
+/// place only. Lists of files that were lost are written again from the versions that have them; a damaged checkpoint, or newest entry of
+/// the log, from the log and what this machine has seen of it. It only ever adds to the store. Exits with 4 if anything is beyond
+/// help, and names it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  git datamon repair --dry-run\n  git datamon repair --data\n  git datamon repair --from ../other-clone \
+                  --from s3://mirror/data\n  git datamon repair --full --store /srv/data --from ~/clone"
+)]
+pub struct RepairArgs {
+    /// Another clone on this machine, or another store, that may have what is missing.
+    #[arg(long, value_name = "PLACE")]
+    from: Vec<String>,
+
+    /// Read all packs first, as `fsck --data` does; else what an earlier `fsck` found, and what sizes and footers show.
+    #[arg(long)]
+    data: bool,
+
+    /// Rebuild all files first, as `fsck --full` does.
+    #[arg(long, conflicts_with = "data")]
+    full: bool,
+
+    /// Only say what is damaged.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks, mends, and says what is left.
+pub fn run(args: &RepairArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let said = context.aside(args.json);
+    let mut catalog = opened(args, &said)?;
+    look(args, &mut catalog, context)?;
+    if !args.dry_run {
+        if catalog.mend_head()? && catalog.write_checkpoint()? {
+            said.ui.done("log     its newest entry was damaged: another one carries what it said");
+        }
+        if catalog.has_damaged_checkpoint() && catalog.write_checkpoint()? {
+            said.ui.done("log     its checkpoint was damaged, and is written anew");
+        }
+        match catalog.replace_damaged_tables()? {
+            0 => {}
+            rows => said.ui.done(&format!("tables  {rows} rows are written anew, as the pushes said them")),
+        }
+    }
+    let mut damage = Damage::of(&catalog)?;
+    let found = damage.files.len();
+    let mut repaired = Repaired::default();
+    if !args.dry_run && !damage.is_empty() {
+        let (clones, others) = places(args, context)?;
+        let scratch = tempfile::tempdir().map_err(|source| {
+            CommandError::new(Kind::Failed, format!("cannot make a temporary directory: {source}"))
+        })?;
+        let bar = Bar::new("storing", damage.files.values().map(|hit| hit.size).sum(), context.ui.is_quiet());
+        repaired = repair(&mut catalog, &mut damage, &clones, &others, scratch.path(), &bar)?;
+        bar.finish();
+        catalog.upkeep()?;
+    }
+    if args.json {
+        report_json(args, context, &catalog, &damage, &repaired);
+    } else {
+        report(args, context, &catalog, (found, &damage, &repaired));
+    }
+    Ok(if damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Kind::Integrity.exit_code()) })
+}
+
+/// The store; where it cannot be opened for damage, as far as its log and this machine have what it said.
+fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
+    let store = args.store.as_deref();
+    let (error, dir) = match stores::chosen_to_write(store, &said.dir) {
+        Err(error) if error.kind == Kind::Integrity => (error, &said.dir),
+        other => return other,
+    };
+    said.ui.done(&format!("damage  {error}"));
+    let (url, settings) = stores::place(&stores::named(store, dir)?, dir)?;
+    let mut catalog = open::rebuild(&url, &settings)?;
+    catalog.set_contributor(Git::at(dir).author());
+    let entries = catalog.head().seq() + 1;
+    if args.dry_run {
+        said.ui.done(&format!(
+            "log     {entries} entries still say everything: without --dry-run they are written together anew"
+        ));
+    } else if catalog.write_checkpoint()? {
+        said.ui.done(&format!("log     what {entries} entries say is written together anew"));
+    }
+    Ok(catalog)
+}
+
+fn look(args: &RepairArgs, catalog: &mut Catalog, context: &Context) -> Result<(), CommandError> {
+    let depth = match (args.full, args.data) {
+        (true, _) => Depth::Files,
+        (_, true) => Depth::Data(100),
+        _ => Depth::Promises,
+    };
+    let total = catalog.state().packs().values().map(|info| info.size).fold(0, u64::saturating_add);
+    let bar = Bar::new("verifying", total, context.ui.is_quiet());
+    let findings = verify(catalog, depth, &bar)?;
+    bar.finish();
+    catalog.keep_in_mind(&findings.bad_packs, &findings.good_packs, &findings.wrong);
+    Ok(())
+}
+
+/// Where files may be: this clone and those named, and the stores named.
+fn places(args: &RepairArgs, context: &Context) -> Result<(Vec<Clone>, Vec<Catalog>), CommandError> {
+    let (mut clones, mut others) = (vec![], vec![]);
+    if let Ok(repo) = Repo::discover(&context.dir) {
+        clones.push(Clone::of(&repo)?);
+    }
+    for place in &args.from {
+        let folder = context.dir.join(place);
+        // A directory may be either; below a clone it is the clone only if it is its top.
+        let clone = Repo::discover(&folder).ok().filter(|repo| is_top(repo, &folder));
+        match clone {
+            Some(repo) => clones.push(Clone::of(&repo)?),
+            None => others.push(stores::find(&stores::spelled(place, &context.dir)?, &context.dir)?),
+        }
+    }
+    Ok((clones, others))
+}
+
+fn is_top(repo: &Repo, folder: &Path) -> bool {
+    let tops = [repo.work_tree(), Some(repo.git_dir())];
+    let folder = folder.canonicalize();
+    tops.into_iter()
+        .flatten()
+        .any(|top| top.canonicalize().ok().is_some_and(|top| Some(top) == folder.as_ref().ok().cloned()))
+}
+
+fn report_json(
+    args: &RepairArgs,
+    context: &Context,
+    catalog: &Catalog,
+    damage: &Damage,
+    repaired: &Repaired,
+) {
+    let lost: Vec<_> = damage
+        .files
+        .iter()
+        .map(|(oid, hit)| {
+            let places: Vec<_> = hit
+                .places
+                .iter()
+                .map(|at| json!({ "repo": at.repo, "bundle": at.bundle, "path": String::from_utf8_lossy(&at.path) }))
+                .collect();
+            json!({ "oid": oid.to_string(), "size": hit.size, "repo": hit.repo, "places": places })
+        })
+        .collect();
+    context.ui.json(&json!({
+        "store": catalog.identity().store,
+        "dry_run": args.dry_run,
+        "stored": repaired.stored.iter().map(Oid::to_string).collect::<Vec<_>>(),
+        "stored_bytes": repaired.stats.stored,
+        "rows_written_again": repaired.rows,
+        "rows_lost": damage.rows.len(),
+        "lost": lost,
+        "unreadable_versions": damage.versions,
+        "labels": damage.labels(catalog),
+    }));
+}
+
+fn report(
+    args: &RepairArgs,
+    context: &Context,
+    catalog: &Catalog,
+    (found, damage, repaired): (usize, &Damage, &Repaired),
+) {
+    let ui = &context.ui;
+    if !repaired.stored.is_empty() {
+        let (count, size) = (repaired.stored.len(), bytes(repaired.stats.stored));
+        ui.done(&format!("stored  {count} of {found} damaged files anew, {size}"));
+    }
+    if repaired.rows > 0 {
+        ui.done(&format!("listed  {} files again that versions still lead to", repaired.rows));
+    }
+    if damage.is_empty() {
+        ui.done(&format!("ok      {}: nothing is damaged that is known of", stores::shown(catalog)));
+        return;
+    }
+    if !damage.rows.is_empty() {
+        ui.fact(&format!("{} files are in versions, and in no list of the store", damage.rows.len()));
+    }
+    let what = if args.dry_run { "damaged" } else { "LOST" };
+    for (oid, hit) in damage.files.iter().take(SHOWN) {
+        ui.fact(&format!("{what}  {oid}  {}{}", bytes(hit.size), place_of(*oid, damage, catalog)));
+    }
+    if damage.files.len() > SHOWN {
+        ui.fact(&format!("and {} more (--json has all)", damage.files.len() - SHOWN));
+    }
+    for version in &damage.versions {
+        ui.fact(&format!("version {version} cannot be read"));
+    }
+    let labels = damage.labels(catalog);
+    if !labels.is_empty() {
+        ui.fact(&format!(
+            "labels of versions that are not whole: {}",
+            labels.into_iter().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    ui.hint(if args.dry_run {
+        "git datamon repair"
+    } else {
+        "name other places that may have them: git datamon repair --from <clone or store>; or restore the objects that `git datamon \
+         fsck` names from a backup, under their names"
+    });
+}
+
+/// Where versions have the file, the first place and how many more.
+fn place_of(oid: Oid, damage: &Damage, catalog: &Catalog) -> String {
+    let places = &damage.files[&oid].places;
+    let Some(first) = places.first() else { return String::new() };
+    let name =
+        |repo: RepoId| catalog.state().repos().get(&repo).map_or(repo.to_string(), |it| it.name.clone());
+    let more =
+        if places.len() > 1 { format!(" and {} more places", places.len() - 1) } else { String::new() };
+    format!("  {} in {} ({}){more}", shown(&first.path), name(first.repo), first.bundle)
+}
+
+impl From<NotRepaired> for CommandError {
+    fn from(error: NotRepaired) -> CommandError {
+        match error {
+            NotRepaired::Catalog(error) => error.into(),
+            NotRepaired::Scratch { .. } => CommandError::new(Kind::Failed, error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Repair: what the store promises and cannot give, promised anew from wherever its bytes still are. It only ever adds (R13).
+//!
+//! What is damaged is what verifications on this machine have found so (`catalog/suspects`). Such a file is looked for, nearest first:
+//!
+//! 1. in clones on this machine, among git-lfs's objects, in the work tree, and as a plain file of git;
+//! 2. in the store itself: a pack may be damaged in one place only, and this machine may have kept the frames in question;
+//! 3. in other stores.
+//!
+//! Whatever is found is hashed while it is read, so that nothing wrong is promised. Tables that were lost are made again from what the
+//! pushes said, as long as all of that is there; else a row of a file that a version still leads to is promised again. What nobody has is
+//! named, with the versions it is missing from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::bundle::{Pages, labels_of};
+use super::carry::{batches, fetch_into};
+use super::fetch::{Source, Wanted};
+use super::here::Here;
+use super::publish::{Versions, publish};
+use super::receipt::UploadStats;
+use super::upload::{Upload, upload};
+use crate::bundle::{Content, Entry, Root};
+use crate::catalog::{Catalog, CatalogError};
+use crate::git::{BStr, ObjectId, Objects, ObjectsError, Pointer, Repo};
+use crate::id::{BundleId, Oid, RepoId};
+use crate::progress::Progress;
+use crate::table::Row;
+
+/// Rows whose newest promise is looked up at a time.
+const TOGETHER: usize = 1 << 14;
+
+/// A store that could not be repaired; what was done before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRepaired {
+    /// A store cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// There is no room for what is on its way.
+    #[error("cannot keep files on their way in {path}: {source}; free space and run the command again")]
+    Scratch {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Where a version has a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The dataset.
+    pub repo: RepoId,
+    /// The version.
+    pub bundle: BundleId,
+    /// Its path in the version.
+    pub path: Vec<u8>,
+}
+
+/// A file that the store promises and cannot give.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    /// Its length, bytes.
+    pub size: u64,
+    /// For whom it is promised.
+    pub repo: RepoId,
+    /// Where versions have it.
+    pub places: Vec<Place>,
+}
+
+/// What is damaged in a store, as far as is known.
+#[derive(Debug, Default)]
+pub struct Damage {
+    /// Files that cannot be read.
+    pub files: BTreeMap<Oid, Hit>,
+    /// Rows that were lost with their segments, and that versions still have.
+    pub rows: Vec<Row>,
+    /// Versions whose root or pages cannot be read.
+    pub versions: BTreeSet<BundleId>,
+}
+
+/// What a repair did.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// Files stored anew.
+    pub stored: BTreeSet<Oid>,
+    /// Rows written again: from what pushes said, and from versions.
+    pub rows: u64,
+    /// What it cost.
+    pub stats: UploadStats,
+}
+
+impl Damage {
+    /// Looks through everything the store promises for what verifications have found damaged.
+    pub fn of(catalog: &Catalog) -> Result<Damage, CatalogError> {
+        let mut damage = Damage::default();
+        if !catalog.has_suspects() {
+            return Ok(damage);
+        }
+        let mut found: BTreeMap<Oid, RepoId> = BTreeMap::new();
+        catalog.readable_rows(|rows| {
+            let damaged = rows.iter().filter(|row| catalog.is_damaged(row));
+            found.extend(damaged.map(|row| (row.oid, row.repo)));
+        })?;
+        let found: Vec<(Oid, RepoId)> = found.into_iter().collect();
+        for some in found.chunks(TOGETHER) {
+            let oids: Vec<Oid> = some.iter().map(|(oid, _)| *oid).collect();
+            // What has a sound row elsewhere, or was dropped, is no damage.
+            let rows = catalog.find(RepoId::NIL, &oids)?;
+            let damaged = rows.into_values().filter(|row| catalog.is_damaged(row));
+            damage
+                .files
+                .extend(damaged.map(|row| (row.oid, Hit { size: row.size, repo: row.repo, places: vec![] })));
+        }
+        damage.add_versions(catalog)?;
+        Ok(damage)
+    }
+
+    /// What versions have: files whose rows are gone, and the places of files that are hit.
+    fn add_versions(&mut self, catalog: &Catalog) -> Result<(), CatalogError> {
+        let pages = Pages::of(catalog);
+        self.versions.extend(pages.unread.iter().map(|(version, _)| *version));
+        let files = |entries: Vec<Entry>, versions: &[std::sync::Arc<Root>]| {
+            let rows = entries.into_iter().filter_map(|entry| row_of(entry, versions[0].repo));
+            let rows: Vec<(Vec<u8>, Row)> = rows.collect();
+            let oids: Vec<Oid> = rows.iter().map(|(_, row)| row.oid).collect();
+            let known = catalog.find(RepoId::NIL, &oids)?;
+            let whole = |row: &Row| known.get(&row.oid).is_some_and(|known| !catalog.is_damaged(known));
+            let hit = rows.into_iter().filter(|(_, row)| !whole(row));
+            let versions: Vec<BundleId> = versions.iter().map(|root| root.id).collect();
+            Ok::<_, CatalogError>((hit.collect::<Vec<_>>(), versions))
+        };
+        let mut again: BTreeMap<Oid, Row> = BTreeMap::new();
+        for page in pages.each(files) {
+            match page {
+                Ok(found) => {
+                    let (hit, versions) = found?;
+                    for (path, row) in hit {
+                        self.add_file(path, row, &versions, catalog, &mut again);
+                    }
+                }
+                Err((versions, _)) => self.versions.extend(versions.iter().map(|root| root.id)),
+            }
+        }
+        // What can be promised by another recipe is not hit.
+        self.files.retain(|oid, _| !again.contains_key(oid));
+        self.rows = again.into_values().collect();
+        Ok(())
+    }
+
+    fn add_file(
+        &mut self,
+        path: Vec<u8>,
+        row: Row,
+        versions: &[BundleId],
+        catalog: &Catalog,
+        again: &mut BTreeMap<Oid, Row>,
+    ) {
+        let (oid, repo) = (row.oid, row.repo);
+        if catalog.borrowable(&row) {
+            again.insert(oid, row);
+            return;
+        }
+        let hit = self.files.entry(oid).or_insert(Hit { size: row.size, repo, places: vec![] });
+        hit.places.extend(versions.iter().map(|bundle| Place { repo, bundle: *bundle, path: path.clone() }));
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.rows.is_empty() && self.versions.is_empty()
+    }
+
+    /// The labels of the versions that lack a file, or cannot be read.
+    pub fn labels(&self, catalog: &Catalog) -> BTreeSet<String> {
+        let lacking = self.files.values().flat_map(|hit| &hit.places).map(|place| place.bundle);
+        let versions: BTreeSet<BundleId> = lacking.chain(self.versions.iter().copied()).collect();
+        versions.into_iter().flat_map(|bundle| labels_of(catalog, bundle)).collect()
+    }
+}
+
+/// The row that a file of a version would have.
+fn row_of(entry: Entry, repo: RepoId) -> Option<(Vec<u8>, Row)> {
+    let Content::File { oid, size, recipe, .. } = entry.content else { return None };
+    Some((entry.path, Row { oid, repo, born: 0, size, recipe }))
+}
+
+/// A clone on this machine, which may have files.
+pub struct Clone {
+    here: Here,
+    objects: Objects,
+}
+
+impl Clone {
+    /// The clone of a repository.
+    pub fn of(repo: &Repo) -> Result<Clone, ObjectsError> {
+        Ok(Clone { here: Here::of(repo)?, objects: repo.objects()?.only_local() })
+    }
+
+    /// Where a file of this content lies, one of git written out into `folder`.
+    fn path(&self, oid: Oid, hit: &Hit, catalog: &Catalog, folder: &Path) -> Option<PathBuf> {
+        self.here.path(&Pointer { oid, size: hit.size }).or_else(|| self.plain(oid, hit, catalog, folder))
+    }
+
+    /// A plain file of git at the place where a version has it.
+    fn plain(&self, oid: Oid, hit: &Hit, catalog: &Catalog, folder: &Path) -> Option<PathBuf> {
+        let bytes = hit.places.iter().find_map(|place| {
+            let facts = super::bundle::open(catalog, place.bundle).ok()?.root().facts.clone();
+            let commit = ObjectId::try_from(facts.commit?.as_bytes()).ok()?;
+            let path = [&facts.path[..], &place.path].into_iter().filter(|part| !part.is_empty());
+            let path = path.collect::<Vec<_>>().join(&b'/');
+            let blob = self.objects.blob_at(commit, BStr::new(&path)).ok()??;
+            self.objects.blob(blob).ok().filter(|bytes| bytes.len() as u64 == hit.size)
+        })?;
+        let path = folder.join(oid.to_string());
+        fs::write(&path, bytes).ok()?;
+        Some(path)
+    }
+}
+
+/// Promises anew what can be, from `clones` and `stores`; what is left in `damage` afterwards is beyond help.
+pub fn repair(
+    catalog: &mut Catalog,
+    damage: &mut Damage,
+    clones: &[Clone],
+    stores: &[Catalog],
+    scratch: &Path,
+    progress: &dyn Progress,
+) -> Result<Repaired, NotRepaired> {
+    let mut repaired = Repaired::default();
+    promise(catalog, damage, &mut repaired)?;
+    for clone in clones {
+        let folder = folder(scratch)?;
+        let found: Vec<Upload> = damage
+            .files
+            .iter()
+            .filter_map(|(oid, hit)| {
+                let path = clone.path(*oid, hit, catalog, folder.path())?;
+                Some(Upload { oid: Some(*oid), size: hit.size, path, previous: None })
+            })
+            .collect();
+        store(catalog, damage, found, &mut repaired, progress)?;
+    }
+    for other in [None].into_iter().chain(stores.iter().map(Some)) {
+        let from = other.unwrap_or(catalog);
+        let source = Source::of(from);
+        for batch in batches(readable(from, damage)?) {
+            let folder = folder(scratch)?;
+            let (found, _) = fetch_into(&source, &batch, folder.path());
+            store(catalog, damage, found, &mut repaired, progress)?;
+        }
+    }
+    Ok(repaired)
+}
+
+fn folder(scratch: &Path) -> Result<tempfile::TempDir, NotRepaired> {
+    tempfile::tempdir_in(scratch)
+        .map_err(|source| NotRepaired::Scratch { path: scratch.display().to_string(), source })
+}
+
+/// Writes rows again that were lost.
+fn promise(catalog: &mut Catalog, damage: &mut Damage, repaired: &mut Repaired) -> Result<(), CatalogError> {
+    let mut by_repo: BTreeMap<RepoId, Vec<Row>> = BTreeMap::new();
+    for row in damage.rows.drain(..) {
+        let repo = living(catalog, row.repo);
+        by_repo.entry(repo).or_default().push(Row { repo, ..row });
+    }
+    for (repo, rows) in by_repo {
+        repaired.rows += rows.len() as u64;
+        publish(catalog, catalog.head().seq(), repo, rows, &[], &[], Versions::default())?;
+    }
+    Ok(())
+}
+
+/// Stores files that were found, and forgets the damage they mend.
+fn store(
+    catalog: &mut Catalog,
+    damage: &mut Damage,
+    found: Vec<Upload>,
+    repaired: &mut Repaired,
+    progress: &dyn Progress,
+) -> Result<(), CatalogError> {
+    let mut by_repo: BTreeMap<RepoId, Vec<Upload>> = BTreeMap::new();
+    for file in found {
+        let repo = file.oid.and_then(|oid| damage.files.get(&oid)).map(|hit| hit.repo);
+        by_repo.entry(living(catalog, repo.unwrap_or(RepoId::NIL))).or_default().push(file);
+    }
+    for (repo, files) in by_repo {
+        let uploaded = upload(catalog, repo, &files, &[], progress)?;
+        repaired.stats.add(uploaded.stats);
+        for oid in uploaded.receipt.oids {
+            damage.files.remove(&oid);
+            repaired.stored.insert(oid);
+        }
+    }
+    Ok(())
+}
+
+/// The repo, or where it was deleted the one that is none: nothing is promised to what is deleted (R14), and it may be undeleted.
+fn living(catalog: &Catalog, repo: RepoId) -> RepoId {
+    let deleted = catalog.state().repos().get(&repo).is_some_and(|repo| repo.deleted);
+    if deleted { RepoId::NIL } else { repo }
+}
+
+/// What a store may have of the files that are hit.
+fn readable(from: &Catalog, damage: &Damage) -> Result<Vec<Wanted>, CatalogError> {
+    let oids: Vec<Oid> = damage.files.keys().copied().collect();
+    let rows = from.find(RepoId::NIL, &oids)?;
+    let wanted = |row: &Row| {
+        // A recipe that cannot be read leads nowhere.
+        let terms = from.terms(row).ok()?;
+        Some(Wanted { oid: row.oid, size: row.size, terms, path: PathBuf::new() })
+    };
+    Ok(rows.values().filter(|row| damage.files[&row.oid].size == row.size).filter_map(wanted).collect())
+}

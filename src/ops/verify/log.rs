@@ -1,0 +1,122 @@
+//! The log of a store, entry by entry: what it shows by itself, and whether that is what the catalog says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Findings;
+use crate::catalog::{Catalog, Entry, Identity, Rules, State};
+use crate::id::EntryHash;
+use crate::store::{Listed, Store, StoreError, key};
+
+/// What a store's objects say where its catalog cannot be opened: its identity, and its log from the first entry to the newest that is
+/// listed.
+pub fn inspect(store: &Store) -> Result<Findings, StoreError> {
+    let mut findings = Findings::default();
+    let listed = store.list("", "")?;
+    match store.get(key::STORE)?.map(|bytes| Identity::decode(&bytes)) {
+        None => findings.problem(format!("{} is missing", key::STORE)),
+        Some(Err(error)) => findings.problem(error),
+        Some(Ok(_)) => {}
+    }
+    let newest = listed.iter().filter_map(|it| key::log_seq(&it.key)).max();
+    check_hint(store, newest, &mut findings)?;
+    match newest {
+        Some(newest) => drop(walk(store, &listed, newest, &mut findings)?),
+        None => findings.problem("there is no log"),
+    }
+    Ok(findings)
+}
+
+/// What `log/HEAD` names was there once.
+fn check_hint(store: &Store, newest: Option<u64>, findings: &mut Findings) -> Result<(), StoreError> {
+    let Some(bytes) = store.get(key::HEAD)? else { return Ok(()) };
+    let position =
+        std::str::from_utf8(&bytes).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    match (position, newest) {
+        (None, _) => {
+            findings.notes.push(format!("{} names no position in the log: it is only a hint", key::HEAD))
+        }
+        (Some(hint), newest) if newest.is_none_or(|newest| newest < hint) => {
+            let newest =
+                newest.map_or("none is there".to_owned(), |it| format!("the newest is {}", key::log(it)));
+            findings.problem(format!("{} says that {} was there, and {newest}", key::HEAD, key::log(hint)));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The log shows what the catalog says.
+pub fn check(catalog: &Catalog, listed: &[Listed], findings: &mut Findings) -> Result<(), StoreError> {
+    let walked = walk(catalog.store(), listed, catalog.head().seq(), findings)?;
+    if let Some(state) = walked
+        && findings.problems.is_empty()
+        && state != *catalog.state()
+    {
+        findings.problem("the newest checkpoint does not lead to what the log says");
+    }
+    Ok(())
+}
+
+/// Reads every entry up to `head`. What they add up to, if none is missing.
+fn walk(
+    store: &Store,
+    listed: &[Listed],
+    head: u64,
+    findings: &mut Findings,
+) -> Result<Option<State>, StoreError> {
+    let whole = check_names(listed, head, findings);
+    let mut state = State::new(Rules::ALL);
+    let mut changes: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    let mut before: Option<EntryHash> = None;
+    for seq in 0..=head {
+        let Some(bytes) = store.get(&key::log(seq))? else {
+            before = None;
+            continue;
+        };
+        findings.entries += 1;
+        let entry = match Entry::decode(seq, &bytes) {
+            Ok(entry) => entry,
+            Err(error) => {
+                findings.problem(error);
+                before = None;
+                continue;
+            }
+        };
+        if before.is_some_and(|before| before != entry.prev()) {
+            findings.problem(format!("log entry {} does not follow the one before it", key::log(seq)));
+        }
+        let untrue =
+            changes.iter().any(|(of, change)| entry.carried(*of).is_some_and(|carried| carried != change));
+        if untrue {
+            findings.problem(format!("log entry {} carries other changes than were made", key::log(seq)));
+        }
+        changes.insert(seq, entry.change().to_vec());
+        before = Some(EntryHash::of(&bytes));
+        match entry.own() {
+            Ok(record) if state.next() == seq => state.apply(seq, &record).expect("the next entry"),
+            Ok(_) => {}
+            Err(error) => findings.problem(error),
+        }
+    }
+    state.set_head_hash(before.unwrap_or(EntryHash::NONE));
+    Ok(whole.then_some(state))
+}
+
+/// Whether an entry of every number is listed.
+fn check_names(listed: &[Listed], head: u64, findings: &mut Findings) -> bool {
+    let there: BTreeSet<u64> = listed.iter().filter_map(|it| key::log_seq(&it.key)).collect();
+    let (mut whole, mut next) = (true, 0);
+    // A stray name far above must not cost a line for each number below it.
+    for seq in there.iter().copied().chain([head.saturating_add(1)]) {
+        if seq > next {
+            whole = false;
+            let first = key::log(next);
+            findings.problem(match seq - next {
+                1 => format!("log entry {first} is missing"),
+                _ => format!("log entries from {first} up to {} are missing", key::log(seq - 1)),
+            });
+        }
+        next = next.max(seq.saturating_add(1));
+    }
+    whole
+}

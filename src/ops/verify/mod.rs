@@ -1,0 +1,168 @@
+//! Verify: is everything the log promises there, and right?
+//!
+//! The log is read entry by entry, its chain and tails compared, its fold compared with what the newest checkpoint leads to (R7).
+//! Then the tables, each recipe against the footers of its packs, the pages of every version, each pack against its promised size.
+//! Deeper, packs are read and their chunks hashed, and files are rebuilt. Nothing is repaired and nothing is skipped: what cannot be
+//! read is a problem. Of a store that cannot be opened any more [`inspect`] says what its log still shows.
+
+mod log;
+mod packs;
+mod rows;
+mod versions;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+pub use log::inspect;
+
+use crate::catalog::change::TableKind;
+use crate::catalog::{Catalog, CatalogError};
+use crate::id::{Oid, PackId};
+use crate::progress::Progress;
+use crate::table::Row;
+
+/// How deep a verification goes; each depth includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Log, tables, versions, and each pack by its size and footer.
+    Promises,
+    /// And the bytes of so many percent of the packs, others each time: every chunk in them is hashed.
+    Data(u8),
+    /// And every file is rebuilt from its recipe and hashed, without being kept.
+    Files,
+}
+
+impl Depth {
+    /// How many percent of the packs are read.
+    fn percent(self) -> u8 {
+        match self {
+            Depth::Promises => 0,
+            Depth::Data(percent) => percent,
+            Depth::Files => 100,
+        }
+    }
+}
+
+/// Something that is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What, about which object.
+    pub what: String,
+    /// Files that cannot be read because of it.
+    #[serde(serialize_with = "oids")]
+    pub oids: BTreeSet<Oid>,
+}
+
+fn oids<S: serde::Serializer>(oids: &BTreeSet<Oid>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(oids.iter().map(Oid::to_string))
+}
+
+/// What a verification found.
+#[derive(Debug, Default, Serialize)]
+pub struct Findings {
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// What is there and belongs to nothing: interrupted uploads, files of others.
+    pub notes: Vec<String>,
+    /// Log entries read.
+    pub entries: u64,
+    /// Rows checked.
+    pub rows: u64,
+    /// Packs checked.
+    pub packs: u64,
+    /// Packs that nothing in the log names: of uploads that were interrupted, or are under way.
+    pub unused_packs: u64,
+    /// Their bytes.
+    pub unused_bytes: u64,
+    /// Packs that lie in an archive: they are there with the right size, and nothing in them was looked at.
+    pub archived_packs: u64,
+    /// Bytes of packs read and hashed; 0 unless that was asked for.
+    pub data_bytes: u64,
+    /// Packs that are damaged or missing.
+    #[serde(skip)]
+    pub bad_packs: Vec<PackId>,
+    /// Packs of which every byte was read and is right.
+    #[serde(skip)]
+    pub good_packs: Vec<PackId>,
+    /// Versions whose pages were read.
+    pub versions: u64,
+    /// Files that were rebuilt and hashed; 0 unless that was asked for.
+    pub rebuilt: u64,
+    /// Files that the store rebuilds with other bytes, though its packs are right.
+    #[serde(skip)]
+    pub wrong: BTreeSet<Oid>,
+}
+
+impl Findings {
+    /// Something that is wrong with the store, and hits no file by itself.
+    pub fn problem(&mut self, what: impl ToString) {
+        self.problems.push(Problem { what: what.to_string(), oids: BTreeSet::new() });
+    }
+
+    /// A file is hit by something that may hit others too.
+    fn hit(&mut self, what: String, oid: Oid) {
+        let known = self.problems.iter().rposition(|problem| problem.what == what);
+        let at = known.unwrap_or_else(|| {
+            self.problem(&what);
+            self.problems.len() - 1
+        });
+        self.problems[at].oids.insert(oid);
+    }
+}
+
+/// Verify the whole store. An error means that the verification itself could not be done.
+pub fn verify(catalog: &Catalog, depth: Depth, progress: &dyn Progress) -> Result<Findings, CatalogError> {
+    let mut findings = Findings::default();
+    let listed = catalog.store().list("", "")?;
+    log::check(catalog, &listed, &mut findings)?;
+    let (footers, bad) = packs::check(catalog, &listed, depth.percent(), progress, &mut findings);
+    let mut needed = Needed::by_log(catalog);
+    rows::check(catalog, &footers, &mut needed, &mut findings);
+    versions::check(catalog, &footers, &mut needed, &mut findings);
+    // Nothing that is in the store needs them, and the next merge leaves them out.
+    let hooks = catalog.damaged_hooks().into_iter();
+    findings.notes.extend(
+        hooks.map(|error| format!("hooks cannot be read, similar data may be stored twice: {error}")),
+    );
+    for (pack, what) in bad {
+        findings.bad_packs.push(pack);
+        if needed.has(pack) {
+            findings.problem(what);
+        } else {
+            findings.notes.push(format!("{what}; nothing needs it any more"));
+        }
+    }
+    if depth == Depth::Files {
+        rows::rebuild(catalog, &footers, progress, &mut findings);
+    }
+    Ok(findings)
+}
+
+/// Packs that something relies on; of the others damage costs nothing.
+#[derive(Default)]
+struct Needed {
+    packs: BTreeSet<PackId>,
+    /// Not everything that relies on packs can be read.
+    unknown: bool,
+}
+
+impl Needed {
+    /// What the log itself leads to: the newest checkpoint, tables, the roots of versions.
+    fn by_log(catalog: &Catalog) -> Needed {
+        let state = catalog.state();
+        let checkpoint = state.checkpoint().into_iter().flat_map(|(_, newest)| newest.blobs.values());
+        let tables = state.table(TableKind::Files).map(|segment| segment.at.fence.pack);
+        let roots = state.bundles().values().map(|bundle| bundle.root.pack);
+        let packs = checkpoint.map(|blob| blob.at.pack).chain(tables).chain(roots).collect();
+        Needed { packs, unknown: false }
+    }
+
+    fn add(&mut self, row: &Row) {
+        self.packs.extend(row.packs());
+    }
+
+    fn has(&self, pack: PackId) -> bool {
+        self.unknown || self.packs.contains(&pack)
+    }
+}

@@ -1,0 +1,289 @@
+//! `git datamon repair`: whatever is damaged in a store is promised anew from where its bytes still are, and what is nowhere is named.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use datamon::cache::Cache;
+use datamon::catalog::{Catalog, Journal};
+use datamon::id::{Oid, PackKind, RepoId};
+use datamon::ops::publish::{Versions, publish};
+use datamon::store::{Store, StoreUrl, key};
+use datamon::table::Row;
+use datamon_test_support::{TestRepo, run, run_failing, seeded_bytes};
+use serde_json::Value;
+
+use super::{Team, assert_files, file, files, first, flip, objects, oid, overwrite};
+
+fn packs(store: &Path, kind: &str) -> Vec<PathBuf> {
+    let packs = objects(store).into_iter().filter(|(name, _)| name.starts_with(kind));
+    packs.map(|(_, path)| path).collect()
+}
+
+/// `git datamon <args>` in a repository: its exit code and everything it said.
+#[track_caller]
+fn datamon(repo: &TestRepo, args: &[&str], code: i32) -> String {
+    let mut command = repo.env().command("git");
+    command.current_dir(repo.dir()).arg("datamon").args(args);
+    let output = if code == 0 { run(&mut command) } else { run_failing(&mut command) };
+    let said = format!("{}\n{}", output.text(), output.stderr);
+    assert_eq!(output.code, Some(code), "{said}");
+    said
+}
+
+/// What a command that fails says on stdout.
+#[track_caller]
+fn json(repo: &TestRepo, args: &[&str]) -> Value {
+    let output = run_failing(repo.env().command("git").current_dir(repo.dir()).arg("datamon").args(args));
+    serde_json::from_str(output.text()).expect("JSON")
+}
+
+/// A clone on another machine whose files are still pointers.
+fn pointers_only(team: &Team) -> TestRepo {
+    let env = first();
+    let remote = team.remote.dir().to_str().expect("plain");
+    run(env.command("git").env("GIT_LFS_SKIP_SMUDGE", "1").args(["clone", "-q", remote, "clone"]));
+    let clone = env.repo("clone");
+    super::trust_anyway(&clone, team);
+    clone
+}
+
+/// Nothing is damaged for a machine that never saw the store before.
+#[track_caller]
+fn assert_whole(team: &Team, wanted: &BTreeMap<String, Vec<u8>>) {
+    let clone = team.clone_elsewhere(first);
+    assert_files(&clone, wanted);
+    let said = datamon(&clone, &["fsck", "--full"], 0);
+    assert!(!said.contains("BAD"), "{said}");
+}
+
+fn copy_of(store: &Path, to: &Path) {
+    for (name, path) in objects(store) {
+        let at = to.join(name);
+        fs::create_dir_all(at.parent().expect("below the store")).unwrap();
+        fs::copy(path, at).unwrap();
+    }
+}
+
+#[test]
+fn damaged_packs_are_mended_from_this_clone_git_lfs_files_and_plain_ones() {
+    for damage in ["flip", "gone"] {
+        let team = Team::pushed(first);
+        for data in packs(&team.store, "data/") {
+            match damage {
+                "flip" => flip(&data, 700_000),
+                _ => fs::remove_file(&data).unwrap(),
+            }
+        }
+        let said = datamon(&team.repo, &["repair", "--data", "--dry-run"], 4);
+        assert!(said.contains("damaged") && said.contains(&oid(&files(1)["large.bin"])), "{said}");
+        let said = datamon(&team.repo, &["repair", "--data"], 0);
+        assert!(said.contains("stored") && said.contains("ok"), "{said}");
+        assert_whole(&team, &files(1));
+        // Done twice it finds nothing, and writes nothing.
+        let before = team.entries();
+        assert!(!datamon(&team.repo, &["repair", "--data"], 0).contains("stored"));
+        assert_eq!(team.entries(), before);
+        // Versions are read from where their files lie now, without git.
+        let out = team.env.root().join("out");
+        let store = team.store.to_str().expect("plain");
+        let args = ["datamon", "download", "--store", store, "--repo", "data", "latest", "--dest"];
+        run(team.env.command("git").args(args).arg(&out));
+        for (path, bytes) in files(1) {
+            assert!(fs::read(out.join(&path)).expect("there") == bytes, "{path}");
+        }
+        datamon(&team.repo, &["fsck", "--data"], 0);
+    }
+}
+
+#[test]
+fn what_is_not_here_comes_from_other_clones_and_stores_and_else_is_named() {
+    let team = Team::pushed(first);
+    let mirror = team.env.root().join("mirror");
+    copy_of(&team.store, &mirror);
+    for data in packs(&team.store, "data/") {
+        fs::remove_file(&data).unwrap();
+    }
+    let clone = pointers_only(&team);
+    let said = datamon(&clone, &["repair"], 4);
+    assert!(said.contains("LOST") && said.contains("large.bin") && said.contains("--from"), "{said}");
+    let found = json(&clone, &["repair", "--json"]);
+    let lost = found["lost"].as_array().expect("a list");
+    let large =
+        lost.iter().find(|it| it["oid"] == oid(&files(1)["large.bin"]).as_str()).expect("it is named");
+    assert_eq!(large["size"], 1_500_000);
+    let paths: Vec<&str> =
+        large["places"].as_array().expect("a list").iter().filter_map(|at| at["path"].as_str()).collect();
+    assert_eq!(paths, ["again/large.bin", "large.bin"]);
+
+    // A store that was damaged as well, elsewhere, has a part; the clone of a colleague the rest.
+    for data in packs(&mirror, "data/") {
+        flip(&data, 700_000);
+    }
+    let said = datamon(&clone, &["repair", "--from", mirror.to_str().expect("plain")], 4);
+    assert!(said.contains("stored") && said.contains("LOST") && said.contains("large.bin"), "{said}");
+    assert!(!said.contains("small/"), "{said}");
+    let said = datamon(&clone, &["repair", "--from", team.repo.dir().to_str().expect("plain")], 0);
+    assert!(said.contains("stored"), "{said}");
+    assert_whole(&team, &files(1));
+}
+
+#[test]
+fn a_pack_damaged_in_one_place_gives_what_lies_in_others() {
+    let team = Team::pushed(first);
+    for data in packs(&team.store, "data/") {
+        flip(&data, 700_000);
+    }
+    let clone = pointers_only(&team);
+    let said = datamon(&clone, &["repair", "--data"], 4);
+    assert!(said.contains("stored") && said.contains("large.bin") && !said.contains("small/"), "{said}");
+}
+
+#[test]
+fn a_lost_checkpoint_is_written_anew_and_its_tables_with_it() {
+    let team = Team::pushed(first);
+    let all = push_many(&team, 70);
+    let meta = pack_of_checkpoint(&team);
+    fs::remove_file(&meta).unwrap();
+    let clone = pointers_only(&team);
+    let said = datamon(&clone, &["fsck"], 4);
+    assert!(said.contains(&name_of(&meta)), "{said}");
+    let said = datamon(&clone, &["repair"], 0);
+    assert!(said.contains("written together anew") && said.contains("rows are written anew"), "{said}");
+    // The pack stays lost: nothing needs it any more, and others go on as if nothing had been.
+    assert_whole(&team, &all);
+    let next = file("next.bin", 999, 5_000);
+    let other = team.clone_elsewhere(first);
+    super::trust(&other);
+    super::change(&other, "after it", &next);
+    other.push("origin", "main");
+    assert_files(&team.clone_elsewhere(first), &all.into_iter().chain(next).collect());
+}
+
+fn name_of(pack: &Path) -> String {
+    pack.file_name().expect("a name").to_str().expect("plain").to_owned()
+}
+
+/// Where the lists of the newest checkpoint lie, and the rows it took out of the log.
+fn pack_of_checkpoint(team: &Team) -> PathBuf {
+    let catalog = opened(team);
+    let (_, checkpoint) = catalog.state().checkpoint().expect("there is one");
+    let packs: BTreeSet<_> = checkpoint.blobs.values().map(|blob| blob.at.pack).collect();
+    assert_eq!(packs.len(), 1, "they were written together");
+    team.store.join(key::pack(PackKind::Meta, *packs.first().expect("one")))
+}
+
+fn opened(team: &Team) -> Catalog {
+    let store = Store::open(&StoreUrl::of_directory(&team.store).expect("absolute")).expect("opens");
+    Catalog::open(store, Cache::none(), Journal::none()).expect("opens")
+}
+
+/// The newest promise of a file has the recipe of another one.
+fn give_recipe(team: &Team, of: &str, to: &str) {
+    let mut catalog = opened(team);
+    let (of, to): (Oid, Oid) = (of.parse().expect("an oid"), to.parse().expect("an oid"));
+    let rows = catalog.find(RepoId::NIL, &[of, to]).expect("found");
+    let (repo, base) = (rows[&to].repo, catalog.head().seq());
+    let wrong = Row { born: 0, recipe: rows[&of].recipe.clone(), ..rows[&to].clone() };
+    publish(&mut catalog, base, repo, vec![wrong], &[], &[], Versions::default()).expect("published");
+}
+
+/// Pushes until somebody has written a checkpoint.
+fn push_many(team: &Team, pushes: u64) -> BTreeMap<String, Vec<u8>> {
+    let mut all = files(1);
+    for n in 0..pushes {
+        let one = file(&format!("many/{n}.bin"), 100 + n, 4_000);
+        team.change(&format!("push {n}"), &one);
+        team.repo.push("origin", "main");
+        all.extend(one);
+    }
+    all
+}
+
+#[test]
+fn a_damaged_newest_entry_is_written_over_by_who_has_seen_it() {
+    for damage in ["flip", "cut", "empty"] {
+        let team = Team::pushed(first);
+        team.change("second", &files(2));
+        team.repo.push("origin", "main");
+        let newest = team.entries() as u64 - 1;
+        let path = team.store.join(format!("log/{newest:016x}"));
+        let whole = fs::read(&path).unwrap();
+        match damage {
+            "flip" => flip(&path, whole.len() - 20),
+            "cut" => overwrite(&path, &whole[..whole.len() / 2]),
+            _ => overwrite(&path, b""),
+        }
+        let said = datamon(&team.repo, &["fsck"], 4);
+        assert!(said.contains(&format!("log entry {newest}")), "{said}");
+        // Who never saw it cannot know what it said.
+        let clone = pointers_only(&team);
+        let said = datamon(&clone, &["repair"], 4);
+        assert!(said.contains(&format!("log entry {newest}")), "{said}");
+        datamon(&team.repo, &["repair"], 0);
+        assert_files(&team.clone_elsewhere(first), &files(2));
+        team.change("third", &files(3));
+        team.repo.push("origin", "main");
+        assert_files(&team.clone_elsewhere(first), &files(3));
+    }
+}
+
+#[test]
+fn fsck_says_what_a_store_that_cannot_be_opened_still_shows() {
+    let team = Team::pushed(first);
+    team.change("second", &files(2));
+    team.repo.push("origin", "main");
+    let newest = team.entries() as u64 - 1;
+    let entry = |seq: u64| team.store.join(format!("log/{seq:016x}"));
+    let clone = pointers_only(&team);
+
+    fs::write(team.store.join("log/HEAD"), "00000000000000ff\n").unwrap();
+    let said = datamon(&clone, &["fsck"], 4);
+    assert!(said.contains("log/HEAD says that log/00000000000000ff was there"), "{said}");
+    fs::remove_file(team.store.join("log/HEAD")).unwrap();
+
+    let whole = fs::read(entry(newest)).unwrap();
+    overwrite(&entry(newest), &whole[..30]);
+    let found = json(&clone, &["fsck", "--json"]);
+    assert_eq!(found["entries"], newest + 1, "all were read");
+    assert!(found["problems"].to_string().contains(&format!("log entry {newest}")), "{found}");
+    overwrite(&entry(newest), &whole);
+    datamon(&clone, &["fsck"], 0);
+}
+
+#[test]
+fn fsck_reads_a_part_and_asks_for_what_revisions_need() {
+    let team = Team::pushed(first);
+    let said = datamon(&team.repo, &["fsck", "--data=50%"], 0);
+    assert!(said.contains("ok"), "{said}");
+    for wrong in ["--data=0", "--data=101%", "--data=x"] {
+        assert!(datamon(&team.repo, &["fsck", wrong], 64).contains("from 1 to 100"));
+    }
+    let said = datamon(&team.repo, &["fsck", "--full"], 0);
+    assert!(said.contains("files rebuilt"), "{said}");
+
+    let new = file("new.bin", 9, 50_000);
+    team.change("not pushed", &new);
+    let said = datamon(&team.repo, &["fsck", "--refs"], 4);
+    assert!(said.contains(&oid(&new["new.bin"])) && said.contains("new.bin"), "{said}");
+    datamon(&team.repo, &["fsck", "--refs", "origin/main"], 0);
+    team.repo.push("origin", "main");
+    datamon(&team.repo, &["fsck", "--refs"], 0);
+}
+
+/// A file that its recipe does not rebuild: no pack is damaged, and only rebuilding shows it.
+#[test]
+fn a_wrong_recipe_is_found_by_rebuilding_and_replaced() {
+    let team = Team::new(first);
+    let (one, other) = (seeded_bytes(1, 40_000), seeded_bytes(2, 40_000));
+    let both = BTreeMap::from([("one.bin".to_owned(), one.clone()), ("other.bin".to_owned(), other.clone())]);
+    team.change("two files", &both);
+    team.repo.push("origin", "main");
+    give_recipe(&team, &oid(&other), &oid(&one));
+    let said = datamon(&team.repo, &["fsck", "--data"], 0);
+    assert!(!said.contains("BAD"), "packs and positions are right: {said}");
+    let said = datamon(&team.repo, &["fsck", "--full"], 4);
+    assert!(said.contains("rebuild other bytes") && said.contains("one.bin"), "{said}");
+    datamon(&team.repo, &["repair"], 0);
+    assert_whole(&team, &both);
+}
