@@ -1,10 +1,10 @@
 //! A directory tree into a store and out of it, for the comparison with other stores (`benches/compare.py`):
 //!
 //! ```text
-//! tree ingest STORE_DIR LIST DIR [--previous OLD_LIST]
-//! tree restore STORE_DIR LIST OUT
+//! tree ingest STORE LIST DIR [--previous OLD_LIST]
+//! tree restore STORE LIST OUT
 //! ```
-//! LIST is where the names of the files are kept; OLD_LIST that of the same DIR the last time, so that untouched files are not
+//! STORE is a directory or a URL; LIST is where the names of the files are kept; OLD_LIST that of the same DIR the last time, so that untouched files are not
 //! read again. Each call is a process of its own, with the user's cache, as a command would be.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -21,8 +21,12 @@ use datamon::progress::Silent;
 use datamon::store::{Settings, StoreUrl};
 
 fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
-    let url =
-        |place: &str| StoreUrl::of_directory(&std::path::absolute(place)?).map_err(Box::<dyn Error>::from);
+    let url = |place: &str| -> Result<StoreUrl, Box<dyn Error>> {
+        if place.contains("://") {
+            return Ok(StoreUrl::parse(place)?);
+        }
+        Ok(StoreUrl::of_directory(&std::path::absolute(place)?)?)
+    };
     match args {
         ["ingest", store, list, folder, rest @ ..] => {
             let previous = match rest {
@@ -46,10 +50,7 @@ fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
             download_tree(&mut catalog, RepoId::NIL, &tree, Path::new(folder), &Silent)?;
             Ok(format!("{} files, {} GET", tree.len(), catalog.store().requests().get))
         }
-        _ => {
-            Err("tree ingest STORE_DIR LIST DIR [--previous OLD_LIST] | tree restore STORE_DIR LIST OUT"
-                .into())
-        }
+        _ => Err("tree ingest STORE LIST DIR [--previous OLD_LIST] | tree restore STORE LIST OUT".into()),
     }
 }
 
