@@ -30,5 +30,6 @@ record() { # a title, then a command
     printf '\n### %s\n\n`%s`\n\n' "$title" "$(cat "$work/said")"
     top "$work/perf.data"
 }
+"$tree" init "$work/store"
 record Ingest "$tree" ingest "$work/store" "$work/list" "$data"
 record Restore "$tree" restore "$work/store" "$work/list" "$work/out"

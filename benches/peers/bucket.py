@@ -7,7 +7,6 @@ needs its own service: these four are in the comparison on a directory only.
 from . import directory, repositories
 from .tool import COPIES, Tool
 
-TREE = "{ours}/tree ingest {store} {home}/{version} {dir}"
 RUSTIC = {
     "OPENDAL_BUCKET": "{bucket}",
     "OPENDAL_ROOT": "/store",

@@ -16,6 +16,7 @@ def ours():
         TREE,
         "{ours}/tree restore {store} {home}/{version} {out}/data",
         again=TREE + " --previous {home}/{before}",
+        start="{ours}/tree init {store}",
         env={"DATAMON_CACHE_DIR": "{home}/cache", "DATAMON_STATE_DIR": "{home}/state"},
         remark="its library on a tree, by `examples/tree.rs`; every object it writes to a directory is fsynced before it ends",
     )

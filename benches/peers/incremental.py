@@ -40,6 +40,7 @@ class Line:
     wall: Ratio | None
     verb_sent: Ratio | None
     verb_wall: Ratio | None
+    cpu: float | None  # our processor time to that of the fastest: quieter than wall
 
     @property
     def met(self):
@@ -60,7 +61,8 @@ class Figure:
         for place, found in self.results.items():
             for group in dict.fromkeys(group for group, _ in found.steps()):
                 names = (self.library(place), OUR_VERBS)
-                yield Line(place, group, *(self.ratio(place, group, name, field) for name in names for field in ("sent", "wall")))
+                ratios = [self.ratio(place, group, name, field) for name in names for field in ("sent", "wall")]
+                yield Line(place, group, *ratios, self.processor(place, group, ratios[1]))
 
     def library(self, place):
         """The name of ours."""
@@ -80,6 +82,11 @@ class Figure:
         best = min(peers, key=of)
         return Ratio(of(name), best, of(best)) if of(best) else None
 
+    def processor(self, place, group, wall):
+        """Of ours to the one that is fastest by the clock."""
+        of = lambda name: self.results[place].median(group, NEXT, name, "cpu")
+        return of(self.library(place)) / of(wall.peer) if wall and of(wall.peer) else None
+
     def is_sound(self, place, group, name):
         """Whether nothing that a tool did with a dataset went wrong."""
         found = self.results[place]
@@ -90,13 +97,14 @@ class Figure:
     def table(self):
         """The figure."""
         rows = [
-            "| place | data | smallest peer | ours sends | commit + push | fastest peer | ours takes | commit + push | met |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| place | data | smallest peer | ours sends | commit + push | fastest peer | ours takes | CPU | commit + push | met |",
+            "|---|---|---|---|---|---|---|---|---|---|",
         ]
         for line in self.lines():
             met = "not measured" if line.met is None else "yes" if line.met else "**NO**"
             sent, wall = peer(line.sent, 1e6, "MB"), peer(line.wall, 1, "s")
-            cells = (sent, times(line.sent), times(line.verb_sent), wall, times(line.wall), times(line.verb_wall), met)
+            cpu = f"{line.cpu:.2f} x" if line.cpu else ""
+            cells = (sent, times(line.sent), times(line.verb_sent), wall, times(line.wall), cpu, times(line.verb_wall), met)
             rows.append(f"| {line.place} | {line.group} | {' | '.join(cells)} |")
         return "\n".join(rows)
 
@@ -154,7 +162,8 @@ def commands(figure, which):
                 seen.add((name, kind))
                 templates = (tool.start, tool.again or tool.ingest, tool.restore)
                 cells = (f"`{shown(line)}`" if line else "" for line in templates)
-                lines.append(f"| {name} | {which.get(name, '')} | {kind} | {' | '.join(cells)} | {tool.remark} |")
+                words = (name, which.get(name, ""), kind, *cells, tool.remark)
+                lines.append(f"| {' | '.join(words)} |")
     return "\n".join(lines)
 
 
@@ -167,8 +176,9 @@ def page(figure, facts, which, plot):
         " an empty store. Next: the second version of the tree, unchanged files as they were. Back: the second version, on a machine"
         " without any cache of the tool. Right: equal byte by byte to what was taken in. MiB: the most memory of the three. A"
         " peer is one that deduplicates; who keeps whole files is in the tables and is not compared. Met: ours sends at most"
-        f" {BYTES:g} x the smallest peer's bytes, and takes no longer than the fastest one. Ours is the library on a tree, as the"
-        " peers are programs on a tree; *commit + push* is what a user types, git's own work with it."
+        f" {BYTES:g} x the smallest peer's bytes, and takes no longer than the fastest one. CPU: of ours to that one's, which moves"
+        " less than the clock where others work too. Ours is the library on a tree, as the peers are programs on a tree;"
+        " *commit + push* is what a user types, git's own work with it. A peer may leave its bytes unsynced (xet, casync)."
     )
     parts = [f"`{facts['command']}`", facts["machine"], how, figure.table()]
     parts += [f"![Seconds of the next push of each dataset, place by place]({plot})"] if plot else []
