@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import os
 import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -127,8 +128,12 @@ def measure(args):
             stack.enter_context(server)
         contest = Contest(programs(args), args.data.resolve(), args.work.resolve(), meter, server, args.limit)
         stack.callback(contest.clean)
-        begin = time.monotonic()
+        begin, before = time.monotonic(), None
         for at, (place, group, turn) in enumerate(todo, 1):
+            # Not between groups, of which those with many files come last: a mass delete slows down whoever creates files next.
+            if before not in (None, place):
+                contest.clean()
+            before = place
             new = contest.unit(place, group, turn, contenders(args, place, group, rows))
             rows += new
             print("\n".join(row.line() for row in new), file=out, flush=True)
@@ -196,6 +201,7 @@ def command(args):
 def main():
     """Measure, print; 1 if a limit is missed."""
     args = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     memory = "as the run measured it"
     if not args.only_report:
         if absent := list(missing(args)):

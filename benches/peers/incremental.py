@@ -173,7 +173,7 @@ def page(figure, facts, which, plot):
     how = (
         f"Medians of {rounds} round(s); in each, every tool does each step in turn (A B C, then C B A). MB up and down and requests"
         " are counted at the link, with their heads and signatures; in a directory *up* is by how much the store grew. First: into"
-        " an empty store. Next: the second version of the tree, unchanged files as they were. Back: the second version, on a machine"
+        " an empty store. Next: the second version of the tree, unchanged files as they were. Back: that version, on a machine"
         " without any cache of the tool. Right: equal byte by byte to what was taken in. MiB: the most memory of the three. A"
         " peer is one that deduplicates; who keeps whole files is in the tables and is not compared. Met: ours sends at most"
         f" {BYTES:g} x the smallest peer's bytes, and takes no longer than the fastest one. CPU: of ours to that one's, which moves"

@@ -86,9 +86,11 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         words = ["--host", "127.0.0.1", "--port", str(self.port), "--access-key", KEY, "--secret-key", SECRET, root]
+        # It ends with its input, as a link does, so that nothing is left of a run that was killed.
+        line = ["sh", "-c", '"$0" "$@" & read -r _; kill $!; wait', program, *words]
         with open(log, "ab") as out:
             env = {**os.environ, "RUST_LOG": "error"}
-            self.process = subprocess.Popen([program, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env)
+            self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=out, stderr=out, env=env)
 
     def __enter__(self):
         for _ in range(100):
@@ -100,7 +102,7 @@ class Server:
     def __exit__(self, *_):
         for link in self.links.values():
             link.end()
-        self.process.terminate()
+        self.process.stdin.close()
         self.process.wait()
 
     def to(self, place):

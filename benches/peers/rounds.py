@@ -11,9 +11,9 @@ from .results import FAILED, OVER, Row
 from .step import Failed, Overran
 from .tool import FLOOR
 
-# Above so many files, a directory is deleted only after all measuring: ext4 creates files up to ten times slower for minutes
-# after a mass delete, which would punish whoever comes next. Its large files are emptied, and other directories go at once,
-# since disks are finite.
+# Above so many files, a directory is deleted only after all measuring in a place: ext4 creates files up to ten times slower for
+# minutes after a mass delete, which would punish whoever comes next. Its large files are emptied, and other directories go at
+# once, since disks are finite.
 MANY_FILES, LARGE_FILE = 500, 1 << 20
 
 
@@ -202,8 +202,12 @@ class Contest:
         path.rename(self.attic / f"{path.name}-{len(os.listdir(self.attic))}")
 
     def clean(self):
-        """What was set aside; nothing is measured after this."""
+        """What was set aside goes, and what the server wrote down of objects that are gone."""
         discard(self.attic)
+        self.attic.mkdir()
+        for path in self.server.root.glob(".bucket-*") if self.server else ():
+            path.unlink()
+        os.sync()
 
 
 def say(row):
