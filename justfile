@@ -46,8 +46,8 @@ bench *ARGS:
     cargo build --release --locked -p lfs-agent --example noop_agent
     python3 benches/figures.py --binary target/release/git-datamon {{ if ARGS == "" { "--out docs/benchmarks.md" } else { ARGS } }}
 
-# ours beside its peers into docs/benchmarks.md, half an hour on a quiet machine and 20 GB while it runs; installs the peers
-# and makes the data the first time; `just compare --rounds 1 --groups source` only tries it
+# ours beside its peers into docs/benchmarks.md, two hours on a quiet machine and 20 GB while it runs; installs the peers
+# and makes the data the first time; `just compare --rounds 1 --places s3-20ms --only source` only tries it
 compare *ARGS:
     benches/compare.sh {{ARGS}}
 

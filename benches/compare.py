@@ -1,66 +1,80 @@
 #!/usr/bin/env python3
-"""Ours beside its peers on a directory tree, in one run: prints a page of Markdown, and draws it.
+"""Ours beside its peers in one run, in a directory and in buckets: prints pages of Markdown, and draws them.
 
     benches/compare.sh                                            everything from nothing, into docs/benchmarks.md
     python3 benches/compare.py --bin DIR --data DIR --work DIR    peers and data as peers.sh and datasets.py leave them
-    python3 benches/compare.py --tsv FILE --only-report           the page of rows that were measured before
+    python3 benches/compare.py --tsv FILE --only-report           the pages of rows that were measured before
+    python3 benches/compare.py … --resume                         only what is missing in the rows: a killed run, more rounds
 
-Which tools there are, and how they are called: benches/peers/tools.py. The rows go to a file of tab-separated values as they
-are measured, and the page is made of that file.
+Places: `tree` is a directory that takes three versions of a few groups, for the limits of peers/winning.py; `directory`, `s3`,
+`s3-20ms` and `s3-100ms` take each dataset, its next version, and give that back. Which tools there are, and how they are called:
+benches/peers/directory.py, bucket.py and repositories.py. A group in a place is a unit of some 10 to 90 s; its rows go to a file of
+tab-separated values when it ends, and the pages are made of that file.
 """
 
 import argparse
 import contextlib
 import os
 import shlex
+import signal
 import sys
+import time
 from pathlib import Path
 
 from page import keep, machine_line
-from peers import plot, report, results, tools, trees
+from peers import incremental, plot, report, results, tools
+from peers.places import PLACES, TREE, Server
 from peers.rounds import Contest
 from peers.step import Failed, Meter
 
 
 def arguments():
-    """What was asked for, and the table of tools cut down to it."""
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=Path, default="target/compare/peers/bin", help="where the peers are")
-    parser.add_argument("--ours", type=Path, default="target/release/examples", help="where `tree` and `passes` are")
+    parser.add_argument("--ours", type=Path, default="target/release/examples", help="where `tree`, `passes` and `bucket` are")
     parser.add_argument("--data", type=Path, default="target/compare/data", help="what datasets.py made")
     parser.add_argument("--work", type=Path, default="target/compare/work", help="where stores and trees go, and go away")
     parser.add_argument("--tsv", type=Path, default="target/compare/results.tsv", help="where the rows go")
-    parser.add_argument("--append", action="store_true", help="keep the rows that are there: more rounds of the same programs")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that are there, and measure what is missing")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--groups", default=",".join(trees.GROUPS))
-    parser.add_argument("--tools", default=",".join(tools.table()), help="all: " + ", ".join(tools.table()))
+    parser.add_argument("--limit", type=float, default=60, help="seconds for a step of a dataset; who needs more is out (60)")
+    groups = list(dict.fromkeys(group for place in PLACES.values() for group in place.groups))
+    lists = {"places": list(PLACES), "only": groups, "tools": tools.names()}
+    for field, known in lists.items():
+        parser.add_argument(f"--{field}", default=",".join(known), help=("groups: " if field == "only" else "") + ", ".join(known))
     parser.add_argument("--only-report", action="store_true", help="measure nothing")
-    parser.add_argument("--out", type=Path, help="a page that marks a place for it, as docs/benchmarks.md; plot beside it")
+    parser.add_argument("--out", type=Path, help="a page that marks places for them, as docs/benchmarks.md; plots beside it")
     args = parser.parse_args()
-    for field, known in (("groups", trees.GROUPS), ("tools", tools.table())):
-        words = getattr(args, field).split(",")
-        setattr(args, field, words)
-        for word in words:
+    for field, known in lists.items():
+        setattr(args, field, getattr(args, field).split(","))
+        for word in getattr(args, field):
             if word not in known:
                 parser.error(f"--{field}: {word} is not one of {', '.join(known)}")
     return args
 
 
-def places(args):
+def programs(args):
     """What the templates of tools stand on."""
     return {"bin": args.bin.resolve(), "ours": args.ours.resolve()}
 
 
-def missing(chosen, args):
-    """Programs that a chosen tool needs and that are not there, with the line that makes them."""
-    for tool in chosen:
-        for word in tool.ingest.split():
-            program = Path(word.format_map(Blank(places(args))))
-            if word.startswith(("{bin}/", "{ours}/")) and not program.is_file():
-                made = f"benches/peers.sh {args.bin.parent}"
-                if word.startswith("{ours}/"):
-                    made = f"cargo build --release --example {program.name}"
-                yield f"{tool.name} needs {word}, which is not there: {made}, or leave it out with --tools"
+def chosen(args, place):
+    """The tools of a place that are wanted."""
+    return [tool for name, tool in tools.table(place).items() if name in args.tools]
+
+
+def missing(args):
+    """Programs that are needed and not there, with the line that makes them."""
+    words = {word for place in args.places for tool in chosen(args, place) for word in f"{tool.ingest} {tool.version}".split()}
+    words |= {"{bin}/s3s-fs", "{ours}/bucket"} if any(PLACES[place].delay is not None for place in args.places) else set()
+    for word in sorted(words):
+        program = Path(word.format_map(Blank(programs(args))))
+        if word.startswith(("{bin}/", "{ours}/")) and not program.is_file():
+            made = f"benches/peers.sh {args.bin.parent}"
+            if word.startswith("{ours}/"):
+                made = f"cargo build --release --bins --example {program.name}"
+            yield f"{word} is not there: {made}, or leave out who needs it with --tools or --places"
 
 
 class Blank(dict):
@@ -70,68 +84,130 @@ class Blank(dict):
         return ""
 
 
-def measure(args, chosen):
-    """All rounds; rows are written as they come. Returns how memory was measured, and what had to be dropped."""
+def units(args):
+    """What there is to do, each (place, group, turn): whole rounds, so that a run that was ended has some."""
+    for turn in range(args.rounds):
+        for name in args.places:
+            for group in PLACES[name].groups:
+                if group in args.only:
+                    yield PLACES[name], group, turn
+
+
+def contenders(args, place, group, rows):
+    """The tools of a unit, without those that failed or overran here before, or where it was nearer."""
+    out = {
+        row.tool
+        for row in rows
+        if row.stopped and row.group == group and (row.place == place.name or is_nearer(PLACES[row.place], place))
+    }
+    return [tool for tool in chosen(args, place.name) if tool.name not in out]
+
+
+def is_nearer(one, other):
+    """Whether both are buckets, and one is not so far away."""
+    return None not in (one.delay, other.delay) and one.delay < other.delay
+
+
+def measure(args):
+    """All rounds; the rows of a unit are written when it ends. Returns how memory was measured."""
     args.work.mkdir(parents=True, exist_ok=True)
     args.tsv.parent.mkdir(parents=True, exist_ok=True)
-    if not (args.append and args.tsv.exists()):
+    rows = results.load(args.tsv) if args.resume else []
+    done = {(row.place, row.group, row.round) for row in rows}
+    todo = [unit for unit in units(args) if (unit[0].name, unit[1], unit[2] + 1) not in done]
+    left = sum(place.minutes / len(place.groups) for place, *_ in todo)
+    print(f"{len(todo)} units, some {left:.0f} minutes on two cores at the default scale", file=sys.stderr, flush=True)
+    if not rows:
         args.tsv.write_text(results.HEAD + "\n")
-    with open(args.tsv, "a", encoding="utf-8") as rows, Meter(args.work / "log") as meter:
-
-        def emit(row):
-            print(row.line(), file=rows, flush=True)
-            print(
-                f"{row.group:7} {row.step:11} round {row.round} {row.tool:12} wall {row.wall:6.2f} cpu {row.cpu:6.2f}"
-                f" sync {row.sync:5.2f} memory {row.memory >> 20:5} MiB new {row.new / 1e6:7.1f} MB"
-                f" stored {row.stored / 1e6:7.1f} MB{'' if row.right else '  WRONG BYTES'}",
-                file=sys.stderr,
-            )
-
-        contest = Contest(chosen, places(args), args.data.resolve(), args.work.resolve(), meter, emit)
-        try:
-            contest.run(args.groups, args.rounds)
-        finally:
-            contest.clean()
-        return meter.memory_is, contest.dropped
+    with contextlib.ExitStack() as stack:
+        meter = stack.enter_context(Meter(args.work / "log"))
+        out = stack.enter_context(open(args.tsv, "a", encoding="utf-8"))
+        server = None
+        if any(place.delay is not None for place, *_ in todo):
+            server = Server(args.bin / "s3s-fs", args.ours / "bucket", args.work.resolve() / "buckets", args.work / "server.log")
+            stack.enter_context(server)
+        contest = Contest(programs(args), args.data.resolve(), args.work.resolve(), meter, server, args.limit)
+        stack.callback(contest.clean)
+        begin, before = time.monotonic(), None
+        for at, (place, group, turn) in enumerate(todo, 1):
+            # Not between groups, of which those with many files come last: a mass delete slows down whoever creates files next.
+            if before not in (None, place):
+                contest.clean()
+            before = place
+            new = contest.unit(place, group, turn, contenders(args, place, group, rows))
+            rows += new
+            print("\n".join(row.line() for row in new), file=out, flush=True)
+            gone = (time.monotonic() - begin) / 60
+            print(f"-- {at} of {len(todo)} units in {gone:.1f} minutes", file=sys.stderr, flush=True)
+        return meter.memory_is
 
 
 def write(args, memory):
-    """The page, and the plot beside it. Returns whether a limit is missed."""
-    order = list(trees.GROUPS)
-    rows = sorted(results.load(args.tsv), key=lambda row: order.index(row.group))
-    table, found = tools.table(), results.Results(rows)
-    which = {name: tool.which(Blank(places(args))) for name, tool in table.items()}
+    """The pages, and the plots beside them. Returns whether a limit is missed."""
+    rows = results.load(args.tsv)
     facts = {"command": command(args), "machine": machine_line(args.tsv.parent), "memory": memory}
-    drawing = args.out and args.out.with_suffix(".svg")
-    written = report.Report(found, table)
-    text = report.page(written, facts, which, drawing and drawing.name)
+    missed = False
+    trees = [row for row in rows if row.place == TREE]
+    others = {name: [row for row in rows if row.place == name] for name in PLACES if name != TREE}
+    if trees:
+        order = list(PLACES[TREE].groups)
+        found, table = results.Results(sorted(trees, key=lambda row: order.index(row.group))), tools.table(TREE)
+        written = report.Report(found, table)
+        missed |= any(verdict.met is False for verdict in written.judge.verdicts())
+        drawing = draw(args, "", plot.draw(found, table))
+        put(args, "compare", report.page(written, facts, which(args, table), drawing))
+    if any(others.values()):
+        found = {name: results.Results(of_place) for name, of_place in others.items() if of_place}
+        tables = {name: tools.table(name) for name in found}
+        judged = incremental.Figure(found, tables)
+        missed |= any(line.met is False for line in judged.lines())
+        drawing = draw(args, "-buckets", plot.draw_places(found, tables))
+        versions = {name: said for table in tables.values() for name, said in which(args, table).items()}
+        put(args, "buckets", incremental.page(judged, facts, versions, drawing))
+    return missed
+
+
+def which(args, table):
+    """The versions of tools."""
+    return {name: tool.which(Blank(programs(args))) for name, tool in table.items()}
+
+
+def draw(args, suffix, picture):
+    """Keep a picture beside the page; its name."""
+    if not args.out:
+        return None
+    path = args.out.with_name(f"{args.out.stem}{suffix}.svg")
+    path.write_text(picture)
+    return path.name
+
+
+def put(args, place, text):
+    """Print, and keep in the page."""
     if args.out:
-        drawing.write_text(plot.draw(found, table))
-        keep(text, args.out, "compare")
+        keep(text, args.out, place)
     print(text)
-    return any(verdict.met is False for verdict in written.judge.verdicts())
 
 
 def command(args):
     """The command line, without the places of one machine."""
     shown = shlex.join(["python3", "benches/compare.py", *sys.argv[1:]])
-    places = {str(getattr(args, name)): f"${name.upper()}" for name in ("bin", "ours", "data", "work", "tsv", "out")}
-    for where in sorted(places, key=len, reverse=True):
+    known = {str(getattr(args, name)): f"${name.upper()}" for name in ("bin", "ours", "data", "work", "tsv", "out")}
+    for where in sorted(known, key=len, reverse=True):
         if os.path.isabs(where):
-            shown = shown.replace(where, places[where])
+            shown = shown.replace(where, known[where])
     return shown
 
 
 def main():
-    """Measure, print; 1 if a limit is missed or a tool had to be dropped."""
+    """Measure, print; 1 if a limit is missed."""
     args = arguments()
-    chosen = [tool for name, tool in tools.table().items() if name in args.tools]
-    memory, dropped = "as the run measured it", ()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    memory = "as the run measured it"
     if not args.only_report:
-        if absent := list(missing(chosen, args)):
+        if absent := list(missing(args)):
             sys.exit("\n".join(absent))
-        memory, dropped = measure(args, chosen)
-    return 1 if write(args, memory) or dropped else 0
+        memory = measure(args)
+    return 1 if write(args, memory) else 0
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ record() { # a name, then a command
 both() { # a suffix of names, and a store
     rm -rf "$work/out" "$DATAMON_CACHE_DIR" "$DATAMON_STATE_DIR"
     mkdir "$work/out"
+    "$programs/tree" init "$2"
     record "ingest$1" "$programs/tree" ingest "$2" "$work/list" "$data"
     record "restore$1" "$programs/tree" restore "$2" "$work/list" "$work/out"
 }

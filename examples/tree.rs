@@ -1,6 +1,7 @@
 //! A directory tree into a store and out of it, for the comparison with other stores (`benches/compare.py`):
 //!
 //! ```text
+//! tree init STORE
 //! tree ingest STORE LIST DIR [--previous OLD_LIST]
 //! tree restore STORE LIST OUT
 //! ```
@@ -28,12 +29,16 @@ fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
         Ok(StoreUrl::of_directory(&std::path::absolute(place)?)?)
     };
     match args {
+        ["init", store] => {
+            open::create(&url(store)?, &Settings::default())?;
+            Ok(String::new())
+        }
         ["ingest", store, list, folder, rest @ ..] => {
             let previous = match rest {
                 ["--previous", old] => Tree::decode(&fs::read(old)?)?,
                 _ => Tree::default(),
             };
-            let mut catalog = open::create(&url(store)?, &Settings::default())?;
+            let mut catalog = open::open(&url(store)?, &Settings::default())?;
             let (tree, stats) =
                 upload_tree(&mut catalog, RepoId::NIL, Path::new(folder), &previous, &Silent)?;
             catalog.upkeep()?;
@@ -50,7 +55,7 @@ fn run(args: &[&str]) -> Result<String, Box<dyn Error>> {
             download_tree(&mut catalog, RepoId::NIL, &tree, Path::new(folder), &Silent)?;
             Ok(format!("{} files, {} GET", tree.len(), catalog.store().requests().get))
         }
-        _ => Err("tree ingest STORE LIST DIR [--previous OLD_LIST] | tree restore STORE LIST OUT".into()),
+        _ => Err("tree init STORE | tree ingest STORE LIST DIR [--previous OLD_LIST] | tree restore STORE LIST OUT".into()),
     }
 }
 

@@ -5,7 +5,8 @@ Colours follow the reader's choice of light or dark; text is text.
 
 from xml.sax.saxutils import escape
 
-from .tools import COPIES, FLOOR, OURS, VERB
+from .incremental import NEXT
+from .tool import COPIES, FLOOR, OURS, VERB
 
 COLUMNS, WIDTH, GAP = 3, 300, 20
 NAME, NUMBER = 78, 40
@@ -36,13 +37,13 @@ def scale(seconds):
     return min(longest, 2 * next_longest) or longest or 1
 
 
-def bars(results, tools, group, step, left, top):
+def bars(results, tools, group, step, left, top, title=None):
     """A block, and how high it is."""
     seconds = {name: results.median(group, step, name, "wall") for name in results.tools(group, step)}
     floor = next((seconds.pop(name) for name in list(seconds) if tools[name].kind == FLOOR), None)
     longest = scale([*seconds.values(), floor or 0])
     space = WIDTH - NAME - NUMBER
-    out = [f'<text class="step" x="{left}" y="{top + 12}">{escape(step)}</text>']
+    out = [f'<text class="step" x="{left}" y="{top + 12}">{escape(title or step)}</text>']
     at = top + TITLE
     for name in sorted(seconds, key=seconds.get):
         kind = {OURS: "ours", VERB: "ours", COPIES: "copy"}.get(tools[name].kind, "peer")
@@ -61,24 +62,51 @@ def bars(results, tools, group, step, left, top):
     return out, at - top + GAP
 
 
+def rows_of(blocks, out, top):
+    """Blocks beside and below each other; each is drawn by a call with its left and top. Where the next one may begin."""
+    for begin in range(0, len(blocks), COLUMNS):
+        heights = []
+        for column, block in enumerate(blocks[begin : begin + COLUMNS]):
+            drawn, height = block(GAP + column * (WIDTH + GAP), top)
+            out += drawn
+            heights.append(height)
+        top += max(heights)
+    return top
+
+
+def headed(title, out, top):
+    """A title over blocks; where they may begin."""
+    out.append(f'<text class="group" x="{GAP}" y="{top + 14}">{escape(title)}</text>')
+    return top + GROUP
+
+
+def framed(out, top, legend):
+    """The picture around what was drawn."""
+    width = COLUMNS * (WIDTH + GAP) + GAP
+    out.append(f'<text x="{GAP}" y="{top + 4}">{escape(legend)}</text>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top + 16}" width="{width}" height="{top + 16}">'
+    return "\n".join([head, f"<style>{STYLE}</style>", *out, "</svg>"]) + "\n"
+
+
 def draw(results, tools):
-    """The whole picture."""
+    """Every step of every group."""
     out, top = [], 10
     for group in dict.fromkeys(group for group, _ in results.steps()):
         steps = [step for other, step in results.steps() if other == group]
         first = results.cell(group, steps[0], results.tools(group, steps[0])[0])[0]
-        title = f"{group}: {first.logical / 1e6:.0f} MB in {first.files} files"
-        out.append(f'<text class="group" x="{GAP}" y="{top + 14}">{escape(title)}</text>')
-        top += GROUP
-        for begin in range(0, len(steps), COLUMNS):
-            heights = []
-            for column, step in enumerate(steps[begin : begin + COLUMNS]):
-                block, height = bars(results, tools, group, step, GAP + column * (WIDTH + GAP), top)
-                out += block
-                heights.append(height)
-            top += max(heights)
-    width = COLUMNS * (WIDTH + GAP) + GAP
-    legend = "wall seconds, median · dashed: the sum of the physical passes · »: longer than drawn"
-    out.append(f'<text x="{GAP}" y="{top + 4}">{legend}</text>')
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top + 16}" width="{width}" height="{top + 16}">'
-    return "\n".join([head, f"<style>{STYLE}</style>", *out, "</svg>"]) + "\n"
+        top = headed(f"{group}: {first.logical / 1e6:.0f} MB in {first.files} files", out, top)
+        block = lambda step, group=group: lambda left, top: bars(results, tools, group, step, left, top)
+        top = rows_of([block(step) for step in steps], out, top)
+    return framed(out, top, "wall seconds, median · dashed: the sum of the physical passes · »: longer than drawn")
+
+
+def draw_places(results, tables):
+    """The next version of each dataset, place by place."""
+    out, top = [], 10
+    for place, found in results.items():
+        top = headed(f"{place}: push of the next version", out, top)
+        block = lambda group, place=place, found=found: (
+            lambda left, top: bars(found, tables[place], group, NEXT, left, top, title=group)
+        )
+        top = rows_of([block(group) for group, step in found.steps() if step == NEXT], out, top)
+    return framed(out, top, "wall seconds, median · »: longer than drawn · grey: peers, light: those that keep whole files")

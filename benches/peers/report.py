@@ -1,6 +1,6 @@
 """The results as Markdown: a table a group and step, what winning means, how it was measured."""
 
-from .tools import COPIES, DEDUPLICATES, FLOOR, OURS, VERB
+from .tool import COPIES, DEDUPLICATES, FLOOR, OURS, VERB
 from .winning import MIB, Judge
 
 HEAD = "| tool | wall s | x best peer | x floor | CPU s | durable s | memory MiB | new MB | stored MB | right |"
@@ -74,7 +74,7 @@ class Report:
 
 def shown(template):
     """A template as it is written for people: `$STORE` for what was filled in; a bar would end the cell."""
-    words = ("bin", "ours", "store", "home", "dir", "version", "before", "out", "id")
+    words = ("bin", "ours", "store", "home", "dir", "version", "before", "out", "id", "bucket", "folder", "endpoint", "port")
     return (
         template.format(**{word: f"${word.upper()}" for word in words})
         .replace("$BIN/", "")

@@ -3,11 +3,15 @@
 import dataclasses
 import statistics
 
+# Beginnings of notes.
+FAILED, OVER = "failed", "over"
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One step; names of fields are the heads of the columns."""
 
+    place: str
     group: str
     step: str
     tool: str
@@ -21,8 +25,21 @@ class Row:
     changed: int  # files that are not those of the version before
     stored: int  # bytes in the store after it
     new: int  # bytes by which the store grew
+    up: int  # bytes that went over the link to the server
+    down: int  # bytes that came back
+    requests: int  # over the link
     right: int  # 1 when what was restored is equal, byte by byte
-    note: str = ""
+    note: str = ""  # what the tool said, or why there is nothing to say
+
+    @property
+    def sent(self):
+        """Bytes that left the machine; into a directory, what it grew by."""
+        return self.up or self.new
+
+    @property
+    def stopped(self):
+        """Whether the step did not end well, so that its numbers say nothing."""
+        return self.note.startswith((FAILED, OVER))
 
     def line(self):
         """As it is written."""
@@ -35,7 +52,9 @@ HEAD = "\t".join(field.name for field in FIELDS)
 
 
 def load(path):
-    """The rows of a file."""
+    """The rows of a file; none where there is no file."""
+    if not path.exists():
+        return []
     head, *lines = path.read_text().splitlines()
     if head != HEAD:
         raise ValueError(f"{path} has other columns than this program writes; measure again")
@@ -46,9 +65,10 @@ class Results:
     """Medians over rounds."""
 
     def __init__(self, rows):
-        self.rows = rows
+        self.rows = [row for row in rows if not row.stopped]
+        self.stops = {(row.group, row.step, row.tool): row.note for row in rows if row.stopped}
         self.by_cell = {}
-        for row in rows:
+        for row in self.rows:
             self.by_cell.setdefault((row.group, row.step, row.tool), []).append(row)
 
     @property

@@ -17,6 +17,10 @@ class Failed(Exception):
     """A command that had to work did not."""
 
 
+class Overran(Failed):
+    """A command was ended after so many seconds."""
+
+
 @dataclasses.dataclass
 class Cost:
     """Of one command with all processes it started and waited for."""
@@ -46,8 +50,8 @@ def control_group(root=CONTROL_GROUPS):
 class Meter:
     """Runs commands and measures them; ends what runs when it is left."""
 
-    def __init__(self, log, limit=1800):
-        self.log, self.limit = log, limit
+    def __init__(self, log):
+        self.log = log
         self.group, self.fields = control_group()
 
     def __enter__(self):
@@ -69,22 +73,24 @@ class Meter:
             return f"`{names}` of a memory control group around the command, without page cache, read every 2 ms"
         return "the sum of PSS over all processes of the command, read every 5 ms"
 
-    def run(self, line, env, synced):
-        """What a line of sh costs; then everything on the file system of `synced` is synced."""
+    def run(self, line, env, synced, limit=1800):
+        """What a line of sh costs, ended after `limit` seconds; then everything on the file system of `synced` is synced."""
         with open(self.log, "a+b") as out:
             out.write(f"$ {line}\n".encode())
             out.flush()
             start = out.tell()
-            wall, cpu, memory, status = self.spawn(line, env, out)
+            wall, cpu, memory, status = self.spawn(line, env, out, limit)
             out.seek(start)
             text = out.read().decode(errors="replace")
         begin = time.monotonic()
         subprocess.run(["sync", "-f", synced], check=True)
+        if status == -signal.SIGKILL and wall >= limit:
+            raise Overran(f"`{line}` took more than {limit:g} s")
         if status != 0:
             raise Failed(f"`{line}` exits with {status}:\n{text[-2000:]}")
         return Cost(wall, cpu, time.monotonic() - begin, memory, text)
 
-    def spawn(self, line, env, out):
+    def spawn(self, line, env, out, limit):
         """The shell is put into the group before the clock starts: moving it there costs milliseconds of its own."""
         procs = self.group / "cgroup.procs" if self.group else "/dev/null"
         wait = 'echo 0 >"$0" && echo ready && read -r go && exec sh -c "$1" </dev/null >&2'
@@ -98,7 +104,7 @@ class Meter:
         )
         ended = threading.Event()
         sampler = Sampler(self.group, self.fields, shell.pid, ended)
-        guard = threading.Timer(self.limit, os.killpg, (shell.pid, signal.SIGKILL))
+        guard = threading.Timer(limit, os.killpg, (shell.pid, signal.SIGKILL))
         try:
             shell.stdout.readline()
             sampler.start()

@@ -11,6 +11,8 @@ GROUPS = {
     "images": ("images",),
     "source": ("source",),
 }
+# Each of them is a group of its own too.
+DATASETS = ("tabular", "tabularcdc", "csv", "weights", "sqlite", "logs", "images", "source")
 
 
 def files_below(root):
@@ -67,13 +69,14 @@ def same_bytes(one, other):
     return one == other or filecmp.cmp(one, other, shallow=False)
 
 
-def versions(data, group):
-    """The versions of a group, in order."""
-    names = sorted({path.name for dataset in GROUPS[group] for path in (data / dataset).iterdir()})
+def versions(data, group, most=None):
+    """The versions of a group, in order; the first so many."""
+    datasets = GROUPS.get(group, (group,))
+    names = sorted({path.name for dataset in datasets for path in (data / dataset).iterdir()})
     made = []
-    for name in names:
+    for name in names[:most]:
         files = {}
-        for dataset in GROUPS[group]:
+        for dataset in datasets:
             held = max(path.name for path in (data / dataset).iterdir() if path.name <= name)
             files.update({f"{dataset}/{path}": where for path, where in files_below(data / dataset / held).items()})
         made.append(Version(name, files, made[-1] if made else None))

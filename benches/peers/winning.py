@@ -5,7 +5,7 @@ The best peer of a time is the fastest tool that deduplicates (not `cp -r`, not 
 
 import dataclasses
 
-from .tools import COPIES, DEDUPLICATES, FLOOR, OURS, VERB
+from .tool import COPIES, DEDUPLICATES, FLOOR, OURS, VERB
 
 MIB = 1 << 20
 

@@ -14,6 +14,7 @@ mod link;
 mod meddle;
 mod process;
 mod repo;
+mod requests;
 mod servers;
 
 pub use bucket_server::{BucketServer, refusal};

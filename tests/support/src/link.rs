@@ -1,7 +1,7 @@
 //! A link between a client and a server of this machine: so long, so wide, and cut when a test wants it.
 //!
 //! What comes in at one end goes out at the other after the delay, and no faster than the rate, which all connections share, each
-//! direction for itself. Bytes are counted where they go out. A cut ends every connection of the moment; new ones are made at once.
+//! direction for itself. Bytes are counted where they go out, and requests of HTTP/1.1. A cut ends every connection of the moment; new ones are made at once.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::requests::Requests;
 
 /// Bytes moved in one piece.
 const PIECE: usize = 64 << 10;
@@ -66,6 +68,7 @@ struct State {
     up: Way,
     down: Way,
     cuts: AtomicU64,
+    requests: AtomicU64,
     /// Connections that a cut ends.
     open: Mutex<Vec<TcpStream>>,
 }
@@ -109,7 +112,8 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let own = listener.local_addr().expect("a bound socket has an address").port();
         let (up, down, open) = (Way::default(), Way::default(), Mutex::default());
-        let state = Arc::new(State { weather, up, down, cuts: AtomicU64::new(0), open });
+        let state =
+            Arc::new(State { weather, up, down, cuts: AtomicU64::new(0), requests: AtomicU64::new(0), open });
         let shared = state.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -146,6 +150,11 @@ impl Link {
         self.state.down.moved.load(SeqCst)
     }
 
+    /// Requests of HTTP/1.1 whose heads went to the server.
+    pub fn requests(&self) -> u64 {
+        self.state.requests.load(SeqCst)
+    }
+
     /// How often it was cut.
     pub fn cuts(&self) -> u64 {
         self.state.cuts.load(SeqCst)
@@ -180,6 +189,7 @@ fn take_in(mut from: TcpStream, send: &SyncSender<Piece>) {
 
 fn give_out(state: &State, mut to: TcpStream, is_up: bool, pieces: &Receiver<Piece>) {
     let way = if is_up { &state.up } else { &state.down };
+    let mut requests = Requests::default();
     for (came, bytes) in pieces {
         if let Some(rate) = state.weather.rate {
             way.pass(bytes.len(), rate);
@@ -192,6 +202,9 @@ fn give_out(state: &State, mut to: TcpStream, is_up: bool, pieces: &Receiver<Pie
                 (bytes.len(), false)
             }
         };
+        if is_up {
+            state.requests.fetch_add(requests.pass(&bytes[..length]), SeqCst);
+        }
         let gone = to.write_all(&bytes[..length]).is_err();
         if is_cut {
             state.cut();
