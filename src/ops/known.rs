@@ -2,7 +2,7 @@
 //!
 //! 1. this push itself (the ingest's own index),
 //! 2. packs of the previous version of the same path,
-//! 3. packs whose footers this machine has kept,
+//! 3. the newest packs, as far as this machine has kept their footers,
 //! 4. hooks: packs that have one of the chunks in question, wherever in the store they are.
 //!
 //! A pack is learned whole, from its footer: where one chunk is, its neighbours are likely to be. Hooks are looked at once a
