@@ -46,6 +46,14 @@ bench *ARGS:
     cargo build --release --locked -p lfs-agent --example noop_agent
     python3 benches/figures.py --binary target/release/git-datamon {{ if ARGS == "" { "--out docs/benchmarks.md" } else { ARGS } }}
 
+# what a store costs at 10^6, 10^8 and 10^9 chunks and at 10^5 pushes (docs/scale.md): half an hour and 4 GB of memory
+scale:
+    cargo build --release --locked --example scale
+    target/release/examples/scale 100 10000 100 1000
+    target/release/examples/scale 1000 100000 1000 10000
+    target/release/examples/scale 1000 1000000 5000 50000
+    target/release/examples/scale 100000 10 1 1000
+
 # ours beside its peers into docs/benchmarks.md, two hours on a quiet machine and 20 GB while it runs; installs the peers
 # and makes the data the first time; `just compare --rounds 1 --places s3-20ms --only source` only tries it
 compare *ARGS:

@@ -13,4 +13,5 @@ mod independent_reader;
 mod memory;
 mod models;
 mod setups;
+mod simulation;
 mod transfer;

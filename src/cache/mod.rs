@@ -22,6 +22,8 @@ pub use usage::{Found, Usage, url_of};
 
 /// Above this many bytes the oldest files go, at the next [`Cache::trim`].
 const CAP: u64 = 1 << 30;
+/// Above this many files too: each command that looks at all of them should not take longer for it.
+const CAP_FILES: usize = 1 << 15;
 /// Bytes of the hash in front of each file's content.
 const HASH: usize = 32;
 /// Nothing larger is kept or read.
@@ -182,12 +184,13 @@ impl Cache {
         collect(folder, &mut files);
         let mut total: u64 = files.iter().map(|(_, size, _)| size).sum();
         files.sort();
+        let mut left = files.len();
         for (_, size, path) in files {
-            if total <= CAP {
+            if total <= CAP && left <= CAP_FILES {
                 return;
             }
             if fs::remove_file(path).is_ok() {
-                total -= size;
+                (total, left) = (total - size, left - 1);
             }
         }
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{BundleId, GitId, Nonce, Oid, PackId, Prefix, RepoId, StoreId};
 use crate::pack::{Blob, PackInfo};
-use crate::table::Written;
+use crate::table::{MOST_SHIFT, Written};
 
 pub use wire::BadChange;
 
@@ -103,7 +103,8 @@ pub struct SegmentRef {
     pub first: Prefix,
     /// The key of its last row, not before `first`.
     pub last: Prefix,
-    /// Only keys that begin with so many zero bits are in the table; above 0 is a newer version's (R10).
+    /// Only keys that begin with so many zero bits are in the segment: of hooks up to [`MOST_SHIFT`], of files 0; anything else is a
+    /// newer version's (R10).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shift: u8,
 }
@@ -119,6 +120,11 @@ impl SegmentRef {
         SegmentRef { pack: fence.pack, start, fence, rows, table, first, last, shift: 0 }
     }
 
+    /// Hooks that were written with this shift.
+    pub fn of_hooks(written: &Written, shift: u8) -> SegmentRef {
+        SegmentRef { shift, ..SegmentRef::new(TableKind::Hooks, written) }
+    }
+
     /// Where it lies in its pack, and what is in it.
     pub fn written(&self) -> Written {
         let &SegmentRef { start, fence, rows, first, last, .. } = self;
@@ -132,7 +138,11 @@ impl SegmentRef {
 
     /// Whether this version understands the segment (R10).
     pub fn is_known(&self) -> bool {
-        self.table != TableKind::Unknown && self.shift == 0
+        match self.table {
+            TableKind::Files => self.shift == 0,
+            TableKind::Hooks => self.shift <= MOST_SHIFT,
+            TableKind::Unknown => false,
+        }
     }
 }
 

@@ -43,6 +43,9 @@ pub enum BadCheckpoint {
 const MOST_LISTED: usize = 1 << 17;
 /// The same for labels, whose names may have 255 bytes.
 const MOST_LABELS: usize = 1 << 15;
+/// What is left of a list after its full parts is cut at a multiple of this. New ids come last, so a checkpoint mostly writes what
+/// is behind the cut, 4,096 entries on average, and not half of a full part.
+const STEP: usize = 1 << 13;
 
 const PACKS: &str = "packs";
 const SEGMENTS: &str = "segments";
@@ -146,6 +149,14 @@ fn parts(kind: &str, blobs: Vec<Vec<u8>>) -> impl Iterator<Item = (String, Vec<u
     blobs.into_iter().enumerate().map(move |(n, bytes)| (name(n), bytes))
 }
 
+/// A list that grows at its end, in the parts that have a blob each.
+fn cut<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
+    let full = all.len() / MOST_LISTED * MOST_LISTED;
+    let (full, rest) = all.split_at(full);
+    let (middle, last) = rest.split_at(rest.len() / STEP * STEP);
+    full.chunks(MOST_LISTED).chain([middle, last].into_iter().filter(|part| !part.is_empty()))
+}
+
 fn packs(state: &State) -> Vec<Vec<u8>> {
     let all: Vec<(&PackId, &PackInfo)> = state.packs.iter().collect();
     let part = |packs: &[(&PackId, &PackInfo)]| {
@@ -155,7 +166,7 @@ fn packs(state: &State) -> Vec<Vec<u8>> {
         };
         bytes(&WirePacks { data: kind(PackKind::Data), meta: kind(PackKind::Meta) })
     };
-    all.chunks(MOST_LISTED).map(part).collect()
+    cut(&all).map(part).collect()
 }
 
 fn segments(state: &State) -> Vec<u8> {
@@ -165,7 +176,7 @@ fn segments(state: &State) -> Vec<u8> {
 
 fn bundles(state: &State) -> Vec<Vec<u8>> {
     let all: Vec<_> = state.bundles().iter().map(|(id, it)| (*id, it.repo, it.root, it.seq)).collect();
-    all.chunks(MOST_LISTED).map(|part| bytes(&WireBundles { bundles: part.to_vec() })).collect()
+    cut(&all).map(|part| bytes(&WireBundles { bundles: part.to_vec() })).collect()
 }
 
 fn commits(state: &State) -> Vec<Vec<u8>> {
@@ -176,7 +187,7 @@ fn commits(state: &State) -> Vec<Vec<u8>> {
         let trees = bundles.iter().filter_map(|(id, it)| Some((**id, it.tree?))).collect();
         bytes(&WireCommits { commits, trees })
     };
-    all.chunks(MOST_LISTED).map(part).collect()
+    cut(&all).map(part).collect()
 }
 
 fn labels(state: &State) -> Vec<Vec<u8>> {

@@ -2,18 +2,19 @@
 //!
 //! A push that writes a meta pack anyway writes the hooks of its new packs with it; those of small pushes are written by the
 //! next checkpoint. Nothing relies on a hook: what cannot be read is left out, here and everywhere.
+//!
+//! Of a large store the table is a sample ([`plan::sample`]), and its shifts tell readers how many chunks there are.
 
 use rayon::prelude::*;
 
 use super::change::{SegmentRef, TableKind};
 use super::log::Catalog;
+use super::plan;
 use crate::cache::Cache;
 use crate::id::{PackId, PackKind, Prefix};
-use crate::pack::Footer;
-use crate::table::{Hooks, SEGMENT_HOOKS, TableError};
+use crate::pack::{Footer, PackInfo};
+use crate::table::{Hooks, SEGMENT_HOOKS, Sample, TableError};
 
-/// With so many rows in the table nobody adds more: every chunk of some 256 GiB has one, at 16 KiB a chunk.
-const MOST_ROWS: u64 = 1 << 24;
 /// Segments that one machine reads, largest first: each is a request or two, and whoever merges keeps them few.
 const MOST_SEGMENTS: usize = 32;
 /// Segments read at once: what hides the distance to a bucket, and is some 6 MiB each in memory for a moment.
@@ -26,23 +27,21 @@ impl Catalog {
         self.state.table(TableKind::Hooks).map(|segment| &segment.at)
     }
 
-    fn hook_rows(&self) -> u64 {
-        self.hook_segments().map(|it| it.rows).fold(0, u64::saturating_add)
+    /// How many rows the table has, and of how many chunks.
+    pub fn hook_sample(&self) -> Sample {
+        plan::sample(self.hook_segments())
     }
 
-    /// Rows that may still be added to the table.
-    pub fn room_for_hooks(&self) -> usize {
-        usize::try_from(MOST_ROWS.saturating_sub(self.hook_rows())).unwrap_or(usize::MAX)
+    /// The shift of hooks that are written now, of so many new chunks among others.
+    pub fn hook_shift(&self, chunks: u64) -> u8 {
+        plan::shift(&self.hook_sample(), chunks)
     }
 
     /// The table, sorted, as far as its packs may be borrowed from: all of it where it has at most `most` rows, else its
     /// head, which is a fair sample of about so many.
     pub fn hooks(&self, most: usize) -> Hooks {
-        let rows = self.hook_rows();
-        let upto = match rows {
-            rows if rows <= most as u64 => Prefix::MAX,
-            rows => Prefix::from_bytes((u64::MAX / rows).saturating_mul(most as u64).to_be_bytes()),
-        };
+        let sample = self.hook_sample();
+        let (rows, upto) = (sample.rows(), sample.head(most as u64));
         let mut segments: Vec<&SegmentRef> = self.hook_segments().filter(|it| it.first <= upto).collect();
         segments.sort_by_key(|it| std::cmp::Reverse(it.rows));
         let mut hooks = Hooks::with_room(most.min(usize::try_from(rows).unwrap_or(most)));
@@ -68,22 +67,24 @@ impl Catalog {
             let rows = usize::try_from(segment.rows).unwrap_or(usize::MAX).saturating_add(1);
             let mut hooks = Hooks::with_room(rows.min(2 * SEGMENT_HOOKS));
             hooks.read((&self.store, &Cache::none()), &segment.written(), Prefix::MAX, &|_| true)?;
-            hooks.check(&segment.written())
+            hooks.check(&segment.written(), segment.shift)
         };
         self.hook_segments().filter_map(|segment| read(segment).err()).collect()
     }
 
-    /// Hooks of the data packs that were added without, newest first, as many as one segment takes.
-    pub(super) fn missing_hooks(&self) -> Hooks {
-        let mut hooks = Hooks::with_room(self.room_for_hooks().min(SEGMENT_HOOKS));
+    /// Hooks of the data packs that were added without, newest first, as many as one segment takes, and their shift.
+    pub(super) fn missing_hooks(&self) -> (Hooks, u8) {
         let packs: Vec<PackId> = self.state.unhooked().iter().rev().map(|(_, pack)| *pack).collect();
+        let chunks = packs.iter().filter_map(|pack| self.state.packs().get(pack)).map(PackInfo::chunks).sum();
+        let shift = self.hook_shift(chunks);
+        let mut hooks = Hooks::with_room(SEGMENT_HOOKS).of_shift(shift);
         let mut packs = packs.chunks(TOGETHER);
         while let Some(packs) = packs.next().filter(|_| hooks.has_room(1)) {
             for (pack, footer) in self.footers(packs) {
                 hooks.add(pack, &footer);
             }
         }
-        hooks
+        (hooks, shift)
     }
 
     /// The footers of these packs, as far as they can be had, several requests at a time.

@@ -1,8 +1,11 @@
 //! The log in a store: opening, following, committing. This is where the pure parts of the catalog meet requests.
 
-use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::{Change, ChangeRecord, Writer};
+use bytes::Bytes;
+use rayon::prelude::*;
+
+use super::change::{Change, ChangeRecord, Checkpoint, Writer};
 use super::checkpoint::Blobs;
 use super::entry::{BadEntry, Entry};
 use super::fold::BadLog;
@@ -14,7 +17,7 @@ use super::slot::{Action, Append, Event};
 use super::state::{Refusal, State};
 use super::suspects::Suspects;
 use crate::cache::Cache;
-use crate::id::EntryHash;
+use crate::id::{EntryHash, PackId};
 use crate::pack::{Blob, PackError};
 use crate::store::{Create, Store, StoreError, key};
 use crate::table::{TableError, read_frames};
@@ -499,13 +502,28 @@ fn look_ahead(store: &Store, hint: u64) -> Result<u64, CatalogError> {
     }
 }
 
+/// The blobs of a checkpoint. Those that were written together are read together, a few packs at a time.
+fn checkpoint_frames(
+    store: &Store,
+    cache: &Cache,
+    checkpoint: &Checkpoint,
+) -> Result<BTreeMap<Blob, Vec<u8>>, PackError> {
+    let mut packs: BTreeMap<PackId, BTreeSet<Blob>> = BTreeMap::new();
+    for blob in checkpoint.blobs.values() {
+        packs.entry(blob.at.pack).or_default().insert(blob.at);
+    }
+    let packs: Vec<BTreeSet<Blob>> = packs.into_values().collect();
+    let read: Result<Vec<_>, _> =
+        packs.into_par_iter().map(|blobs| read_frames(store, cache, blobs)).collect();
+    Ok(read?.into_iter().flatten().collect())
+}
+
 fn fold(store: &Store, cache: &Cache, seq: u64, bytes: &[u8]) -> Result<(Entry, State), CatalogError> {
     let entry = Entry::decode(seq, bytes).map_err(|e| bad_log(store, e))?;
     let mut blobs = Blobs::new();
     if let Some((_, checkpoint)) = entry.checkpoint().map_err(|e: BadEntry| bad_log(store, e))? {
-        // Most of them were written together, so they are read together.
-        let frames = read_frames(store, cache, checkpoint.blobs.values().map(|blob| blob.at))?;
-        let bytes = |blob: &Blob| frames.get(blob).cloned().unwrap_or_default();
+        let mut frames = checkpoint_frames(store, cache, &checkpoint)?;
+        let mut bytes = |blob: &Blob| frames.remove(blob).unwrap_or_default();
         blobs.extend(checkpoint.blobs.iter().map(|(kind, blob)| (kind.clone(), bytes(&blob.at))));
     }
     let state =

@@ -177,12 +177,10 @@ impl Catalog {
         }
     }
 
-    /// Packs of the table whose footers this machine has kept, newest first.
-    pub fn kept_footers(&self) -> Vec<PackId> {
-        let mut packs: Vec<PackId> =
-            self.cache.part("footer").names().iter().filter_map(|name| name.parse().ok()).collect();
-        packs.retain(|pack| self.may_borrow(*pack));
-        packs.sort_unstable_by(|a, b| b.cmp(a));
-        packs
+    /// Footers of data packs that this machine has kept and a new push may name, newest first, of as many packs as `tried`. What is kept
+    /// is not listed: of many small pushes that takes longer than to take one in.
+    pub fn kept_footers(&self, tried: usize) -> impl Iterator<Item = (PackId, Footer)> + '_ {
+        let packs = self.state.packs().keys().rev().filter(|pack| self.may_borrow_chunks(**pack));
+        packs.take(tried).filter_map(|pack| Some((*pack, self.kept_footer(*pack)?)))
     }
 }

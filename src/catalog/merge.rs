@@ -13,15 +13,12 @@ use std::collections::BTreeSet;
 
 use super::change::{Change, Compact, SegmentRef, TableKind};
 use super::log::{Catalog, CatalogError};
-use super::plan::{self, MOST_RUNS, TableRun};
+use super::plan::{self, TableRun};
 use super::state::{Remedy, Segment};
 use crate::cache::Cache;
 use crate::id::{PackId, Prefix};
 use crate::pack::{Blob, MetaSeries};
-use crate::table::{HookMerge, Row, Slices, Written, is_damage, segment_len, write_segment};
-
-/// Runs of hooks above which the newest are merged: only a push that looks far reads them, and then most of them.
-const MOST_HOOK_RUNS: usize = 8;
+use crate::table::{HookMerge, Row, Slices, Written, is_damage, kept, segment_len, write_segment};
 
 /// Runs of hooks merged at a time: each is some 2 MiB in memory. Where there are more the next upkeep goes on.
 const MOST_HOOK_INPUTS: usize = 16;
@@ -37,12 +34,12 @@ impl Catalog {
     /// Merge the newest runs of each table that has too many. `false` when there was nothing to do, or another writer was
     /// faster, which is as good. An error in one table does not keep the other from being merged.
     pub fn merge_runs(&mut self) -> Result<bool, CatalogError> {
-        let files = self.merge_table(TableKind::Files, MOST_RUNS);
-        let hooks = self.merge_table(TableKind::Hooks, MOST_HOOK_RUNS);
+        let files = self.merge_table(TableKind::Files);
+        let hooks = self.merge_table(TableKind::Hooks);
         Ok(files? | hooks?)
     }
 
-    fn merge_table(&mut self, table: TableKind, most: usize) -> Result<bool, CatalogError> {
+    fn merge_table(&mut self, table: TableKind) -> Result<bool, CatalogError> {
         let mut output =
             Output { segments: vec![], metas: MetaSeries::new(&self.store), named: BTreeSet::new() };
         let mut runs = plan::runs(&self.state, table);
@@ -50,10 +47,12 @@ impl Catalog {
             let suspect = |segment: &&Segment| self.suspects.has(segment.at.fence.pack);
             runs.truncate(runs.iter().take_while(|run| !run.segments.iter().any(suspect)).count());
         }
-        // R10: what is not understood may rely on the segments as they are.
-        let Some(count) = plan::due(&runs, most).filter(|_| self.state.unknown().is_none()) else {
-            return Ok(false);
+        let due = match table {
+            TableKind::Hooks => plan::hooks_due(&runs),
+            _ => plan::due(&runs, plan::MOST_RUNS),
         };
+        // R10: what is not understood may rely on the segments as they are.
+        let Some(count) = due.filter(|_| self.state.unknown().is_none()) else { return Ok(false) };
         runs.truncate(if table == TableKind::Hooks { count.min(MOST_HOOK_INPUTS) } else { count });
         let outs: Vec<Blob> =
             runs.iter().flat_map(|run| &run.segments).map(|segment| segment.at.fence).collect();
@@ -92,13 +91,16 @@ impl Catalog {
         if rows.is_empty() { Ok(()) } else { output.write_files(&mut rows, &self.cache) }
     }
 
-    /// Hooks of packs that left the table go. Those of a damaged segment are lost, which costs deduplication.
+    /// Hooks of packs that left the table go, and what a table as large as this one does not keep. Those of a damaged segment are
+    /// lost, which costs deduplication.
     fn merge_hooks(&self, runs: &[TableRun<'_>], output: &mut Output) -> Result<(), CatalogError> {
+        let shifts = runs.iter().flat_map(|run| &run.segments).map(|segment| segment.at.shift);
+        let shift = shifts.chain([self.hook_shift(0)]).max().unwrap_or(0);
         let segments = runs.iter().flat_map(|run| run.written().0).collect();
         let keep = |pack| self.state.packs().contains_key(&pack);
-        for merged in HookMerge::new(&self.store, segments, &keep) {
+        for merged in HookMerge::new(&self.store, segments, &keep, kept(shift)) {
             let written = merged?.write(output.metas.room()?);
-            output.segments.push(SegmentRef::new(TableKind::Hooks, &written));
+            output.segments.push(SegmentRef::of_hooks(&written, shift));
         }
         Ok(())
     }

@@ -4,11 +4,13 @@
 
 mod collect;
 mod find;
+mod hooks;
 mod rows;
 mod runs;
 
 pub use collect::{Mark, Named, Void};
 pub use find::Finding;
+pub use hooks::{MOST_ROWS, TOO_MANY_ROWS, hooks_due, sample, shift};
 pub use rows::{Merged, merge, names};
 pub use runs::{MOST_RUNS, TableRun, due, runs};
 

@@ -36,14 +36,14 @@ impl Catalog {
     pub fn write_checkpoint(&mut self) -> Result<bool, CatalogError> {
         let covers = self.head.seq();
         let mut metas = MetaSeries::new(&self.store);
-        let (mut rows, mut missing) = (self.inline_rows()?, self.missing_hooks());
+        let (mut rows, (mut missing, shift)) = (self.inline_rows()?, self.missing_hooks());
         let (mut segment, mut hooks) = (None, None);
         if !rows.is_empty() {
             let written = write_segment(metas.room()?, &mut rows, &self.cache);
             segment = Some(SegmentRef::new(TableKind::Files, &written));
         }
         if !missing.is_empty() {
-            hooks = Some(SegmentRef::new(TableKind::Hooks, &missing.write(metas.room()?)));
+            hooks = Some(SegmentRef::of_hooks(&missing.write(metas.room()?), shift));
         }
         let newest = self.state.checkpoint();
         let all = checkpoint::encode(&self.state, segment.iter().chain(&hooks));

@@ -2,12 +2,12 @@
 //!
 //! 1. this push itself (the ingest's own index),
 //! 2. packs of the previous version of the same path,
-//! 3. packs whose footers this machine has kept,
+//! 3. the newest packs, as far as this machine has kept their footers,
 //! 4. hooks: packs that have one of the chunks in question, wherever in the store they are.
 //!
 //! A pack is learned whole, from its footer: where one chunk is, its neighbours are likely to be. Hooks are looked at once a
-//! push has so much that nobody near knows that looking is worth the requests, and footers are asked for in proportion to
-//! it. What cannot be read is stored again: nothing here fails a push.
+//! push has so much that nobody near knows that looking is worth the requests and, were it in the store, one of its chunks
+//! would be in the sample of hooks that is read; footers are asked for in proportion to it. What cannot be read is stored again: nothing here fails a push.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -19,6 +19,10 @@ use crate::table::Hooks;
 
 /// Chunks of packs this machine has seen that are learned before anything is asked of the store.
 const REMEMBERED: usize = 200_000;
+/// And no more packs than this, of the newest so many in the store: those of small pushes have few chunks, and each is a file to
+/// look for.
+const REMEMBERED_PACKS: usize = 256;
+const REMEMBERED_AMONG: usize = 1024;
 /// A push with fewer unknown bytes stores them without looking further.
 const WORTH: u64 = 1 << 20;
 /// Unknown bytes that are worth a footer.
@@ -39,8 +43,9 @@ pub struct Neighbours<'a> {
     catalog: &'a Catalog,
     /// Bytes to be taken in.
     bytes: u64,
-    /// Bytes met that nobody near knows.
+    /// Bytes met that nobody near knows, and the chunks that they are.
     unknown: u64,
+    unknown_chunks: u64,
     /// Footers asked of the store because a hook led there.
     asked: u64,
     remembered: bool,
@@ -62,6 +67,7 @@ impl<'a> Neighbours<'a> {
             catalog,
             bytes,
             unknown: 0,
+            unknown_chunks: 0,
             asked: 0,
             remembered: false,
             hooks: None,
@@ -73,14 +79,22 @@ impl<'a> Neighbours<'a> {
 
     /// Learns the packs whose footers are here, which costs no request.
     fn remember(&mut self, index: &mut ChunkIndex) {
-        for pack in self.catalog.kept_footers() {
+        for (pack, footer) in self.catalog.kept_footers(REMEMBERED_AMONG).take(REMEMBERED_PACKS) {
             if index.len() > REMEMBERED {
                 break;
             }
-            let may = self.catalog.may_borrow_chunks(pack) && index.wants(pack);
-            if let Some(footer) = may.then(|| self.catalog.kept_footer(pack)).flatten() {
+            if index.wants(pack) {
                 index.learn(pack, &footer);
             }
+        }
+    }
+
+    /// Reads the table, or its head, as soon as a hit is likelier than not if what is unknown is in the store.
+    fn look_at_hooks(&mut self) {
+        let worth = usize::try_from(self.bytes / HOOK_BYTES).unwrap_or(MOST_HOOKS);
+        let most = worth.clamp(MOST_HOOKS / 2, MOST_HOOKS);
+        if self.hooks.is_none() && self.unknown_chunks >= self.catalog.hook_sample().one_in(most as u64) {
+            self.hooks = Some(self.catalog.hooks(most));
         }
     }
 
@@ -179,12 +193,11 @@ impl Known for Neighbours<'_> {
         missing.dedup();
         missing.retain(|(id, raw)| index.find(id, *raw).is_none());
         self.unknown += missing.iter().map(|(_, raw)| u64::from(*raw)).sum::<u64>();
+        self.unknown_chunks += missing.len() as u64;
         if self.unknown < WORTH {
             return;
         }
-        let worth = usize::try_from(self.bytes / HOOK_BYTES).unwrap_or(MOST_HOOKS);
-        let most = worth.clamp(MOST_HOOKS / 2, MOST_HOOKS);
-        self.hooks.get_or_insert_with(|| self.catalog.hooks(most));
+        self.look_at_hooks();
         self.look_at_unhooked();
         let mut tried = HashSet::new();
         while let packs @ [_, ..] = &self.candidates(&missing, &tried)[..] {

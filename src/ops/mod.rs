@@ -8,7 +8,7 @@ pub mod fetch;
 pub mod here;
 pub mod ingest;
 pub mod kinship;
-mod known;
+pub mod known;
 pub mod label;
 pub mod latest;
 pub mod lineage;

@@ -18,6 +18,9 @@ use crate::table::{
 /// Rows of a push up to this many stored bytes lie in the entry itself.
 const INLINE_ROWS: usize = 64 << 10;
 
+/// Chunks of a pack, about, from which on a push that writes a meta pack writes their hooks with it.
+const OWN_HOOKS: u64 = 2048;
+
 /// Times the move of `latest` is taken up again from where another put it.
 const ATTEMPTS: usize = 64;
 
@@ -76,8 +79,8 @@ pub fn publish(
         named.extend(written.named);
         push.bundles.push(written.bundle);
     }
-    // Hooks of a small push would be an object more: the next checkpoint writes them.
-    if packs.len() > 1 || metas.is_begun() {
+    // Hooks of a small push would be an object more, or a run more for others to merge: the next checkpoint writes them.
+    if packs.len() > 1 || (metas.is_begun() && chunks(packs) >= OWN_HOOKS) {
         push.segments.extend(hooks(&mut metas, packs, catalog)?);
     }
     let added: Vec<(PackId, PackInfo)> = packs.iter().copied().chain(metas.finish()?).collect();
@@ -125,6 +128,11 @@ pub(super) fn recipe(metas: &mut MetaSeries, terms: &[Term]) -> Result<Recipe, S
     Ok(Recipe::Out { blob, packs: packs.into_iter().collect() })
 }
 
+/// Chunks of these packs, about.
+fn chunks(packs: &[(PackId, PackInfo)]) -> u64 {
+    packs.iter().map(|(_, info)| info.chunks()).sum()
+}
+
 /// Hooks of every chunk in `packs`, some gigabytes of data to a segment, so that a large push needs no more memory: one footer
 /// at a time comes back from where it was kept. One that does not costs deduplication only.
 fn hooks(
@@ -133,22 +141,19 @@ fn hooks(
     catalog: &Catalog,
 ) -> Result<Vec<SegmentRef>, StoreError> {
     let mut segments = Vec::new();
-    let mut room = catalog.room_for_hooks();
-    let mut hooks = Hooks::with_room(room.min(SEGMENT_HOOKS));
+    let shift = catalog.hook_shift(chunks(packs));
+    let empty = || Hooks::with_room(SEGMENT_HOOKS).of_shift(shift);
+    let mut hooks = empty();
     for (pack, info) in packs {
-        if room == 0 {
-            break;
-        }
         let Ok(footer) = catalog.footer_of(*pack, *info) else { continue };
         if !hooks.is_empty() && !hooks.has_room(footer.chunks()) {
-            room -= hooks.len();
-            segments.push(SegmentRef::new(TableKind::Hooks, &hooks.write(metas.room()?)));
-            hooks = Hooks::with_room(room.min(SEGMENT_HOOKS));
+            segments.push(SegmentRef::of_hooks(&hooks.write(metas.room()?), shift));
+            hooks = empty();
         }
         hooks.add(*pack, &footer);
     }
     if !hooks.is_empty() {
-        segments.push(SegmentRef::new(TableKind::Hooks, &hooks.write(metas.room()?)));
+        segments.push(SegmentRef::of_hooks(&hooks.write(metas.room()?), shift));
     }
     Ok(segments)
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::format::FOOTER_CHUNK;
 use crate::id::{PackId, PackKind};
 
 /// What the catalog knows of a pack, so that a read never needs a suffix range or a HEAD.
@@ -13,6 +14,13 @@ pub struct PackInfo {
     pub size: u64,
     /// Bytes of the footer with its trailer, at the end of the object.
     pub footer: u32,
+}
+
+impl PackInfo {
+    /// Chunks of a data pack, about: the footer is made of them.
+    pub fn chunks(&self) -> u64 {
+        u64::from(self.footer) / FOOTER_CHUNK as u64
+    }
 }
 
 /// One run of frames in a data pack, and the part of their raw bytes that belongs to a file.

@@ -87,6 +87,8 @@ struct Trailer {
 pub const HEADER: usize = size_of::<Header>();
 /// Bytes of a frame header.
 pub const FRAME_HEADER: usize = size_of::<FrameHeader>();
+/// Bytes that a chunk takes in the footer.
+pub const FOOTER_CHUNK: usize = size_of::<FooterChunk>();
 const TRAILER: usize = size_of::<Trailer>();
 
 /// A pack, or a part of one, that is not what it should be.

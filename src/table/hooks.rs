@@ -4,14 +4,19 @@
 //! costs deduplication and never a byte. Chunk ids are uniformly random, so the *head* of the table (everything up to some
 //! prefix) is a fair sample of all chunks: whoever does not want the whole table reads its head, in a few large requests.
 //!
+//! A table that grows without end would be read by nobody. So of a large one only the head is kept: a segment of *shift* k has
+//! the rows whose prefixes begin with k zero bits, one chunk in 2^k. One that is hit leads to all of its pack.
+//!
 //! Rows have a fixed width, chosen for each block: random bytes do not compress, but the differences between sorted
 //! prefixes are short, and so are the positions of packs in the one list that the segment has.
 
 mod merge;
+mod sample;
 
 use std::collections::HashMap;
 
 pub use merge::HookMerge;
+pub use sample::{MOST_SHIFT, Sample, kept};
 use serde::{Deserialize, Serialize};
 
 use super::row::BadBlock;
@@ -56,6 +61,8 @@ fn prefix(number: u64) -> Prefix {
 #[derive(Debug)]
 pub struct Hooks {
     room: usize,
+    /// No larger prefix is taken in.
+    upto: u64,
     packs: Vec<PackId>,
     positions: HashMap<PackId, u32>,
     rows: Vec<Hook>,
@@ -66,10 +73,17 @@ impl Hooks {
     pub fn with_room(room: usize) -> Hooks {
         Hooks {
             room,
+            upto: u64::MAX,
             packs: vec![],
             positions: HashMap::new(),
             rows: Vec::with_capacity(room.min(MOST_AT_ONCE)),
         }
+    }
+
+    /// The same, which takes in only what a segment of this shift has.
+    #[must_use]
+    pub fn of_shift(self, shift: u8) -> Hooks {
+        Hooks { upto: number(kept(shift)), ..self }
     }
 
     /// Rows.
@@ -87,11 +101,12 @@ impl Hooks {
         self.room - self.rows.len() >= rows
     }
 
-    /// Take in every chunk of a pack. To be sorted afterwards.
+    /// Take in every chunk of a pack, as far as the shift wants them. To be sorted afterwards.
     pub fn add(&mut self, pack: PackId, footer: &Footer) {
         let pack = self.position(pack);
         let chunks = footer.frames.iter().flat_map(|frame| &frame.chunks);
         let rows = chunks.map(|(id, _)| Hook { prefix: number(Prefix::from(id)), pack });
+        let rows = rows.filter(|row| row.prefix <= self.upto);
         self.rows.extend(rows.take(self.room - self.rows.len()));
     }
 
@@ -108,11 +123,14 @@ impl Hooks {
         self.rows.dedup();
     }
 
-    /// Whether these are as many rows as the segment says it has.
-    pub fn check(&self, at: &Written) -> Result<(), TableError> {
+    /// Whether these are as many rows as the segment says it has, and none that its shift leaves out.
+    pub fn check(&self, at: &Written, shift: u8) -> Result<(), TableError> {
+        let wrong = |what| Err(bad(at.fence.pack, BadBlock::Inconsistent(what)));
+        let last = self.rows.iter().map(|row| row.prefix).max();
         match self.len() as u64 == at.rows {
+            true if last > Some(number(kept(shift))) => wrong("hooks are beyond what their segment keeps"),
             true => Ok(()),
-            false => Err(bad(at.fence.pack, BadBlock::Inconsistent("hooks are missing"))),
+            false => wrong("hooks are missing"),
         }
     }
 
@@ -367,6 +385,34 @@ mod tests {
             assert!(of.count() > 150);
         }
         assert_eq!(read(&store, &at, Prefix::MAX, 777).expect("reads").len(), 777);
+    }
+
+    #[test]
+    fn a_sample_finds_packs_by_how_many_of_their_chunks_are_asked_for() {
+        const PACKS: u32 = 2_000;
+        const CHUNKS: u32 = 400;
+        for shift in [3, 5, 6] {
+            let mut hooks = Hooks::with_room(300_000).of_shift(shift);
+            (0..PACKS).for_each(|n| hooks.add(pack(n), &footer((0..CHUNKS).map(|c| chunk(n * CHUNKS + c)))));
+            let kept = 1.0 / f64::from(1 << shift);
+            let (all, rows) = (f64::from(PACKS * CHUNKS), hooks.len() as f64);
+            assert!((rows / (all * kept) - 1.0).abs() < 0.05, "shift {shift}: {rows} rows");
+            let store = store("sampled");
+            let at = written(&store, hooks);
+            let hooks = read(&store, &at, Prefix::MAX, 300_000).expect("reads");
+            hooks.check(&at, shift).expect("as it says");
+            assert!(hooks.check(&at, shift + 1).is_err(), "there are rows that a larger shift leaves out");
+            for asked in [8, 64, CHUNKS] {
+                let found =
+                    |n: &u32| (0..asked).any(|c| hooks.find(&chunk(n * CHUNKS + c)).any(|it| it == pack(*n)));
+                let found = f64::from((0..PACKS).filter(found).count() as u32) / f64::from(PACKS);
+                let promised = 1.0 - (1.0 - kept).powf(f64::from(asked));
+                assert!(
+                    (found - promised).abs() < 0.04,
+                    "shift {shift}, {asked} chunks: {found}, not {promised}"
+                );
+            }
+        }
     }
 
     #[test]

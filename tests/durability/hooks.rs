@@ -12,7 +12,7 @@ use datamon::pack::{Footer, FrameEntry, PackInfo, PackWriter};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Backend, Counts, Store, key, memory};
-use datamon::table::Hooks;
+use datamon::table::{Hooks, kept};
 use datamon_test_support::seeded_bytes;
 
 use super::world::{Machine, REPO, Shelf, assert_chain, assert_packs, fresh, push, store};
@@ -220,6 +220,76 @@ fn of_a_large_table_a_push_reads_a_sample() {
     let hooks = catalog.hooks(1 << 20);
     assert!(((1 << 20) - 20_000..=1 << 20).contains(&hooks.len()), "{}", hooks.len());
     scene.shelf.assert_download(&mut fresh(&scene.store).expect("opens"), &scene.oids, "all");
+}
+
+/// Hooks of one chunk in 2^`shift` of 2^25, in one segment: together with them the table is one of half a terabyte.
+fn commit_half_a_terabyte(scene: &Scene, shift: u8) -> u64 {
+    let rows = (1u64 << 25) >> shift;
+    let (mut hooks, mut meta) = (Hooks::with_room(1 << 21).of_shift(shift), PackWriter::new(PackKind::Meta));
+    let pack = PackId::new();
+    let chunk = |n: u64| {
+        let mut id = *ChunkId::of(&n.to_le_bytes()).as_bytes();
+        let prefix = u64::from_be_bytes(*id.first_chunk().expect("32 bytes")) >> shift;
+        id[..8].copy_from_slice(&prefix.to_be_bytes());
+        (ChunkId::from_bytes(id), 16_000)
+    };
+    let frame = FrameEntry { offset: 16, stored: 1, raw: 1, chunks: (0..rows).map(chunk).collect() };
+    hooks.add(pack, &Footer { kind: PackKind::Data, frames: vec![frame] });
+    let segments = vec![SegmentRef::of_hooks(&hooks.write(&mut meta), shift)];
+    let meta = meta.finish();
+    meta.put(&scene.store).expect("written");
+    let change = Change::Push(Push { repo: REPO, rows: None, segments, labels: vec![], bundles: vec![] });
+    let mut catalog = scene.open();
+    let mut record = ChangeRecord::new(catalog.head().seq(), change, writer(), now());
+    let info = PackInfo { kind: PackKind::Data, size: 32 << 20, footer: 80_000 };
+    record.added = vec![(pack, info), (meta.id, meta.info)];
+    catalog.commit(&record).expect("lands");
+    rows
+}
+
+#[test]
+fn a_large_table_is_sampled_and_leads_to_what_is_similar() {
+    const THEIRS: u8 = 4;
+    let old = seeded_bytes(1, 40 * MIB);
+    let mut scene = Scene::new(&[&old], false);
+    let all: u64 = scene.data_packs().iter().map(|(_, footer)| chunks(footer)).sum();
+    let strange = commit_half_a_terabyte(&scene, THEIRS);
+    assert_eq!(scene.open().hook_sample().chunks(), all + (strange << THEIRS));
+
+    // What is written now is sampled by the size of the table, whatever others took; with a push and with a checkpoint.
+    let new = seeded_bytes(2, 40 * MIB);
+    scene.push(&[&new]);
+    scene.push(&[seeded_bytes(3, 9 * MIB)]);
+    assert!(scene.open().write_checkpoint().expect("written"));
+    let shifts: Vec<(u8, u64)> = scene.hook_segments().iter().map(|it| (it.shift, it.rows)).collect();
+    let of_shift = |wanted| shifts.iter().filter(|it| it.0 == wanted).map(|it| it.1).collect::<Vec<u64>>();
+    let [mut with_push, mut with_checkpoint] = of_shift(2)[..] else { panic!("{shifts:?}") };
+    if with_push < with_checkpoint {
+        (with_push, with_checkpoint) = (with_checkpoint, with_push);
+    }
+    assert!((all / 5..all / 3).contains(&with_push) && (all / 25..all / 12).contains(&with_checkpoint));
+    assert_eq!(scene.open().hook_sample().shift(0, 1 << 24), 2);
+
+    // One chunk in 64 is in the sample that is read, so a MiB or so goes by before it is worth to look.
+    let (new_raw, cost) = scene.push_elsewhere(&collage(&new[..24 * MIB], 3));
+    assert!(new_raw < 4 << 20, "{new_raw} new bytes");
+    assert!(cost.get < 25 && cost.read < 8 << 20, "{cost:?}");
+
+    // A merge keeps of each what all of them keep.
+    while scene.hook_segments().len() <= 8 {
+        scene.push(&[seeded_bytes(10 + scene.oids.len() as u64, MIB)]);
+        assert!(scene.open().write_checkpoint().expect("written"));
+    }
+    let rows = |scene: &Scene| scene.hook_segments().iter().map(|it| it.rows).sum::<u64>();
+    let before = rows(&scene);
+    assert!(scene.open().merge_runs().expect("merged"));
+    let merged = scene.hook_segments();
+    assert!(merged.len() <= 8 && rows(&scene) <= before);
+    for segment in merged.iter().filter(|it| it.shift == 2) {
+        assert!(segment.last <= kept(2), "{segment:?}");
+    }
+    let findings = verify(&fresh(&scene.store).expect("opens"), false, &Silent).expect("verified");
+    assert!(!findings.notes.iter().any(|note| note.contains("hooks")), "{:?}", findings.notes);
 }
 
 #[test]

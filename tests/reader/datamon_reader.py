@@ -247,7 +247,7 @@ class State:
     def add(self, segment, born):
         """Segments of other tables lead to no file."""
         if segment["table"] == "hooks":
-            self.hooks[self.fence(segment)] = segment["rows"]
+            self.hooks[self.fence(segment)] = (segment["rows"], segment.get("shift", 0))
         if segment["table"] == "files":
             self.segments.setdefault(self.fence(segment), (born, segment["first"], segment["last"]))
 
@@ -351,7 +351,7 @@ class State:
 
     def all_hooks(self):
         """The prefix and the pack of every hook."""
-        for fence, count in self.hooks.items():
+        for fence, (count, shift) in self.hooks.items():
             packs, blocks = unpack(self.store.blob(*fence))
             for first, offset, stored in blocks:
                 block = self.store.blob(fence[0], offset, stored)
@@ -362,6 +362,8 @@ class State:
                     at = 16 + row * (step_width + pack_width)
                     prefix += int.from_bytes(block[at : at + step_width], "little")
                     at += step_width
+                    if prefix >> (64 - shift):
+                        raise Damaged("a hook is beyond what its segment keeps")
                     yield prefix, packs[int.from_bytes(block[at : at + pack_width], "little")]
                 count -= rows
             if count:

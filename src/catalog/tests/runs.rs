@@ -3,7 +3,10 @@
 use super::*;
 use crate::catalog::State;
 use crate::catalog::change::*;
-use crate::catalog::plan::{MOST_RUNS, TableRun, due, runs};
+use crate::catalog::plan::{
+    MOST_ROWS, MOST_RUNS, TOO_MANY_ROWS, TableRun, due, hooks_due, runs, sample, shift,
+};
+use crate::catalog::state::Segment;
 
 /// A segment with the keys from `first` to `last`, in a pack of its own.
 fn range(n: u8, first: u8, last: u8) -> SegmentRef {
@@ -22,7 +25,7 @@ fn state_of(pushes: &[&[SegmentRef]]) -> State {
 
 /// The fences of each run, by number.
 fn fences(runs: &[TableRun<'_>]) -> Vec<Vec<u8>> {
-    let number = |segment: &&crate::catalog::state::Segment| segment.at.fence.pack.as_bytes()[0];
+    let number = |segment: &&Segment| segment.at.fence.pack.as_bytes()[0];
     runs.iter().map(|run| run.segments.iter().map(number).collect()).collect()
 }
 
@@ -98,4 +101,52 @@ fn many_runs_left_by_others_become_few_at_once() {
     assert_eq!(due(&runs[..4], MOST_RUNS), None);
     assert_eq!(due(&[], MOST_RUNS), None);
     assert_eq!(due(&runs[..2], 1), Some(2));
+}
+
+/// A segment of hooks of so many chunks, as a table of this shift keeps them.
+fn hooks(chunks: u64, shift: u8) -> Segment {
+    let at = SegmentRef { table: TableKind::Hooks, rows: chunks >> shift, shift, ..range(1, 0, 255) };
+    Segment { at, born: 0, oldest: 0, clean: 0 }
+}
+
+/// A table of hooks to which pushes of so many chunks come, each written with the shift that `writer` takes. Gives the most rows there
+/// were after a merge, and how many rows merges wrote for each row pushed.
+fn grow_hooks(pushes: impl Iterator<Item = u64>, writer: impl Fn(u8) -> u8) -> (u64, u64) {
+    let mut table: Vec<Segment> = Vec::new();
+    let (mut most, mut written, mut pushed) = (0, 0, 0);
+    for chunks in pushes {
+        let own = writer(shift(&sample(table.iter().map(|it| &it.at)), chunks));
+        table.insert(0, hooks(chunks, own));
+        pushed += chunks >> own;
+        let run = |segment| TableRun { segments: vec![segment], born: 0, rows: segment.at.rows };
+        if let Some(count) = hooks_due(&table.iter().map(run).collect::<Vec<_>>()) {
+            let wanted = shift(&sample(table.iter().map(|it| &it.at)), 0);
+            let wanted = table[..count].iter().map(|it| it.at.shift).max().expect("some").max(wanted);
+            let chunks: u64 = table.drain(..count).map(|it| it.at.rows << it.at.shift).sum();
+            table.insert(0, hooks(chunks, wanted));
+            written += chunks >> wanted;
+        }
+        most = most.max(table.iter().map(|it| it.at.rows).sum());
+    }
+    (most, written / pushed)
+}
+
+#[test]
+fn a_table_of_hooks_stays_as_large_as_it_should_be() {
+    const MIB: u64 = 1 << 20;
+    let as_asked = |shift| shift;
+    for (chunks, count, rewritten) in [(2 * MIB, 2_000, 9), (MIB / 4, 20_000, 14), (40 * MIB, 100, 1)] {
+        let (most, written) = grow_hooks(std::iter::repeat_n(chunks, count), as_asked);
+        assert!((MOST_ROWS..=TOO_MANY_ROWS).contains(&most), "{chunks}: {most} rows");
+        assert!(written <= rewritten, "{chunks}: rows were written {written} times");
+    }
+    // A first push of 2^30 chunks is sampled as it is written.
+    assert_eq!(grow_hooks([1 << 30].into_iter(), as_asked).0, MOST_ROWS);
+    // Somebody samples more than is needed, somebody less.
+    for more in [1, 5] {
+        let (most, _) = grow_hooks(std::iter::repeat_n(2 * MIB, 1_000), |shift| shift + more);
+        assert!(most <= TOO_MANY_ROWS, "{more}: {most} rows");
+    }
+    let (most, _) = grow_hooks(std::iter::repeat_n(2 * MIB, 1_000), |shift| shift.saturating_sub(2));
+    assert!(most <= TOO_MANY_ROWS, "{most} rows");
 }

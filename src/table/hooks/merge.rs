@@ -1,13 +1,14 @@
 //! Merging segments of hooks in bounded memory: some 2 MiB for each input that is open, and one segment of output.
 //!
-//! Rows whose pack is wanted no more go, and of a prefix that is in very many packs a few rows stay.
+//! Rows whose pack is wanted no more go, and those that the shift leaves out: blocks beyond it are not even read. Of a prefix
+//! that is in very many packs a few rows stay.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::{Fence, Hook, Hooks, SAME_PREFIX, SEGMENT_HOOKS, decode_block, number};
 use crate::cache::Cache;
-use crate::id::PackId;
+use crate::id::{PackId, Prefix};
 use crate::pack::Blob;
 use crate::store::Store;
 use crate::table::row::BadBlock;
@@ -29,14 +30,21 @@ pub struct HookMerge<'a> {
     next: BinaryHeap<Reverse<(u64, usize)>>,
     /// Rows of one segment of output.
     most: usize,
+    /// No larger prefix is kept.
+    upto: u64,
 }
 
 impl<'a> HookMerge<'a> {
-    /// The rows of `segments`, as far as `keep` wants their packs.
-    pub fn new(store: &'a Store, segments: Vec<Written>, keep: &'a dyn Fn(PackId) -> bool) -> Self {
+    /// The rows of `segments` up to the prefix `upto`, as far as `keep` wants their packs.
+    pub fn new(
+        store: &'a Store,
+        segments: Vec<Written>,
+        keep: &'a dyn Fn(PackId) -> bool,
+        upto: Prefix,
+    ) -> Self {
         let next = segments.iter().enumerate().map(|(n, it)| Reverse((number(it.first), n))).collect();
         let begun = segments.iter().map(|_| None).collect();
-        HookMerge { store, keep, segments, begun, next, most: SEGMENT_HOOKS }
+        HookMerge { store, keep, segments, begun, next, most: SEGMENT_HOOKS, upto: number(upto) }
     }
 
     /// Moves the rows of input `n` up to the prefix `upto` as long as there is room, and says with which it goes on.
@@ -65,11 +73,15 @@ impl Iterator for HookMerge<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let mut merged = Hooks::with_room(self.most + SAME_PREFIX);
         while let Some(Reverse((first, n))) = self.next.pop() {
+            if first > self.upto {
+                self.next.clear();
+                break;
+            }
             if merged.is_full(self.most, first) {
                 self.next.push(Reverse((first, n)));
                 break;
             }
-            let upto = self.next.peek().map_or(u64::MAX, |Reverse((next, _))| *next);
+            let upto = self.next.peek().map_or(self.upto, |Reverse((next, _))| self.upto.min(*next));
             match self.drain(n, upto, &mut merged) {
                 Ok(next) => self.next.extend(next.map(|next| Reverse((next, n)))),
                 Err(error) if is_damage(self.store, &self.segments[n], &error) => self.begun[n] = None,
@@ -139,9 +151,12 @@ impl Input {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::kept;
     use super::super::tests::{chunk, footer, pack, store};
     use super::*;
-    use crate::id::{PackKind, Prefix};
+    use crate::id::PackKind;
     use crate::pack::PackWriter;
     use crate::store::key;
 
@@ -156,7 +171,7 @@ mod tests {
     }
 
     fn merged(store: &Store, segments: &[Written], keep: &dyn Fn(PackId) -> bool, most: usize) -> Vec<Hooks> {
-        let merge = HookMerge { most, ..HookMerge::new(store, segments.to_vec(), keep) };
+        let merge = HookMerge { most, ..HookMerge::new(store, segments.to_vec(), keep, Prefix::MAX) };
         merge.collect::<Result<_, _>>().expect("reads")
     }
 
@@ -203,6 +218,57 @@ mod tests {
         let outs = merged(&store, &segments, &|_| true, 1_000);
         assert_eq!(rows(&outs).len(), 20 + SAME_PREFIX);
         assert_eq!(outs[0].find(&chunk(0)).count(), SAME_PREFIX);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        #[test]
+        fn segments_of_any_shifts_become_one_of_the_largest(
+            parts in prop::collection::vec((0u32..40, 1u32..6, 0u8..5), 1..7),
+            more in 0u8..3,
+            most in 50usize..3_000,
+        ) {
+            let store = store("shifts");
+            let mut expected = Vec::new();
+            let shift = parts.iter().map(|(.., shift)| *shift).max().expect("some") + more;
+            let segments: Vec<Written> = parts
+                .iter()
+                .filter_map(|(first, count, own)| {
+                    let mut hooks = Hooks::with_room(100_000).of_shift(*own);
+                    (*first..first + count).for_each(|n| {
+                        hooks.add(pack(n), &footer((n * 600..n * 600 + 900).map(chunk)));
+                        expected.extend((n * 600..n * 600 + 900).map(|c| (number(Prefix::from(&chunk(c))), pack(n))));
+                    });
+                    let mut meta = PackWriter::new(PackKind::Meta);
+                    let written = (!hooks.is_empty()).then(|| hooks.write(&mut meta));
+                    meta.finish().put(&store).expect("written");
+                    written
+                })
+                .collect();
+            expected.retain(|(prefix, _)| *prefix <= u64::MAX >> shift);
+            expected.sort_unstable();
+            expected.dedup();
+            let merge = HookMerge { most, ..HookMerge::new(&store, segments, &|_| true, kept(shift)) };
+            let outs: Vec<Hooks> = merge.collect::<Result<_, _>>().expect("reads");
+            prop_assert_eq!(rows(&outs), expected);
+        }
+    }
+
+    #[test]
+    fn what_the_shift_leaves_out_is_not_read() {
+        let store = store("unread");
+        let mut hooks = Hooks::with_room(500_000);
+        (0..200).for_each(|n| hooks.add(pack(n), &footer((n * 2_000..(n + 1) * 2_000).map(chunk))));
+        let mut meta = PackWriter::new(PackKind::Meta);
+        let at = hooks.write(&mut meta);
+        meta.finish().put(&store).expect("written");
+        let before = store.requests();
+        let merge = HookMerge::new(&store, vec![at], &|_| true, kept(2));
+        let left: usize = merge.map(|hooks| hooks.expect("reads").len()).sum();
+        let read = store.requests().since(before).read;
+        assert!((98_000..102_000).contains(&left), "{left} of 400,000");
+        assert!(read < at.stored() / 3, "{read} of {}", at.stored());
     }
 
     #[test]
