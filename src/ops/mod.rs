@@ -1,6 +1,7 @@
 //! L4 · One use case per file, no terminal.
 
 pub mod bundle;
+pub mod collection;
 pub mod copy;
 pub mod download;
 pub mod fetch;

@@ -3,6 +3,7 @@
 mod another_log;
 mod around;
 mod budget;
+mod collection;
 mod contention;
 mod damage;
 mod fail_at;

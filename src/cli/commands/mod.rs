@@ -13,6 +13,7 @@ mod diff;
 mod doctor;
 mod download;
 mod fsck;
+mod gc;
 mod hook;
 mod init;
 mod install;
@@ -77,6 +78,7 @@ pub enum Command {
     Stats(stats::StatsArgs),
     Cache(cache::CacheArgs),
     Fsck(fsck::FsckArgs),
+    Gc(gc::GcArgs),
     Thaw(thaw::ThawArgs),
     Store(store::StoreArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -122,6 +124,7 @@ impl Command {
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Cache(args) => cache::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
+            Command::Gc(args) => gc::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
