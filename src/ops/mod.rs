@@ -18,6 +18,7 @@ pub mod promote;
 pub mod publish;
 pub mod receipt;
 pub mod repo;
+pub mod squash;
 pub mod survey;
 pub mod thaw;
 pub mod tree;

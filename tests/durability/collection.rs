@@ -10,7 +10,7 @@ use datamon::catalog::change::{ChangeRecord, Drop};
 use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, CatalogError, Change};
 use datamon::id::{Oid, PackId, PackKind};
-use datamon::ops::collection::{Collected, NotCollected, Waits, collect, plan, status};
+use datamon::ops::collection::{Collected, NotCollected, Waits, collect, plan};
 use datamon::ops::verify::verify;
 use datamon::pack::{Frame, PackWriter};
 use datamon::progress::Silent;
@@ -39,6 +39,8 @@ struct Dropped {
     kept: Vec<Oid>,
     gone: Vec<Oid>,
     new: Oid,
+    /// Sessions that began before the drop.
+    seen: Mutex<Vec<Catalog>>,
 }
 
 impl Dropped {
@@ -47,6 +49,12 @@ impl Dropped {
     }
 
     fn with(store: &Store) -> Dropped {
+        let world = Dropped::begin(store);
+        world.drop_some(store);
+        world
+    }
+
+    fn begin(store: &Store) -> Dropped {
         let (mut shelf, machine) = (Shelf::new(), Machine::new());
         let oids: Vec<Oid> = (0..6).map(|n| shelf.put(&seeded_bytes(n, 40_000))).collect();
         let mut catalog = machine.create(store).expect("made");
@@ -55,12 +63,21 @@ impl Dropped {
         }
         catalog.write_checkpoint().expect("written");
         let (gone, kept) = oids.split_at(3);
-        catalog.commit(&drop_of(&catalog, gone)).expect("dropped");
-        catalog.write_checkpoint().expect("written");
-        let orphan = orphan();
-        orphan.put(store).expect("put");
         let new = shelf.put(&seeded_bytes(77, 50_000));
-        Dropped { shelf, kept: kept.to_vec(), gone: gone.to_vec(), new }
+        let seen = Mutex::new((0..2).map(|_| fresh(store).expect("opens")).collect());
+        Dropped { shelf, kept: kept.to_vec(), gone: gone.to_vec(), new, seen }
+    }
+
+    fn drop_some(&self, store: &Store) {
+        let mut catalog = fresh(store).expect("opens");
+        catalog.commit(&drop_of(&catalog, &self.gone)).expect("dropped");
+        catalog.write_checkpoint().expect("written");
+        orphan().put(store).expect("put");
+    }
+
+    /// A session that began before the drop.
+    fn early(&self) -> Catalog {
+        self.seen.lock().expect("no panic").pop().expect("one is left")
     }
 
     /// Nothing that was promised is lost, whatever else is there.
@@ -158,29 +175,67 @@ fn without_a_drop_nothing_is_garbage_but_what_no_entry_names() {
     shelf.assert_download(&mut fresh(&store).expect("opens"), &oids, "nothing was dropped");
 }
 
+/// A store whose clock can be put on: what was written before it was stays as old as it was.
+struct Later {
+    inner: Arc<dyn Backend>,
+    /// What was written later than this is so much later.
+    jumps: Arc<Mutex<(u64, u64)>>,
+}
+
+impl Later {
+    fn new(inner: Arc<dyn Backend>) -> Later {
+        Later { inner, jumps: Arc::new(Mutex::new((u64::MAX, 0))) }
+    }
+
+    fn store(&self) -> Store {
+        let jumps = self.jumps.clone();
+        let clock = move |time: u64| {
+            let (since, by) = *jumps.lock().expect("no panic");
+            if time > since { time + by } else { time }
+        };
+        store(Around::new(self.inner.clone()).clock(clock).shared())
+    }
+
+    /// So much time goes by.
+    fn wait(&self, by: u64) {
+        let raw = store(self.inner.clone());
+        let (listed, mut jumps) = (raw.list("", "").expect("lists"), self.jumps.lock().expect("no panic"));
+        if jumps.0 == u64::MAX {
+            jumps.0 = listed.iter().map(|it| it.modified).max().expect("some");
+            while raw.clock().expect("a clock") <= jumps.0 {}
+        }
+        jumps.1 += by;
+    }
+}
+
 #[test]
 fn condemned_packs_wait_for_their_grace_and_tombstones_for_a_month() {
-    let offset = Arc::new(AtomicU64::new(0));
-    let clock = offset.clone();
     let inner = memory();
     let world = Dropped::make(inner.clone());
-    let (probe, ahead) = (inner.clone(), clock.clone());
-    // The store's clock goes on only for what is written from now on, as it does.
-    let newest = probe.modified(key::STORE).expect("reads").expect("there");
-    let around = Around::new(inner).clock(move |time| {
-        if time > newest + 3_600_000 { time } else { time.max(newest) + ahead.load(SeqCst) }
-    });
-    // Every object seems as new as the clock says now; so ages are told by entries that are looked at before it moves.
-    let shared = around.shared();
-    let store = store(shared);
-    let waits = Waits { orphans: Duration::ZERO, ..Waits::default() };
-    let first = collected(&store, waits).expect("collected");
-    assert!(first.condemned.count > 0);
-    assert_eq!((first.deleted.count, first.waiting), (0, first.condemned));
-    let found = status(&fresh(&store).expect("opens"), waits).expect("looked");
-    assert_eq!((found.waiting, found.due.count), (first.condemned, 0));
-    world.check(&store, &[], "condemned");
-    let _ = DAY;
+    let later = Later::new(inner);
+    let store = later.store();
+    let young = collected(&store, Waits::default()).expect("collected");
+    assert_eq!((young.young.count, young.deleted.count), (1, 0), "the orphan is young: {young:?}");
+    assert!(young.condemned.count >= 3 && young.waiting == young.condemned, "{young:?}");
+    let all = packs(&store).len();
+    later.wait(DAY - 60_000);
+    let early = collected(&store, Waits::default()).expect("collected");
+    assert_eq!((early.condemned.count, early.deleted.count, early.waiting), (0, 0, young.waiting));
+    assert_eq!(packs(&store).len(), all);
+    later.wait(60_000);
+    let swept = collected(&store, Waits::default()).expect("collected");
+    assert_eq!((swept.deleted, swept.forgotten), (young.condemned, 0));
+    world.check(&store, &[], "swept");
+    later.wait(6 * DAY);
+    assert_eq!(collected(&store, Waits::default()).expect("collected").condemned.count, 1, "the orphan");
+    later.wait(23 * DAY - 60_000);
+    assert_eq!(collected(&store, Waits::default()).expect("collected").forgotten, 0);
+    later.wait(60_000);
+    let last = collected(&store, Waits::default()).expect("collected");
+    // The Condemn of the orphan was written when the clock was put on before: it is as old as all that was since.
+    assert!(last.forgotten >= young.condemned.count, "{last:?}");
+    world.check(&store, &[], "forgotten");
+    world.settle(&store, "forgotten");
 }
 
 /// A run of the collection over a store that fails once, and what must hold then.
@@ -219,24 +274,24 @@ fn a_collection_that_fails_anywhere_loses_nothing_and_is_gone_on_with() {
     }
 }
 
-/// A push of a new file, of one that is kept and of one that was dropped, frozen at its request number `at` while another machine
-/// collects with no wait at all.
+/// A push of a new file, of one that is kept and of one that is dropped just now, by a session that began before: frozen at its
+/// request number `at` while another machine collects with no wait at all.
 fn frozen_push(at: u64) -> u64 {
     let backend = memory();
-    let world = Arc::new(Dropped::make(backend.clone()));
-    let collector = store(backend.clone());
-    let machine = Machine::new();
-    // The session begins before.
-    machine.open(&collector).expect("opens");
-    let (slow, served) = beside(backend.clone(), at, move || {
+    let whole = store(backend.clone());
+    let world = Dropped::begin(&whole);
+    let collector = whole.clone();
+    let (slow, served) = beside(backend, at, move || {
         collected(&collector, AT_ONCE).expect("collected");
     });
-    let promised = [world.new, world.kept[0], world.gone[0]];
+    let machine = Machine::new();
     let mut catalog = machine.open(&slow).expect("opens");
+    let begun = served.load(SeqCst);
+    world.drop_some(&whole);
+    let promised = [world.new, world.kept[0], world.gone[0]];
     let done = push(&mut catalog, &world.shelf.files(&promised)).expect("pushed, again if need be");
     assert_eq!(done.receipt.oids.len(), 3);
-    let context = format!("frozen at request {at}");
-    let whole = store(backend);
+    let context = format!("frozen at request {at} of which {begun} are the beginning");
     world.check(&whole, &promised, &context);
     collected(&whole, AT_ONCE).expect("collected");
     world.check(&whole, &promised, &format!("{context}, collected again"));
@@ -259,7 +314,8 @@ fn frozen_collection(at: u64) -> u64 {
     let world = Arc::new(Dropped::make(backend.clone()));
     let (others, theirs) = (store(backend.clone()), world.clone());
     let (slow, served) = beside(backend.clone(), at, move || {
-        let mut catalog = Machine::new().open(&others).expect("opens");
+        // It touches what it saw as live: with that push it is.
+        let mut catalog = theirs.early();
         push(&mut catalog, &theirs.shelf.files(&[theirs.gone[0], theirs.kept[0]])).expect("pushed");
         catalog.write_checkpoint().expect("written");
         push(&mut catalog, &theirs.shelf.files(&[theirs.new])).expect("pushed");
@@ -272,6 +328,7 @@ fn frozen_collection(at: u64) -> u64 {
         .open(&slow)
         .map_err(NotCollected::from)
         .and_then(|mut catalog| collect(&mut catalog, AT_ONCE).map(drop));
+    assert!(!matches!(outcome, Err(NotCollected::Canary { .. })), "frozen at request {at}: {outcome:?}");
     let promised = if at < u64::MAX { vec![world.gone[0], world.gone[1], world.new] } else { vec![] };
     let context = format!("frozen at request {at}: {outcome:?}");
     let whole = store(backend);

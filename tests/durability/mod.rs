@@ -4,6 +4,7 @@ mod another_log;
 mod around;
 mod budget;
 mod collection;
+mod collection_seeds;
 mod contention;
 mod damage;
 mod fail_at;

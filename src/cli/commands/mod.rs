@@ -29,6 +29,7 @@ mod pull;
 mod push;
 mod repo;
 mod show;
+mod squash;
 mod stats;
 mod status;
 mod store;
@@ -78,6 +79,7 @@ pub enum Command {
     Stats(stats::StatsArgs),
     Cache(cache::CacheArgs),
     Fsck(fsck::FsckArgs),
+    Squash(squash::SquashArgs),
     Gc(gc::GcArgs),
     Thaw(thaw::ThawArgs),
     Store(store::StoreArgs),
@@ -124,6 +126,7 @@ impl Command {
             Command::Stats(args) => stats::run(args, context).map(done),
             Command::Cache(args) => cache::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
+            Command::Squash(args) => squash::run(args, context).map(done),
             Command::Gc(args) => gc::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
