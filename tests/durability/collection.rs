@@ -2,6 +2,7 @@
 //! a wrong clock, and what was dropped goes in the end.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use datamon::pack::{Frame, PackWriter};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Backend, Listed, Store, key, memory};
-use datamon_test_support::seeded_bytes;
+use datamon_test_support::{Hermetic, run, seeded_bytes};
 
 use super::around::Around;
 use super::world::{Machine, REPO, Shelf, assert_chain, assert_packs, directory, folder, fresh, push, store};
@@ -34,11 +35,12 @@ pub fn drop_of(catalog: &Catalog, oids: &[Oid]) -> ChangeRecord {
 }
 
 /// A store where three of six files were dropped, each in packs of its own, and somebody left a pack that nothing names.
-struct Dropped {
+pub struct Dropped {
     shelf: Shelf,
     kept: Vec<Oid>,
     gone: Vec<Oid>,
-    new: Oid,
+    /// A file that nobody pushed yet.
+    pub new: Oid,
     /// Sessions that began before the drop.
     seen: Mutex<Vec<Catalog>>,
 }
@@ -48,7 +50,7 @@ impl Dropped {
         Dropped::with(&store(backend))
     }
 
-    fn with(store: &Store) -> Dropped {
+    pub fn with(store: &Store) -> Dropped {
         let world = Dropped::begin(store);
         world.drop_some(store);
         world
@@ -75,13 +77,19 @@ impl Dropped {
         orphan().put(store).expect("put");
     }
 
+    /// Pushes the new file.
+    pub fn push_new(&self, store: &Store) {
+        let mut catalog = fresh(store).expect("opens");
+        push(&mut catalog, &self.shelf.files(&[self.new])).expect("pushed");
+    }
+
     /// A session that began before the drop.
     fn early(&self) -> Catalog {
         self.seen.lock().expect("no panic").pop().expect("one is left")
     }
 
     /// Nothing that was promised is lost, whatever else is there.
-    fn check(&self, store: &Store, promised: &[Oid], context: &str) {
+    pub fn check(&self, store: &Store, promised: &[Oid], context: &str) {
         assert_chain(store);
         let mut catalog = fresh(store).unwrap_or_else(|error| panic!("{context}: {error}"));
         self.shelf.assert_download(&mut catalog, &[&self.kept, promised].concat(), context);
@@ -91,8 +99,8 @@ impl Dropped {
     }
 
     /// Collections without a fault come to an end at which nothing is left to do and every pack in the store is live.
-    fn settle(&self, store: &Store, context: &str) {
-        let mut catalog = Machine::new().open(store).expect("opens");
+    pub fn settle(&self, store: &Store, context: &str) {
+        let mut catalog = fresh(store).expect("opens");
         for _ in 0..3 {
             collect(&mut catalog, AT_ONCE).unwrap_or_else(|error| panic!("{context}: {error}"));
         }
@@ -119,8 +127,9 @@ pub fn packs(store: &Store) -> BTreeSet<PackId> {
     listed.iter().flatten().filter_map(|it| key::pack_id(&it.key)).map(|(_, pack)| pack).collect()
 }
 
-fn collected(store: &Store, waits: Waits) -> Result<Collected, NotCollected> {
-    collect(&mut Machine::new().open(store)?, waits)
+/// What a machine that never saw the store before collects there.
+pub fn collected(store: &Store, waits: Waits) -> Result<Collected, NotCollected> {
+    collect(&mut fresh(store)?, waits)
 }
 
 /// A backend beside whose request number `at` something else happens, once.
@@ -155,7 +164,7 @@ fn what_was_dropped_goes_and_what_was_not_stays() {
     world.check(&store, &[], "collected");
     world.settle(&store, "again");
     // Who pushes a dropped file again has it again.
-    let mut catalog = Machine::new().open(&store).expect("opens");
+    let mut catalog = fresh(&store).expect("opens");
     push(&mut catalog, &world.shelf.files(&world.gone)).expect("pushed");
     world.check(&store, &world.gone, "pushed again");
 }
@@ -357,10 +366,7 @@ fn two_collections_at_once_take_the_same_and_nothing_else() {
             for _ in 0..3 {
                 scope.spawn(|| collected(&whole, AT_ONCE).expect("collected, or somebody was faster"));
             }
-            scope.spawn(|| {
-                let mut catalog = Machine::new().open(&whole).expect("opens");
-                push(&mut catalog, &world.shelf.files(&[world.new])).expect("pushed");
-            });
+            scope.spawn(|| world.push_new(&whole));
         });
         world.check(&whole, &[world.new], "after the race");
         world.settle(&whole, "after the race");
@@ -379,8 +385,7 @@ fn a_reader_frozen_at_any_request_gets_what_is_live() {
         // With no grace at all a reader may find a table gone that it was about to read; then it looks again.
         let context = format!("frozen at request {at}");
         for attempt in 0.. {
-            let read =
-                Machine::new().open(&slow).map(|mut catalog| world.shelf.download(&mut catalog, &world.kept));
+            let read = fresh(&slow).map(|mut catalog| world.shelf.download(&mut catalog, &world.kept));
             match read {
                 Ok(all) if all.values().all(Result::is_ok) => break,
                 other => assert!(attempt < 1, "{context}: {other:?}"),
@@ -414,7 +419,7 @@ fn clocks_that_are_wrong_by_ten_years_cost_no_data() {
                 collected(&wrong, Waits::default()).expect("collected");
             }
         });
-        let mut catalog = Machine::new().open(&slow).expect("opens");
+        let mut catalog = fresh(&slow).expect("opens");
         push(&mut catalog, &world.shelf.files(&[world.new, world.gone[2]])).expect("pushed");
         let whole = store(backend);
         world.check(&whole, &[world.new, world.gone[2]], &format!("clock {n}"));
@@ -470,7 +475,7 @@ fn a_store_that_lacks_what_is_live_is_not_swept() {
     assert!(error.to_string().contains(&pack.to_string()), "{error}");
     assert_eq!(packs(&whole), before, "nothing was deleted");
     // Who has been told by fsck goes on.
-    let mut catalog = Machine::new().open(&whole).expect("opens");
+    let mut catalog = fresh(&whole).expect("opens");
     catalog.suspect([pack]);
     assert!(collect(&mut catalog, AT_ONCE).expect("collected").deleted.count > 0);
     world.shelf.assert_download(&mut fresh(&whole).expect("opens"), &world.kept[1..], "the others");
@@ -494,6 +499,43 @@ fn what_is_not_ours_stays_and_half_written_files_go_in_their_time() {
     assert!(!half.exists() && note.exists());
     world.check(&store, &[], "a directory");
     world.settle(&store, "a directory");
+}
+
+/// The real program, killed while it deletes.
+#[test]
+fn a_program_that_is_killed_while_it_deletes_is_gone_on_with() {
+    let mut hit = false;
+    for round in 0..4 {
+        let root = folder();
+        let store = directory(&root.path().join("store"));
+        let (mut shelf, machine) = (Shelf::new(), Machine::new());
+        let oids: Vec<Oid> = (0..70).map(|n| shelf.put(&seeded_bytes(1000 * round + n, 3_000))).collect();
+        let mut catalog = machine.create(&store).expect("made");
+        for oid in &oids {
+            push(&mut catalog, &shelf.files(&[*oid])).expect("pushed");
+        }
+        let (gone, kept) = oids.split_at(60);
+        catalog.commit(&drop_of(&catalog, gone)).expect("dropped");
+        let before = packs(&store).len();
+        let env = Hermetic::new().with_binary(env!("CARGO_BIN_EXE_git-datamon"));
+        let place = root.path().join("store");
+        let args = ["gc", "run", "--grace", "0", "--orphans", "0", "--store", place.to_str().expect("plain")];
+        let mut child = env.command("git-datamon").args(args).stdout(Stdio::null()).spawn().expect("runs");
+        while child.try_wait().expect("a child").is_none() {
+            if packs(&store).len() + 5 * (round as usize) < before {
+                let _ = child.kill();
+            }
+        }
+        let left = packs(&store).len();
+        hit |= left < before && left + 55 > before;
+        shelf.assert_download(&mut fresh(&store).expect("opens"), kept, "killed");
+        assert_packs(&store);
+        run(env.command("git-datamon").args(args));
+        let table = fresh(&store).expect("opens").state().packs().keys().copied().collect();
+        assert_eq!(packs(&store), table, "the store has what the log knows");
+        shelf.assert_download(&mut fresh(&store).expect("opens"), kept, "gone on with");
+    }
+    assert!(hit, "no program was killed in the middle");
 }
 
 #[test]

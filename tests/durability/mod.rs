@@ -3,7 +3,7 @@
 mod another_log;
 mod around;
 mod budget;
-mod collection;
+pub mod collection;
 mod collection_seeds;
 mod contention;
 mod damage;
