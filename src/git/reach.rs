@@ -223,6 +223,7 @@ mod tests {
         scratch.commit(&[("a", &pointer(1))]);
         scratch.git.run(["branch", "other"]).unwrap();
         scratch.commit(&[("a", &pointer(2))]);
+        scratch.git.run(["config", "uploadpack.allowFilter", "true"]).unwrap();
         let url = format!("file://{}", scratch.path().display());
         let clone = |name: &str, how: &[&str]| {
             let path = scratch.beside(name);
