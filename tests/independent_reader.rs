@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use datamon::bundle::{Entry, Facts, Root};
 use datamon::cache::Cache;
@@ -14,6 +15,7 @@ use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, Journal};
 use datamon::id::{BundleId, GitId, Oid, PackId, PackKind, Prefix, RepoId};
 use datamon::ops::bundle::{Draft, Planned, open};
+use datamon::ops::collection::{Waits, collect};
 use datamon::ops::upload::{Upload, upload, upload_bundle};
 use datamon::pack::{Blob, Frame, PackInfo, PackWriter, read_footer};
 use datamon::progress::Silent;
@@ -383,6 +385,31 @@ fn what_was_dropped_is_gone_and_what_was_pushed_again_is_back() {
     }
     scene.push(&contents[..1], None);
     scene.assert_reads(&oids);
+}
+
+#[test]
+fn what_a_collection_leaves_is_read_and_no_more() {
+    let mut scene = Scene::new();
+    let contents: Vec<Vec<u8>> = (0..4).map(|n| seeded_bytes(n, 50_000)).collect();
+    let oids: Vec<Oid> = contents.chunks(1).flat_map(|some| scene.push(some, None)).collect();
+    let bundle = last_bundle(&mut scene);
+    scene.catalog.write_checkpoint().expect("written");
+    let planned_on = scene.catalog.head().seq();
+    let keys = oids[..2].iter().map(|oid| (*oid, scene.repo)).collect();
+    let record = scene.commit(Change::Drop(Drop { planned_on, keys, bundles: vec![] }));
+    scene.land(&record);
+    let (none, before) = (Duration::ZERO, scene.catalog.state().packs().len());
+    let waits = Waits { grace: none, orphans: none, tombstones: none };
+    for checkpoint in [false, true] {
+        let done = collect(&mut scene.catalog, waits).expect("collected");
+        assert!(checkpoint || done.deleted.count >= 2, "{done:?}");
+        scene.assert_reads(&oids[2..]);
+        assert!(scene.refusal(oids[0]).stderr.contains("has no file"));
+        let read = run(scene.command().arg("--bundle").arg(bundle.to_string()));
+        assert!(read.lines() == printed(&scene.catalog, bundle));
+        scene.catalog.write_checkpoint().expect("written");
+    }
+    assert!(scene.catalog.state().packs().len() < before + 4);
 }
 
 #[test]

@@ -55,6 +55,12 @@ impl<'a> Bundle<'a> {
         at.read(self.store, self.cache)
     }
 
+    /// The entries of these pages of this bundle, read together.
+    pub fn pages(&self, which: &[&PageRef]) -> Result<Vec<Vec<Entry>>, TableError> {
+        let frames = read_frames(self.store, self.cache, which.iter().map(|page| page.blob))?;
+        which.iter().map(|page| page::decode(page, &frames[&page.blob])).collect()
+    }
+
     /// What lies at a path.
     pub fn find(&self, path: &[u8]) -> Result<Option<Entry>, TableError> {
         let at = self.root.pages.partition_point(|page| page.first.as_slice() <= path);

@@ -11,12 +11,22 @@ use super::head::Holed;
 use super::log::{Catalog, CatalogError, Landed, create, read};
 use super::rules::Rules;
 use super::slot::{Action, Append, Event};
+use super::state::Refusal;
 use crate::id::{EntryHash, PackId};
 use crate::store::{Create, key};
 
 impl Catalog {
     /// Commit `record`: durable and seen by everybody on return. On a refusal nothing of it is in the log.
     pub fn commit(&mut self, record: &ChangeRecord) -> Result<Landed, CatalogError> {
+        self.append(record, None)
+    }
+
+    /// The same, but right after the newest entry that was seen or not at all: what lands has taken all there is into account (R3).
+    pub fn commit_next(&mut self, record: &ChangeRecord) -> Result<Landed, CatalogError> {
+        self.append(record, Some(self.state.next()))
+    }
+
+    fn append(&mut self, record: &ChangeRecord, only: Option<u64>) -> Result<Landed, CatalogError> {
         self.resume()?;
         let change = record.encode();
         let mut append = Append::new(Rules::ALL, self.state.next());
@@ -26,6 +36,10 @@ impl Catalog {
         loop {
             let event = match append.action() {
                 Action::ReadPrev(seq) | Action::ReadSlot(seq) => read(&self.store, seq),
+                Action::Check { slot, .. } if only.is_some_and(|only| only != slot) => {
+                    self.journal.clear();
+                    return Err(Refusal::Overtaken { seq: slot - 1 }.into());
+                }
                 Action::Check { slot, prev } => {
                     let bytes = self.build(record, &change, slot, prev.into())?;
                     unclear = false;

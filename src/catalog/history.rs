@@ -3,8 +3,9 @@
 
 use super::change::{Change, ChangeRecord};
 use super::entry::Entry;
+use super::fold::BadLog;
 use super::log::{Catalog, CatalogError};
-use crate::id::{BundleId, RepoId};
+use crate::id::{BundleId, EntryHash, RepoId};
 use crate::store::key;
 
 /// One change of a label.
@@ -34,6 +35,26 @@ impl Catalog {
         let entry = Entry::decode(seq, &bytes).map_err(|e| self.bad(e))?;
         self.cache.put(&name, entry.change());
         entry.own().map_err(|e| self.bad(e))
+    }
+
+    /// Every change after entry `seq`, each read from the store itself: a checkpoint may have folded some away, and the state does
+    /// not show who named what (R3). Each entry has to follow the one before it, and the last one is the head.
+    pub fn since(&self, seq: u64) -> Result<Vec<(u64, ChangeRecord)>, CatalogError> {
+        let head = self.head.seq();
+        let (mut records, mut before) = (Vec::new(), None);
+        for at in seq.saturating_add(1)..=head {
+            let bytes = self.store.get(&key::log(at))?.ok_or_else(|| self.lost(at))?;
+            let entry = Entry::decode(at, &bytes).map_err(|e| self.bad(e))?;
+            if before.is_some_and(|before| before != entry.prev()) {
+                return Err(self.bad(BadLog::Fork { seq: at }));
+            }
+            before = Some(EntryHash::of(&bytes));
+            records.push((at, entry.own().map_err(|e| self.bad(e))?));
+        }
+        match before {
+            Some(last) if self.state.head_hash() != Some(last) => Err(self.bad(BadLog::Fork { seq: head })),
+            _ => Ok(records),
+        }
     }
 
     /// Every change of a label of a repo, newest first; none where it was never set.

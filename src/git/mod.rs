@@ -18,6 +18,7 @@
 //! | `promised` | what a partial clone lacks, fetched in one go |
 //! | `push` | what a push brings |
 //! | `checkouts` | what other work trees and the stash hold |
+//! | `reach` | what somebody may still come back to |
 //! | `remotes` | the remotes that git and git-lfs take |
 //! | `ref_name` | what git takes for a name |
 //! | `selection` | which paths a checkout or a fetch is about |
@@ -53,6 +54,7 @@ mod pin;
 mod pointer;
 mod promised;
 mod push;
+mod reach;
 mod ref_name;
 mod remotes;
 mod repo;
@@ -87,6 +89,7 @@ pub use objects::{Objects, ObjectsError, Tip};
 pub use pin::Astray;
 pub use pointer::{MAX_POINTER_BYTES, NotAPointer, Pointer};
 pub use push::{BadPush, PushedRef};
+pub use reach::{Depth, Reach, Unseen};
 pub use ref_name::is_tag_name;
 pub use repo::{Repo, RepoError};
 pub use selection::Selection;

@@ -227,6 +227,11 @@ pub fn by_version(a: &str, b: &str) -> Ordering {
     }
 }
 
+/// Whether a name is a version, as `v1.4` or `2.0.0-rc.1`.
+pub fn is_version(name: &str) -> bool {
+    version(name).is_some()
+}
+
 /// A name as a semantic version; what people leave out is 0.
 fn version(name: &str) -> Option<semver::Version> {
     let name = name.strip_prefix(['v', 'V']).unwrap_or(name);

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 mod carry;
+pub mod collection;
 pub mod copy;
 pub mod download;
 pub mod fetch;
@@ -19,6 +20,7 @@ pub mod publish;
 pub mod receipt;
 pub mod repair;
 pub mod repo;
+pub mod squash;
 pub mod survey;
 pub mod thaw;
 pub mod tree;

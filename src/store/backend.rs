@@ -26,6 +26,8 @@ pub struct Listed {
     pub key: String,
     /// Its size, bytes.
     pub size: u64,
+    /// When it was written by the clock of the store, milliseconds since 1970. A politeness: no argument about safety looks at it.
+    pub modified: u64,
 }
 
 /// Why a request failed. `Missing` is not a failure: calls answer `None`.
@@ -97,6 +99,12 @@ pub trait Backend: Send + Sync + Debug {
     /// The first of them, up to a thousand, in one request; `None` where that would cost a listing of all of them.
     fn list_first(&self, _prefix: &str, _after: &str) -> Result<Option<Vec<Listed>>, BackendError> {
         Ok(None)
+    }
+
+    /// When the object was written by the clock of the store, milliseconds since 1970; `None` if there is no such object.
+    fn modified(&self, key: &str) -> Result<Option<u64>, BackendError> {
+        let folder = key.rfind('/').map_or("", |end| &key[..=end]);
+        Ok(self.list(folder, "")?.into_iter().find(|it| it.key == key).map(|it| it.modified))
     }
 
     /// Remove the object; nothing there is fine.

@@ -117,6 +117,10 @@ impl Backend for Failing {
         self.call(|| self.inner.list_first(prefix, after))
     }
 
+    fn modified(&self, key: &str) -> Result<Option<u64>, BackendError> {
+        self.call(|| self.inner.modified(key))
+    }
+
     fn delete(&self, key: &str) -> Result<(), BackendError> {
         self.call(|| self.inner.delete(key))
     }

@@ -8,6 +8,8 @@ pub const STORE: &str = "datamon.json";
 pub const HEAD: &str = "log/HEAD";
 /// Everything below is the ordered log; never deleted.
 pub const LOG: &str = "log/";
+/// Everything below is what was tried out, and may go.
+pub const PROBE: &str = "probe/";
 /// Everything below is data packs.
 pub const DATA: &str = "data/";
 /// Everything below is meta packs.

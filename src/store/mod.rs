@@ -15,6 +15,7 @@ mod pace;
 mod payload;
 mod probe;
 mod settings;
+mod unfinished;
 mod url;
 
 use std::collections::HashMap;
@@ -30,6 +31,8 @@ use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 
+use crate::id::Nonce;
+
 pub use self::url::{BadUrl, Bucket, LOCAL, Place, Provider, StoreUrl, is_same, without_password};
 pub use backend::{Backend, BackendError, Create, Failure, Listed};
 pub use care::{Concern, Harm, care};
@@ -40,6 +43,7 @@ use objects::Objects;
 use pace::Pace;
 pub use payload::Payload;
 pub use settings::{BadSetting, CACHE, CACHE_SIZE, Settings, size};
+pub use unfinished::Unfinished;
 
 /// One root in an object store.
 #[derive(Debug, Clone)]
@@ -238,6 +242,22 @@ impl Store {
             self.requests.list();
         }
         Ok(listed)
+    }
+
+    /// When the object was written by the clock of the store, milliseconds since 1970; `None` if there is none.
+    pub fn modified(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        self.requests.head();
+        self.retry("read", key, || self.backend.modified(key))
+    }
+
+    /// What the clock of the store says now, milliseconds since 1970: an object below `probe/` is made, looked at and removed.
+    pub fn clock(&self) -> Result<u64, StoreError> {
+        let key = format!("{}{}", key::PROBE, Nonce::new());
+        self.create_own(&key, Bytes::from_static(b"what time is it").into())?;
+        let now = self.modified(&key);
+        self.delete(&key)?;
+        // Where it is not to be seen yet, everything is young.
+        now.map(|now| now.unwrap_or(0))
     }
 
     /// Remove an object.

@@ -8,7 +8,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    Attribute, Attributes, Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -131,6 +132,11 @@ fn found<T>(result: Result<T, Error>) -> Result<Option<T>, BackendError> {
     }
 }
 
+/// When the object was written, milliseconds since 1970.
+fn millis(meta: &ObjectMeta) -> u64 {
+    u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0)
+}
+
 fn put(payload: &Payload) -> PutPayload {
     payload.pieces().iter().cloned().collect()
 }
@@ -143,7 +149,12 @@ impl Objects {
             after => self.inner.list_with_offset(prefix.as_ref(), &path(after)?),
         };
         let metas: Vec<_> = RUNTIME.block_on(listed.take(most).try_collect()).map_err(classify)?;
-        Ok(metas.into_iter().map(|m| Listed { key: m.location.to_string(), size: m.size }).collect())
+        let listed = |meta: ObjectMeta| Listed {
+            key: meta.location.to_string(),
+            size: meta.size,
+            modified: millis(&meta),
+        };
+        Ok(metas.into_iter().map(listed).collect())
     }
 }
 
@@ -196,6 +207,11 @@ impl Backend for Objects {
 
     fn list_first(&self, prefix: &str, after: &str) -> Result<Option<Vec<Listed>>, BackendError> {
         self.lists_after.then(|| self.list_most(prefix, after, PAGE)).transpose()
+    }
+
+    fn modified(&self, key: &str) -> Result<Option<u64>, BackendError> {
+        let path = path(key)?;
+        Ok(found(RUNTIME.block_on(self.inner.head(&path)))?.map(|meta| millis(&meta)))
     }
 
     fn delete(&self, key: &str) -> Result<(), BackendError> {

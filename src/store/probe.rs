@@ -9,7 +9,7 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::{Create, Failure, Store, StoreError};
+use super::{Create, Failure, Store, StoreError, key};
 use crate::id::Nonce;
 
 /// Who create the object at the same time. The one who comes later has the number after theirs.
@@ -29,7 +29,7 @@ fn bytes_of(writer: u8) -> Bytes {
 impl Store {
     /// Try the backend with a few requests; an error says which promise it breaks. What is worth knowing beside it comes back.
     pub fn probe(&self) -> Result<Option<String>, StoreError> {
-        let key = format!("probe/{}", Nonce::new());
+        let key = format!("{}{}", key::PROBE, Nonce::new());
         let broken = |why: String| StoreError::Unsafe { url: self.url().to_string(), why };
         match self.get(&key) {
             Ok(None) => {}
@@ -125,7 +125,7 @@ impl Store {
 
     /// A name was asked for when it was missing, written, and still reads as missing: is that so of every name?
     fn unseen(&self) -> Result<String, StoreError> {
-        let key = format!("probe/{}", Nonce::new());
+        let key = format!("{}{}", key::PROBE, Nonce::new());
         self.create_shared(&key, &bytes_of(0).into())?;
         let seen = self.get(&key)?.is_some();
         self.delete(&key)?;

@@ -2,6 +2,7 @@
 
 mod cache;
 mod care;
+mod collection;
 mod conformance;
 mod engine;
 mod frozen;

@@ -6,6 +6,7 @@ mod hostile;
 mod killed;
 mod read;
 mod scale;
+mod squash;
 mod upload;
 
 use std::collections::BTreeMap;

@@ -15,23 +15,27 @@ pub enum Verb {
     Create,
     Overwrite,
     List,
+    Modified,
     Delete,
 }
 
 type Before = dyn Fn(Verb, &str) -> Result<(), BackendError> + Send + Sync;
 type Lists = dyn Fn(Vec<Listed>) -> Vec<Listed> + Send + Sync;
+type Clock = dyn Fn(u64) -> u64 + Send + Sync;
 
 /// Hands every request on to another backend.
 pub struct Around {
     inner: Arc<dyn Backend>,
     before: Box<Before>,
     lists: Box<Lists>,
+    clock: Box<Clock>,
 }
 
 impl Around {
     /// Nothing happens beside the requests.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
-        Around { inner, before: Box::new(|_, _| Ok(())), lists: Box::new(|listed| listed) }
+        let before = Box::new(|_: Verb, _: &str| Ok(()));
+        Around { inner, before, lists: Box::new(|listed| listed), clock: Box::new(|time| time) }
     }
 
     /// This happens before each request; its error is the answer, and nothing is handed on.
@@ -45,6 +49,11 @@ impl Around {
     /// This is made of each listing.
     pub fn lists(self, lists: impl Fn(Vec<Listed>) -> Vec<Listed> + Send + Sync + 'static) -> Self {
         Around { lists: Box::new(lists), ..self }
+    }
+
+    /// This is what the clock of the store says instead.
+    pub fn clock(self, clock: impl Fn(u64) -> u64 + Send + Sync + 'static) -> Self {
+        Around { clock: Box::new(clock), ..self }
     }
 
     /// As the backend of a store.
@@ -78,7 +87,13 @@ impl Backend for Around {
     }
     fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
         (self.before)(Verb::List, prefix)?;
-        self.inner.list(prefix, after).map(&self.lists)
+        let mut listed = (self.lists)(self.inner.list(prefix, after)?);
+        listed.iter_mut().for_each(|it| it.modified = (self.clock)(it.modified));
+        Ok(listed)
+    }
+    fn modified(&self, key: &str) -> Result<Option<u64>, BackendError> {
+        (self.before)(Verb::Modified, key)?;
+        self.inner.modified(key).map(|found| found.map(&self.clock))
     }
     fn delete(&self, key: &str) -> Result<(), BackendError> {
         (self.before)(Verb::Delete, key)?;

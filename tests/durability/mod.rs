@@ -3,6 +3,8 @@
 mod another_log;
 mod around;
 mod budget;
+pub mod collection;
+mod collection_seeds;
 mod contention;
 mod damage;
 mod fail_at;

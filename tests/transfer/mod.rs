@@ -34,6 +34,7 @@ mod servers;
 mod several;
 mod signatures;
 mod similar;
+mod squash;
 mod steps;
 mod stores;
 mod strangers;

@@ -102,6 +102,12 @@ pub enum Refusal {
     /// R7: there is a newer checkpoint than the parent.
     #[error("another checkpoint was written meanwhile")]
     NotNewestCheckpoint,
+    /// R3: an entry landed that the change has not taken into account.
+    #[error("entry {seq} landed meanwhile")]
+    Overtaken {
+        /// The entry.
+        seq: u64,
+    },
     /// R4: the mark does not prove that nothing names the source of a forward.
     #[error("the forwards of pack {pack} are still needed")]
     ForwardNeeded {
@@ -338,8 +344,11 @@ impl State {
         let dropped: BTreeSet<BundleId> = drop.bundles.iter().copied().collect();
         let kept = self.rules.on(Rule::LabelKeeps);
         let on = |at: &super::LabelAt| at.bundle.filter(|bundle| kept && dropped.contains(bundle));
+        // Those of a deleted repo can be neither taken away nor used again: a Drop rules out that it comes back.
+        let used = |repo: &RepoId| !self.repos.get(repo).is_some_and(|known| known.deleted);
+        let labels = self.labels.iter().filter(|((repo, _), _)| used(repo));
         if let Some((bundle, name)) =
-            self.labels.iter().find_map(|((_, name), at)| Some((on(at)?, name.clone())))
+            labels.into_iter().find_map(|((_, name), at)| Some((on(at)?, name.clone())))
         {
             return Err(Refusal::Labelled { bundle, name });
         }

@@ -79,6 +79,27 @@ fn a_deleted_repo_takes_no_push_and_comes_back_unless_dropped() {
 }
 
 #[test]
+fn labels_keep_their_bundles_until_their_repo_is_deleted() {
+    let mut state = begun();
+    lands(&mut state, &[], create(1, "weather"));
+    let made = BundleRef { repo: repo(1), ..bundle_on(7, None, 11) };
+    lands(&mut state, &[11], Change::Push(Push { bundles: vec![made], ..push(repo(1)) }));
+    let name = "reviewed".to_owned();
+    let label = Label { repo: repo(1), name, bundle: Some(bundle(7)), previous: None };
+    lands(&mut state, &[], Change::Label(label));
+    let gone = |state: &State| {
+        let planned_on = state.head().expect("begun");
+        Change::Drop(Drop { planned_on, keys: vec![], bundles: vec![bundle(7)] })
+    };
+    assert!(matches!(refused(&state, gone(&state)), Refusal::Labelled { .. }));
+    lands(&mut state, &[], delete(1));
+    let change = gone(&state);
+    lands(&mut state, &[], change);
+    // What the label led to is gone, so the repo stays away.
+    assert!(matches!(refused(&state, undelete(1)), Refusal::RepoMoved { .. }));
+}
+
+#[test]
 fn who_does_not_understand_the_log_may_only_push() {
     let mut state = begun();
     let mut flagged = record(0, &[], Change::Push(push(RepoId::NIL)));

@@ -13,6 +13,7 @@ mod diff;
 mod doctor;
 mod download;
 mod fsck;
+mod gc;
 mod hook;
 mod init;
 mod install;
@@ -29,6 +30,7 @@ mod push;
 mod repair;
 mod repo;
 mod show;
+mod squash;
 mod stats;
 mod status;
 mod store;
@@ -79,6 +81,8 @@ pub enum Command {
     Cache(cache::CacheArgs),
     Fsck(fsck::FsckArgs),
     Repair(repair::RepairArgs),
+    Squash(squash::SquashArgs),
+    Gc(gc::GcArgs),
     Thaw(thaw::ThawArgs),
     Store(store::StoreArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -125,6 +129,8 @@ impl Command {
             Command::Cache(args) => cache::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::Repair(args) => repair::run(args, context),
+            Command::Squash(args) => squash::run(args, context).map(done),
+            Command::Gc(args) => gc::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),

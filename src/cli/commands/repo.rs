@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::catalog::Catalog;
 use crate::catalog::state::Repo;
-use crate::cli::commands::init;
+use crate::cli::commands::{init, squash};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
@@ -16,6 +16,7 @@ use crate::cli::{Context, stores};
 use crate::git::{self, MANIFEST_FILE, Manifest};
 use crate::id::{BundleId, RepoId};
 use crate::ops::repo::{self, RepoNotChanged};
+use crate::ops::squash::plan_deleted;
 use crate::ops::{kinship, label};
 
 /// Make, list, rename and delete datasets
@@ -28,7 +29,8 @@ use crate::ops::{kinship, label};
     git datamon repo list --all\n  \
     git datamon repo rename weather climate\n  \
     git datamon repo delete climate\n  \
-    git datamon repo undelete climate")]
+    git datamon repo undelete climate\n  \
+    git datamon repo drop climate              what would go for ever once it is deleted")]
 pub struct RepoArgs {
     #[command(subcommand)]
     what: What,
@@ -42,6 +44,7 @@ enum What {
     Rename(RenameArgs),
     Delete(DeleteArgs),
     Undelete(UndeleteArgs),
+    Drop(DropArgs),
 }
 
 /// Make a dataset
@@ -146,6 +149,25 @@ struct UndeleteArgs {
     json: bool,
 }
 
+/// Give up all data of a deleted dataset; `gc run` then gives its space back
+#[derive(Debug, Args)]
+struct DropArgs {
+    /// The name it had, or its id.
+    name: String,
+
+    /// Do it; without, only say what would go.
+    #[arg(long)]
+    apply: bool,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
+}
+
 /// What is said of a repo, with stable names.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -165,6 +187,7 @@ pub fn run(args: &RepoArgs, context: &Context) -> Result<(), CommandError> {
         What::List(args) => list(args, context),
         What::Show(args) => show(args, context),
         What::Rename(args) => rename(args, context),
+        What::Drop(args) => drop_data(args, context),
         What::Delete(args) => {
             let context = &context.aside(args.json);
             let mut catalog = stores::chosen_to_write(args.store.as_deref(), &context.dir)?;
@@ -185,6 +208,21 @@ pub fn run(args: &RepoArgs, context: &Context) -> Result<(), CommandError> {
             Ok(())
         }
     }
+}
+
+fn drop_data(args: &DropArgs, context: &Context) -> Result<(), CommandError> {
+    let store = args.store.as_deref();
+    let mut catalog = match args.apply {
+        true => stores::chosen_to_write(store, &context.dir)?,
+        false => stores::chosen(store, &context.dir)?,
+    };
+    let repo = repo::deleted(&catalog, &args.name)?;
+    let planned = plan_deleted(&catalog, repo)?;
+    if args.apply {
+        planned.apply(&mut catalog)?;
+    }
+    squash::report(&planned, args.apply, args.json, &catalog, context);
+    Ok(())
 }
 
 /// What a repo is after a change, for a program.

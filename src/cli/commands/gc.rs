@@ -1,0 +1,178 @@
+//! `git datamon gc`: what nothing needs any more leaves the store.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::bar::bytes;
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::ui::one_line;
+use crate::cli::when::duration;
+use crate::cli::{Context, stores};
+use crate::ops::collection::{self, Amount, Collected, Held, NotCollected, Plan, Status, Waits};
+
+/// Give back the space of what was dropped
+///
+/// Only `squash` and `repo drop` make data garbage, and so do pushes that died. It is condemned by an entry of the log, deleted
+/// after a grace, in a later run, and safe while others push.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon gc plan                    what would go, and what each version holds\n  \
+    git datamon gc run                     condemn, and delete what was condemned a day ago\n  \
+    git datamon gc run --store /srv/data   without git\n  \
+    git datamon gc status")]
+pub struct GcArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show what would go, and what each repo, label and version holds; changes nothing
+    Plan(WhereArgs),
+    /// Condemn what nothing needs, and delete what was condemned before
+    Run(WhereArgs),
+    /// Show what waits to be deleted; changes nothing
+    Status(WhereArgs),
+}
+
+#[derive(Debug, Args)]
+struct WhereArgs {
+    /// How long a condemned pack stays for readers of an older state, as in 12h or 2d.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1d")]
+    grace: Duration,
+
+    /// How old a pack has to be that no entry of the log names: a push may still be under way.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "7d")]
+    orphans: Duration,
+
+    /// A store, as in `init --store`; by default the one of this repository.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Plans, runs or looks.
+pub fn run(args: &GcArgs, context: &Context) -> Result<(), CommandError> {
+    let (What::Plan(place) | What::Run(place) | What::Status(place)) = &args.what;
+    let waits = Waits { grace: place.grace, orphans: place.orphans, ..Waits::default() };
+    let store = place.store.as_deref();
+    let lines = match &args.what {
+        What::Run(_) => {
+            let mut catalog = stores::chosen_to_write(store, &context.dir)?;
+            let done = collection::collect(&mut catalog, waits)?;
+            shown(place.json, &done, context, || run_lines(&done))
+        }
+        What::Plan(_) => {
+            let found = collection::plan(&stores::chosen(store, &context.dir)?, waits)?;
+            shown(place.json, &found, context, || plan_lines(&found))
+        }
+        What::Status(_) => {
+            let found = collection::status(&stores::chosen(store, &context.dir)?, waits)?;
+            shown(place.json, &found, context, || status_lines(&found))
+        }
+    };
+    lines.iter().for_each(|line| context.ui.fact(line));
+    Ok(())
+}
+
+/// What is left to say in words once a program was served.
+fn shown<T: serde::Serialize>(
+    json: bool,
+    value: &T,
+    context: &Context,
+    words: impl FnOnce() -> Vec<String>,
+) -> Vec<String> {
+    if json {
+        context.ui.json(value);
+        return vec![];
+    }
+    words()
+}
+
+fn amount(it: Amount) -> String {
+    format!("{} packs, {}", it.count, bytes(it.bytes))
+}
+
+fn run_lines(done: &Collected) -> Vec<String> {
+    let mut lines = vec![
+        format!("condemned   {}", amount(done.condemned)),
+        format!("deleted     {}", amount(done.deleted)),
+    ];
+    if done.waiting.count > 0 {
+        lines.push(format!("waiting     {}: a later run deletes them", amount(done.waiting)));
+    }
+    if done.young.count > 0 {
+        lines.push(format!("young       {}: of pushes that died, or are under way", amount(done.young)));
+    }
+    if done.forgotten > 0 {
+        lines.push(format!("forgotten   {} packs", done.forgotten));
+    }
+    if done.unfinished.count > 0 {
+        let Amount { count, bytes: size } = done.unfinished;
+        lines.push(format!("unfinished  {count} files removed, {}", bytes(size)));
+    }
+    lines
+}
+
+fn plan_lines(found: &Plan) -> Vec<String> {
+    let mut lines = vec![
+        format!("kept        {}", amount(found.kept)),
+        format!("would go    {}", amount(found.condemned)),
+    ];
+    if found.orphans.count > 0 {
+        lines.push(format!("  of these  {}: no entry of the log names them", amount(found.orphans)));
+    }
+    if found.young.count > 0 {
+        lines.push(format!("young       {}: of pushes that died, or are under way", amount(found.young)));
+    }
+    let line = |what: &str, name: &str, it: &Held| {
+        let alone = it.alone.map_or_else(String::new, |alone| format!(", {} alone", bytes(alone)));
+        format!("{what:<11} {name}  {} packs, {}{alone}", it.packs, bytes(it.bytes))
+    };
+    lines.extend(found.repos.iter().map(|it| line("repo", &one_line(&it.name), it)));
+    let label = |it: &Held| one_line(it.label.as_deref().unwrap_or_default());
+    lines.extend(found.labels.iter().map(|it| line("label", &label(it), it)));
+    let version = |it: &Held| {
+        let commit = it.commit.as_ref().map_or_else(String::new, |commit| format!(" of commit {commit}"));
+        format!("{}{commit}", it.bundle.as_deref().unwrap_or_default())
+    };
+    lines.extend(found.versions.iter().map(|it| line("version", &version(it), it)));
+    lines
+}
+
+fn status_lines(found: &Status) -> Vec<String> {
+    let mut lines = vec![
+        format!("log head    {}", found.log_head),
+        format!("waiting     {}: condemned, kept for readers", amount(found.waiting)),
+        format!("due         {}: the next run deletes them", amount(found.due)),
+        format!("tombstones  {}", found.tombstones),
+        format!("orphans     {}: the next run condemns them", amount(found.orphans)),
+        format!("young       {}: of pushes that died, or are under way", amount(found.young)),
+    ];
+    if found.unfinished.count > 0 {
+        let Amount { count, bytes: size } = found.unfinished;
+        lines.push(format!("unfinished  {count} files, {}", bytes(size)));
+    }
+    if found.floor > 0 {
+        lines.push(format!("floor       {}: older sessions begin again", found.floor));
+    }
+    if let Some(seq) = found.newer {
+        lines.push(format!("newer       entry {seq} is of a newer version, so this one does not collect"));
+    }
+    lines
+}
+
+impl From<NotCollected> for CommandError {
+    fn from(error: NotCollected) -> CommandError {
+        let kind = match error {
+            NotCollected::Catalog(error) => return error.into(),
+            NotCollected::Canary { .. } => Kind::Integrity,
+            NotCollected::Contended(_) => Kind::Conflict,
+        };
+        CommandError::new(kind, error.to_string())
+    }
+}

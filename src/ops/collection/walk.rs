@@ -1,0 +1,152 @@
+//! The walk: all that live rows and the pages of live bundles name, and what holds which pack.
+//!
+//! Each page is read once, however many bundles share it. Whatever cannot be read ends the walk: nothing is garbage because
+//! somebody could not read who names it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rayon::prelude::*;
+
+use crate::bundle::{Bundle, Content, PageRef};
+use crate::catalog::plan::Named;
+use crate::catalog::state::{Run, State};
+use crate::catalog::{Catalog, CatalogError};
+use crate::id::{BundleId, PackId, PackKind, RepoId};
+use crate::ops::bundle::open;
+use crate::pack::Blob;
+use crate::store::key;
+use crate::table::{BadBlock, Recipe, TableError, decode_terms, read_frames};
+
+/// Bundles opened, and pages read, at a time.
+const TOGETHER: usize = 64;
+
+/// Everything live.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// What rows and pages name.
+    pub named: BTreeSet<Named>,
+    /// The repos whose rows need a pack.
+    pub rows: BTreeMap<PackId, BTreeSet<RepoId>>,
+    /// The packs that each page needs, its own among them.
+    pub pages: Vec<BTreeSet<PackId>>,
+    /// The pages of each bundle, and the pack of its root.
+    pub bundles: BTreeMap<BundleId, (PackId, Vec<u32>)>,
+    numbers: HashMap<Blob, u32>,
+}
+
+/// Reads all that is live in the state of the catalog.
+pub fn walk(catalog: &Catalog) -> Result<Live, CatalogError> {
+    let mut live = Live::default();
+    for rows in catalog.live_rows()? {
+        let rows = rows?;
+        let recipes: Vec<&Recipe> = rows.iter().map(|row| &row.recipe).collect();
+        for (row, needs) in rows.iter().zip(live.take(catalog, &recipes)?) {
+            for pack in needs {
+                live.rows.entry(pack).or_default().insert(row.repo);
+            }
+        }
+    }
+    let ids: Vec<BundleId> = catalog.state().bundles().keys().copied().collect();
+    for some in ids.chunks(TOGETHER) {
+        let opened: Result<Vec<Bundle<'_>>, CatalogError> =
+            some.par_iter().map(|id| open(catalog, *id).map_err(unopened)).collect();
+        for (id, bundle) in some.iter().zip(opened?) {
+            live.take_bundle(catalog, *id, &bundle)?;
+        }
+    }
+    Ok(live)
+}
+
+/// The bundle is one of the state, so it can only be unreadable.
+fn unopened(error: crate::ops::bundle::NotFound) -> CatalogError {
+    match error {
+        crate::ops::bundle::NotFound::Catalog(error) => error,
+        other => panic!("a live bundle is found by its id: {other}"),
+    }
+}
+
+impl Live {
+    /// What recipes name: remembered, and for each recipe the packs that it needs now.
+    fn take(
+        &mut self,
+        catalog: &Catalog,
+        recipes: &[&Recipe],
+    ) -> Result<Vec<BTreeSet<PackId>>, CatalogError> {
+        let state = catalog.state();
+        let apart = recipes.iter().filter_map(|recipe| match recipe {
+            Recipe::Out { blob, .. } => Some(*blob),
+            Recipe::Inline(_) => None,
+        });
+        let frames = read_frames(catalog.store(), catalog.cache(), apart)?;
+        let mut needs = Vec::with_capacity(recipes.len());
+        for recipe in recipes {
+            let mut packs = BTreeSet::new();
+            match recipe {
+                Recipe::Inline(terms) => {
+                    terms.iter().for_each(|term| self.name(state, Named::Run(Run::from(term)), &mut packs));
+                }
+                Recipe::Out { blob, packs: listed } => {
+                    self.name(state, Named::Run(Run::from(blob)), &mut packs);
+                    let terms = decode_terms(&frames[blob]).map_err(|source| damaged(blob, source))?;
+                    terms.iter().for_each(|term| self.name(state, Named::Run(Run::from(term)), &mut packs));
+                    // A list that says more than the terms is believed too.
+                    let known: BTreeSet<PackId> = terms.iter().map(|term| term.pack).collect();
+                    for pack in listed.iter().filter(|pack| !known.contains(pack)) {
+                        self.name(state, Named::Pack(*pack), &mut packs);
+                    }
+                }
+            }
+            needs.push(packs);
+        }
+        Ok(needs)
+    }
+
+    fn name(&mut self, state: &State, named: Named, packs: &mut BTreeSet<PackId>) {
+        packs.insert(match named {
+            Named::Run(run) => state.end(run).pack,
+            Named::Pack(pack) => pack,
+        });
+        self.named.insert(named);
+    }
+
+    fn take_bundle(
+        &mut self,
+        catalog: &Catalog,
+        id: BundleId,
+        bundle: &Bundle<'_>,
+    ) -> Result<(), CatalogError> {
+        let all = &bundle.root().pages;
+        let new: Vec<&PageRef> = all.iter().filter(|page| !self.numbers.contains_key(&page.blob)).collect();
+        for some in new.chunks(TOGETHER) {
+            for (page, entries) in some.iter().zip(bundle.pages(some)?) {
+                let recipes: Vec<&Recipe> = entries
+                    .iter()
+                    .filter_map(|entry| match &entry.content {
+                        Content::File { recipe, .. } => Some(recipe),
+                        Content::Link { .. } | Content::Module { .. } => None,
+                    })
+                    .collect();
+                let needs = self.take(catalog, &recipes)?;
+                let mut packs: BTreeSet<PackId> = needs.into_iter().flatten().collect();
+                self.name(catalog.state(), Named::Run(Run::from(&page.blob)), &mut packs);
+                self.numbers.insert(page.blob, u32::try_from(self.pages.len()).expect("fewer pages"));
+                self.pages.push(packs);
+            }
+        }
+        let root = catalog.state().bundles()[&id].root.pack;
+        let pages = all.iter().map(|page| self.numbers[&page.blob]).collect();
+        self.bundles.insert(id, (root, pages));
+        Ok(())
+    }
+
+    /// The packs that a bundle needs.
+    pub fn of_bundle(&self, id: BundleId) -> BTreeSet<PackId> {
+        let Some((root, pages)) = self.bundles.get(&id) else { return BTreeSet::new() };
+        let pages = pages.iter().flat_map(|page| &self.pages[*page as usize]);
+        pages.copied().chain([*root]).collect()
+    }
+}
+
+fn damaged(blob: &Blob, source: BadBlock) -> CatalogError {
+    TableError::Bad { pack: key::pack(PackKind::Meta, blob.pack), source }.into()
+}

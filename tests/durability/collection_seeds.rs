@@ -1,0 +1,339 @@
+//! Collection under seeded schedules: pushes, versions, drops, merges and collections of several machines, one of them frozen or
+//! killed in the middle. A seed that fails is run again by its number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use datamon::bundle::{Content, Facts, Root};
+use datamon::catalog::change::{Change, ChangeRecord, Drop};
+use datamon::catalog::log::{now, writer};
+use datamon::catalog::{Catalog, CatalogError};
+use datamon::id::{BundleId, Oid, RepoId};
+use datamon::ops::bundle::{Draft, Planned, open};
+use datamon::ops::collection::{NotCollected, collect};
+use datamon::ops::fetch::{Source, Wanted, fetch};
+use datamon::ops::upload::{Uploaded, upload_bundle};
+use datamon::ops::verify::verify;
+use datamon::progress::Silent;
+use datamon::store::fail::{Failing, Fault};
+use datamon::store::{Backend, Store, memory};
+use datamon::table::Row;
+use datamon_test_support::seeded_bytes;
+
+use super::around::Around;
+use super::collection::{AT_ONCE, packs};
+use super::world::{Machine, REPO, Shelf, assert_chain, assert_packs, fresh, push, store};
+
+/// The same numbers for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % n
+    }
+
+    fn some(&mut self, from: &[Oid]) -> Vec<Oid> {
+        let count = 1 + self.below(3);
+        (0..count).map(|_| from[self.below(from.len() as u64) as usize]).collect()
+    }
+}
+
+/// What a machine does in one go.
+#[derive(Debug, Clone)]
+enum Deed {
+    Push(Vec<Oid>),
+    Version(Vec<Oid>),
+    Collect,
+    Checkpoint,
+    Merge,
+    GiveUp(Vec<Oid>, u64),
+}
+
+/// What came of it: what was acknowledged by which entry, and what may have been given up.
+#[derive(Debug, Default)]
+struct Told {
+    files: Vec<(Oid, u64)>,
+    version: Option<(BundleId, BTreeSet<Oid>)>,
+    given_up: Option<Drop>,
+}
+
+struct World {
+    shelf: Shelf,
+    all: Vec<Oid>,
+    sizes: BTreeMap<Oid, u64>,
+}
+
+impl World {
+    /// Files that share parts, one of which has a long recipe.
+    fn new() -> World {
+        let (mut shelf, mut all, mut sizes) = (Shelf::new(), Vec::new(), BTreeMap::new());
+        let mut add = |bytes: &[u8]| {
+            let oid = shelf.put(bytes);
+            all.push(oid);
+            sizes.insert(oid, bytes.len() as u64);
+        };
+        (0..6).for_each(|n| add(&seeded_bytes(n, 30_000 + 7_000 * n as usize)));
+        let whole = seeded_bytes(50, 900_000);
+        add(&whole);
+        add(&[&whole[..400_000], b"in between", &whole[400_000..]].concat());
+        add(&vec![0; 200_000]);
+        World { shelf, all, sizes }
+    }
+
+    /// Does it, and says what came of it, also where it failed.
+    fn act(&self, deed: &Deed, store: &Store, machine: &Machine) -> (Told, Result<(), String>) {
+        let mut told = Told::default();
+        let done = self.try_act(deed, store, machine, &mut told);
+        (told, done)
+    }
+
+    fn try_act(&self, deed: &Deed, store: &Store, machine: &Machine, told: &mut Told) -> Result<(), String> {
+        let said = |error: CatalogError| error.to_string();
+        let mut catalog = machine.open(store).map_err(said)?;
+        match deed {
+            Deed::Push(oids) => {
+                let done = push(&mut catalog, &self.shelf.files(oids)).map_err(said)?;
+                assert!(done.failed.is_empty(), "{:?}", done.failed);
+                told.promise(oids, &done);
+            }
+            Deed::Version(oids) => {
+                let newest = catalog.state().bundles().iter().max_by_key(|(_, it)| it.seq);
+                let base: Option<Root> = newest
+                    .map(|(id, _)| open(&catalog, *id).map(|it| it.root().clone()))
+                    .transpose()
+                    .map_err(|error| error.to_string())?;
+                let mut changes = BTreeMap::new();
+                if base.is_none() {
+                    // Many entries make many pages, most of which later versions share.
+                    let link =
+                        |n: u32| (format!("links/{n}").into_bytes(), Some(Planned::Link(b"x".to_vec())));
+                    changes.extend((0..1500).map(link));
+                }
+                for oid in oids {
+                    let size = self.sizes[oid];
+                    let path = format!("{}/{oid}", oid.as_bytes()[0] % 7).into_bytes();
+                    changes.insert(path, Some(Planned::File { executable: false, oid: *oid, size }));
+                }
+                let drafting = |_: &_| Draft::new(base.clone(), Facts::default(), changes.clone());
+                let done = upload_bundle(&mut catalog, REPO, &self.shelf.files(oids), &drafting, &Silent);
+                let done = done.map_err(said)?;
+                told.promise(oids, &done);
+                let id = done.bundle.expect("made");
+                // The store may fail by now; then nobody knows what is in it.
+                let Ok(entries) = open(&catalog, id).map(|it| it.below(b"")) else { return Ok(()) };
+                let Ok(entries) = entries else { return Ok(()) };
+                let files = entries.into_iter().filter_map(|it| match it.content {
+                    Content::File { oid, .. } => Some(oid),
+                    _ => None,
+                });
+                told.version = Some((id, files.collect()));
+            }
+            Deed::GiveUp(oids, pick) => {
+                let planned_on = catalog.head().seq();
+                let all: Vec<BundleId> = catalog.state().bundles().keys().copied().collect();
+                let bundles = all.get(*pick as usize).copied().into_iter().collect();
+                let keys = oids.iter().map(|oid| (*oid, REPO)).collect();
+                let gone = Drop { planned_on, keys, bundles };
+                told.given_up = Some(gone.clone());
+                let record = ChangeRecord::new(planned_on, Change::Drop(gone), writer(), now());
+                catalog.commit(&record).map_err(said)?;
+            }
+            Deed::Collect => match collect(&mut catalog, AT_ONCE) {
+                Ok(_) => {}
+                Err(NotCollected::Canary { what }) => panic!("the canary: {what}"),
+                Err(error) => return Err(error.to_string()),
+            },
+            Deed::Checkpoint => drop(catalog.write_checkpoint().map_err(said)?),
+            Deed::Merge => drop(catalog.merge_runs().map_err(said)?),
+        }
+        Ok(())
+    }
+
+    /// Every file of a version comes out bit for bit, by the version alone.
+    fn assert_version(&self, catalog: &Catalog, id: BundleId, files: &BTreeSet<Oid>, context: &str) {
+        let bundle = open(catalog, id).unwrap_or_else(|error| panic!("{context}: {error}"));
+        let entries = bundle.below(b"").unwrap_or_else(|error| panic!("{context}: {error}"));
+        let out = tempfile::tempdir().expect("a temporary directory");
+        let mut wanted = Vec::new();
+        for entry in entries {
+            let Content::File { oid, size, recipe, .. } = entry.content else { continue };
+            let row = Row { oid, repo: RepoId::NIL, born: 0, size, recipe };
+            let terms = catalog.terms(&row).unwrap_or_else(|error| panic!("{context}: {error}"));
+            wanted.push(Wanted { oid, size, terms, path: out.path().join(oid.to_string()) });
+        }
+        assert_eq!(wanted.iter().map(|it| it.oid).collect::<BTreeSet<_>>(), *files, "{context}");
+        fetch(&Source::of(catalog), &wanted, &Silent, &|file, result| {
+            if let Err(error) = result {
+                panic!("{context}: version {id}: {}: {error}", file.oid);
+            }
+        });
+    }
+}
+
+impl Told {
+    fn promise(&mut self, oids: &[Oid], done: &Uploaded) {
+        let seq = done.receipt.entries.iter().map(|(seq, _)| *seq).min().expect("an entry");
+        self.files = oids.iter().map(|oid| (*oid, seq)).collect();
+    }
+}
+
+/// What was promised and not given up.
+#[derive(Default)]
+struct Promised {
+    files: BTreeMap<Oid, u64>,
+    versions: BTreeMap<BundleId, BTreeSet<Oid>>,
+    /// What was given up, and up to which entry (R9).
+    gone: BTreeMap<Oid, u64>,
+    gone_versions: BTreeSet<BundleId>,
+}
+
+impl Promised {
+    fn take(&mut self, told: Told) {
+        for (oid, seq) in told.files {
+            let newest = self.files.entry(oid).or_insert(seq);
+            *newest = seq.max(*newest);
+        }
+        self.versions.extend(told.version);
+        if let Some(drop) = told.given_up {
+            for (oid, _) in &drop.keys {
+                let upto = self.gone.entry(*oid).or_default();
+                *upto = drop.planned_on.max(*upto);
+            }
+            self.gone_versions.extend(drop.bundles);
+        }
+        let Promised { files, versions, gone, gone_versions } = self;
+        files.retain(|oid, seq| gone.get(oid).is_none_or(|upto| *seq > *upto));
+        versions.retain(|id, _| !gone_versions.contains(id));
+    }
+
+    fn check(&self, world: &World, store: &Store, context: &str) {
+        let mut catalog = fresh(store).unwrap_or_else(|error| panic!("{context}: {error}"));
+        let files: Vec<Oid> = self.files.keys().copied().collect();
+        world.shelf.assert_download(&mut catalog, &files, context);
+        for (id, files) in &self.versions {
+            world.assert_version(&catalog, *id, files, context);
+        }
+    }
+}
+
+fn deed(random: &mut Random, world: &World) -> Deed {
+    match random.below(12) {
+        10..=11 => Deed::GiveUp(random.some(&world.all), random.below(6)),
+        0..=2 => Deed::Push(random.some(&world.all)),
+        3..=4 => Deed::Version(random.some(&world.all)),
+        5 => Deed::Checkpoint,
+        6 => Deed::Merge,
+        _ => Deed::Collect,
+    }
+}
+
+/// A machine that is frozen at one request while others do something.
+fn frozen(
+    backend: &Arc<dyn Backend>,
+    at: u64,
+    beside: impl FnOnce() + Send + 'static,
+) -> (Store, Arc<AtomicU64>) {
+    let (served, beside) = (Arc::new(AtomicU64::new(0)), Mutex::new(Some(beside)));
+    let count = served.clone();
+    let around = Around::new(backend.clone()).before(move |_, _| {
+        if count.fetch_add(1, SeqCst) == at
+            && let Some(beside) = beside.lock().expect("no panic").take()
+        {
+            beside();
+        }
+        Ok(())
+    });
+    (store(around.shared()), served)
+}
+
+fn run(seed: u64) -> (u64, u64) {
+    let mut random = Random(seed);
+    let world = Arc::new(World::new());
+    let backend = memory();
+    let whole = store(backend.clone());
+    let machines: Vec<Arc<Machine>> = (0..3).map(|_| Arc::new(Machine::new())).collect();
+    machines[0].create(&whole).expect("made");
+    let mut promised = Promised::default();
+    let (mut faults, mut freezes) = (0, 0);
+    for step in 0..25 {
+        let machine = machines[random.below(3) as usize].clone();
+        let what = deed(&mut random, &world);
+        let context = format!("seed {seed}, step {step}, {what:?}");
+        match random.below(6) {
+            0 | 1 => {
+                let fault = [Fault::Dead, Fault::After, Fault::Before, Fault::LostAnswer, Fault::FalseExists]
+                    [random.below(5) as usize];
+                let failing = Arc::new(Failing::new(backend.clone(), fault, random.below(30)));
+                promised.take(world.act(&what, &store(failing.clone()), &machine).0);
+                faults += failing.hits().min(1);
+            }
+            2..=4 => {
+                let others: Vec<Deed> = (0..1 + random.below(3)).map(|_| deed(&mut random, &world)).collect();
+                let told: Arc<Mutex<Vec<Told>>> = Arc::default();
+                let (theirs, list, known) = (store(backend.clone()), told.clone(), world.clone());
+                let (other, named) = (machines[random.below(3) as usize].clone(), context.clone());
+                let (slow, served) = frozen(&backend, random.below(40), move || {
+                    for deed in others {
+                        let (told, done) = known.act(&deed, &theirs, &other);
+                        done.unwrap_or_else(|error| panic!("{named}, beside it {deed:?}: {error}"));
+                        list.lock().expect("no panic").push(told);
+                    }
+                });
+                // Overtaken a few times, it may give up; what it says it has done it has.
+                let (own, _) = world.act(&what, &slow, &machine);
+                let theirs = std::mem::take(&mut *told.lock().expect("no panic"));
+                theirs.into_iter().chain([own]).for_each(|told| promised.take(told));
+                freezes += u64::from(served.load(SeqCst) > 0);
+            }
+            _ => {
+                let (told, done) = world.act(&what, &whole, &machine);
+                promised.take(told);
+                done.unwrap_or_else(|error| panic!("{context}: {error}"));
+            }
+        }
+        promised.check(&world, &whole, &context);
+    }
+    // Whoever was cut off begins again, and in the end only what is live is there.
+    for machine in &machines {
+        let (_, done) = world.act(&Deed::Collect, &whole, machine);
+        done.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(machine.journals(&whole).is_empty(), "seed {seed}");
+    }
+    let mut catalog = fresh(&whole).expect("opens");
+    for _ in 0..3 {
+        collect(&mut catalog, AT_ONCE).expect("collected");
+    }
+    let table = catalog.state().packs().keys().copied().collect();
+    assert_eq!(packs(&whole), table, "seed {seed}: the store has what the log knows");
+    promised.check(&world, &whole, &format!("seed {seed}, in the end"));
+    assert_chain(&whole);
+    assert_packs(&whole);
+    let found = verify(&catalog, true, &Silent).expect("verified");
+    assert!(found.problems.is_empty(), "seed {seed}: {:?}", found.problems);
+    (faults, freezes)
+}
+
+#[test]
+fn nothing_promised_is_lost_under_seeded_schedules() {
+    let (mut faults, mut freezes) = (0, 0);
+    for seed in 0..40 {
+        let (some, others) = run(seed);
+        (faults, freezes) = (faults + some, freezes + others);
+    }
+    assert!(faults > 40 && freezes > 100, "{faults} faults, {freezes} freezes");
+}
+
+#[test]
+#[ignore = "nightly"]
+fn nothing_promised_is_lost_under_very_many_seeded_schedules() {
+    let first: u64 = std::env::var("DATAMON_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1000);
+    for seed in first..first + 2000 {
+        run(seed);
+    }
+}
