@@ -77,6 +77,11 @@ impl Catalog {
         self.state.packs().contains_key(&pack) && !self.suspects.has(pack)
     }
 
+    /// Whether this machine has found the pack damaged or missing.
+    pub fn is_suspect(&self, pack: PackId) -> bool {
+        self.suspects.has(pack)
+    }
+
     /// Whether this machine has found the row wrong, or a pack that it needs damaged or missing.
     pub fn is_damaged(&self, row: &Row) -> bool {
         self.suspects.hit(row)

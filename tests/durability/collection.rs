@@ -12,7 +12,7 @@ use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, CatalogError, Change};
 use datamon::id::{Oid, PackId, PackKind};
 use datamon::ops::collection::{Collected, NotCollected, Waits, collect, plan};
-use datamon::ops::verify::verify;
+use datamon::ops::verify::{Depth, verify};
 use datamon::pack::{Frame, PackWriter};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
@@ -94,7 +94,7 @@ impl Dropped {
         let mut catalog = fresh(store).unwrap_or_else(|error| panic!("{context}: {error}"));
         self.shelf.assert_download(&mut catalog, &[&self.kept, promised].concat(), context);
         assert_packs(store);
-        let found = verify(&catalog, true, &Silent).expect("verified");
+        let found = verify(&catalog, Depth::Data(100), &Silent).expect("verified");
         assert!(found.problems.is_empty(), "{context}: {:?}", found.problems);
     }
 

@@ -15,7 +15,7 @@ use datamon::ops::bundle::{Draft, Planned, open};
 use datamon::ops::collection::{NotCollected, collect};
 use datamon::ops::fetch::{Source, Wanted, fetch};
 use datamon::ops::upload::{Uploaded, upload_bundle};
-use datamon::ops::verify::verify;
+use datamon::ops::verify::{Depth, verify};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Backend, Store, memory};
@@ -314,7 +314,7 @@ fn run(seed: u64) -> (u64, u64) {
     promised.check(&world, &whole, &format!("seed {seed}, in the end"));
     assert_chain(&whole);
     assert_packs(&whole);
-    let found = verify(&catalog, true, &Silent).expect("verified");
+    let found = verify(&catalog, Depth::Data(100), &Silent).expect("verified");
     assert!(found.problems.is_empty(), "seed {seed}: {:?}", found.problems);
     (faults, freezes)
 }

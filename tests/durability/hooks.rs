@@ -288,7 +288,7 @@ fn a_large_table_is_sampled_and_leads_to_what_is_similar() {
     for segment in merged.iter().filter(|it| it.shift == 2) {
         assert!(segment.last <= kept(2), "{segment:?}");
     }
-    let findings = verify(&fresh(&scene.store).expect("opens"), false, &Silent).expect("verified");
+    let findings = verify(&fresh(&scene.store).expect("opens"), Depth::Promises, &Silent).expect("verified");
     assert!(!findings.notes.iter().any(|note| note.contains("hooks")), "{:?}", findings.notes);
 }
 

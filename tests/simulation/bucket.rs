@@ -273,11 +273,14 @@ impl Backend for Bucket {
         if prefix.starts_with("probe/") {
             let below =
                 inside.bodies.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
-            return Ok(below.map(|(key, it)| Listed { key: key.clone(), size: it.len() as u64 }).collect());
+            return Ok(below
+                .map(|(key, it)| Listed { key: key.clone(), size: it.len() as u64, modified: 0 })
+                .collect());
         }
         let from = key::log_seq(after).map_or(0, |seq| seq + 1);
         let seqs = (from..inside.log.len() as u64).filter(|_| prefix == key::LOG);
-        let listed = |seq: u64| Listed { key: key::log(seq), size: u64::from(inside.log[seq as usize]) };
+        let listed =
+            |seq: u64| Listed { key: key::log(seq), size: u64::from(inside.log[seq as usize]), modified: 0 };
         Ok(seqs.map(listed).collect())
     }
 
