@@ -164,12 +164,19 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
         return;
     }
     context.ui.fact(&format!("{} problems in {what}", findings.problems.len()));
-    context.ui.hint(if findings.bad_packs.is_empty() && findings.wrong.is_empty() {
-        "`git datamon repair` mends what can be mended here; what cannot, restore from a backup of the store, under its name"
-    } else {
-        "mend it in a clone that has the files: `git datamon repair`, with --from for other clones and stores that have some; from \
-         another machine: `git datamon fsck --data` there, then `git lfs push --all <remote>`"
-    });
+    if findings.bad_packs.is_empty() && findings.wrong.is_empty() {
+        context.ui.hint(
+            "`git datamon repair` mends what can be mended here; what cannot, restore from a backup of the store, under its name",
+        );
+        return;
+    }
+    context.ui.hint(
+        "mend it in a clone that has the files: `git datamon repair`, with --from for other clones and stores that have some",
+    );
+    context.ui.hint(
+        "pushes from this machine do it too: `git datamon push` for what is checked out, `git datamon bundle REV` for other versions, and \
+         `git lfs push --all <remote>` for what no version has",
+    );
 }
 
 fn read(findings: &Findings) -> String {
