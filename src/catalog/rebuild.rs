@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::change::{Change, ChangeRecord, Checkpoint, TableKind};
 use super::checkpoint;
 use super::entry::{BadEntry, Entry};
+use super::fold::BadLog;
 use super::journal::Journal;
 use super::log::{Catalog, CatalogError, bad_log, parts, read_identity};
 use super::rules::Rules;
@@ -39,11 +40,12 @@ impl Catalog {
             Err(error) => return Err(bad_log(&store, error)),
         };
         let mut state = State::new(Rules::ALL);
-        let read = Reading { store: &store };
+        let mut read = Reading::of(&store);
         for seq in 0..newest {
             let record = read.change(seq, &head)?;
             state.apply(seq, &record).map_err(|e| bad_log(&store, e))?;
         }
+        read.follows(&head)?;
         state.apply(newest, &head.own().map_err(|e| bad_log(&store, e))?).map_err(|e| bad_log(&store, e))?;
         state.set_head_hash(EntryHash::of(&bytes));
         let suspects = Suspects::load(&cache);
@@ -77,7 +79,7 @@ impl Catalog {
     /// Hands over what every push promised, dead rows too, from the pushes themselves: what tables can be made of again. Whether all of
     /// it could be read; segments that a collection took are gone, and what they said lies in others.
     pub fn pushed_rows(&self, mut take: impl FnMut(Vec<Row>)) -> Result<bool, CatalogError> {
-        let read = Reading { store: &self.store };
+        let mut read = Reading::of(&self.store);
         let mut all = true;
         for seq in 0..=self.head.seq() {
             let Change::Push(push) = read.change(seq, &self.head)?.change else { continue };
@@ -146,28 +148,53 @@ fn kept_head(cache: &Cache, newest: u64) -> Option<(Entry, Bytes)> {
 /// The changes of a log, one after the other.
 struct Reading<'a> {
     store: &'a Store,
+    /// The hash of the entry before, where its bytes are those that were written.
+    before: Option<EntryHash>,
 }
 
-impl Reading<'_> {
-    /// What entry `seq` said: by itself, or by the nearest entry after it that carries it.
-    fn change(&self, seq: u64, head: &Entry) -> Result<ChangeRecord, CatalogError> {
-        let bad = |error: BadEntry| bad_log(self.store, error);
-        let own = match self.store.get(&key::log(seq))?.map(|bytes| Entry::decode(seq, &bytes)) {
-            Some(Ok(entry)) => return entry.own().map_err(bad),
+impl<'a> Reading<'a> {
+    fn of(store: &'a Store) -> Self {
+        Reading { store, before: None }
+    }
+
+    /// The entry comes after the one that was read last: two logs that were mixed are none (R6).
+    fn follows(&self, entry: &Entry) -> Result<(), CatalogError> {
+        match self.before {
+            Some(before) if before != entry.prev() => {
+                Err(bad_log(self.store, BadLog::Fork { seq: entry.seq() }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What entry `seq`, the next one, said: by itself, or by the nearest entry after it that carries it.
+    fn change(&mut self, seq: u64, head: &Entry) -> Result<ChangeRecord, CatalogError> {
+        let bytes = self.store.get(&key::log(seq))?;
+        let decoded = bytes.as_ref().map(|bytes| Entry::decode(seq, bytes));
+        let lost = match decoded {
+            Some(Ok(entry)) => {
+                self.follows(&entry)?;
+                self.before = bytes.as_deref().map(EntryHash::of);
+                return entry.own().map_err(|e| bad_log(self.store, e));
+            }
             Some(Err(error @ BadEntry::Damaged { .. })) => error,
-            Some(Err(error)) => return Err(bad(error)),
+            Some(Err(error)) => return Err(bad_log(self.store, error)),
             None => BadEntry::Damaged { seq, what: "it is missing" },
         };
+        self.before = None;
+        self.carried(seq, head)?.ok_or_else(|| bad_log(self.store, lost))
+    }
+
+    /// What the nearest entry after `seq` that can be read carries of it.
+    fn carried(&self, seq: u64, head: &Entry) -> Result<Option<ChangeRecord>, CatalogError> {
         for after in seq + 1..=head.seq() {
             let there = self.store.get(&key::log(after))?.and_then(|bytes| Entry::decode(after, &bytes).ok());
             let entry = if after == head.seq() { Some(head.clone()) } else { there };
             let Some(entry) = entry else { continue };
-            return match entry.carried(seq) {
-                Some(change) => ChangeRecord::decode(change)
-                    .map_err(|source| bad(BadEntry::Change { seq: after, of: seq, source })),
-                None => Err(bad(own)),
-            };
+            let change = entry.carried(seq).map(ChangeRecord::decode).transpose();
+            return change
+                .map_err(|source| bad_log(self.store, BadEntry::Change { seq: after, of: seq, source }));
         }
-        Err(bad(own))
+        Ok(None)
     }
 }

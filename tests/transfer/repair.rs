@@ -38,12 +38,17 @@ fn json(repo: &TestRepo, args: &[&str]) -> Value {
     serde_json::from_str(output.text()).expect("JSON")
 }
 
-/// A clone on another machine whose files are still pointers.
-fn pointers_only(team: &Team) -> TestRepo {
+/// A clone on another machine whose files are still pointers, and which trusts nothing yet.
+fn stranger(team: &Team) -> TestRepo {
     let env = first();
     let remote = team.remote.dir().to_str().expect("plain");
     run(env.command("git").env("GIT_LFS_SKIP_SMUDGE", "1").args(["clone", "-q", remote, "clone"]));
-    let clone = env.repo("clone");
+    env.repo("clone")
+}
+
+/// The same that trusts the store.
+fn pointers_only(team: &Team) -> TestRepo {
+    let clone = stranger(team);
     super::trust_anyway(&clone, team);
     clone
 }
@@ -145,6 +150,12 @@ fn a_lost_checkpoint_is_written_anew_and_its_tables_with_it() {
     let all = push_many(&team, 70);
     let meta = pack_of_checkpoint(&team);
     fs::remove_file(&meta).unwrap();
+    // A store that only the repository names is given nothing, whatever state it is in.
+    let stranger = stranger(&team);
+    let before = objects(&team.store).len();
+    let said = datamon(&stranger, &["repair"], 3);
+    assert!(said.contains("is not trusted") && said.contains("repair --store"), "{said}");
+    assert_eq!(objects(&team.store).len(), before);
     let clone = pointers_only(&team);
     let said = datamon(&clone, &["fsck"], 4);
     assert!(said.contains(&name_of(&meta)), "{said}");
@@ -226,6 +237,25 @@ fn a_damaged_newest_entry_is_written_over_by_who_has_seen_it() {
         team.repo.push("origin", "main");
         assert_files(&team.clone_elsewhere(first), &files(3));
     }
+}
+
+/// An entry of another log in the middle is no part of this one: what they would add up to is not written down.
+#[test]
+fn two_logs_that_were_mixed_are_not_put_together() {
+    let team = Team::pushed(first);
+    let all = push_many(&team, 70);
+    fs::remove_file(pack_of_checkpoint(&team)).unwrap();
+    let other = Team::pushed(first);
+    let entry = |team: &Team| team.store.join(format!("log/{:016x}", 2));
+    let own = fs::read(entry(&team)).unwrap();
+    overwrite(&entry(&team), &fs::read(entry(&other)).unwrap());
+    let clone = pointers_only(&team);
+    let before = team.entries();
+    datamon(&clone, &["repair"], 4);
+    assert_eq!(team.entries(), before, "nothing was written");
+    overwrite(&entry(&team), &own);
+    datamon(&clone, &["repair"], 0);
+    assert_whole(&team, &all);
 }
 
 #[test]

@@ -11,10 +11,11 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::shown;
 use crate::cli::{Context, stores};
-use crate::git::{Git, Repo};
+use crate::git::{Config, Git, Repo};
 use crate::id::{Oid, RepoId};
 use crate::ops::open;
 use crate::ops::repair::{Clone, Damage, NotRepaired, Repaired, repair};
+use crate::ops::trust;
 use crate::ops::verify::{Depth, verify};
 
 /// Files named in words; `--json` has all.
@@ -106,6 +107,12 @@ fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
     said.ui.done(&format!("damage  {error}"));
     let (url, settings) = stores::place(&stores::named(store, dir)?, dir)?;
     let mut catalog = open::rebuild(&url, &settings)?;
+    // As for any upload: what only the repository names has to be trusted before anything goes there.
+    if store.is_none() && !trust::is_trusted(&Config::read(&Git::at(dir))?, &catalog) {
+        let message = format!("{} is not trusted with uploads: nothing was written", stores::shown(&catalog));
+        return Err(CommandError::new(Kind::Conflict, message)
+            .hint(format!("if you know it: git datamon repair --store {}", url.canonical())));
+    }
     catalog.set_contributor(Git::at(dir).author());
     let entries = catalog.head().seq() + 1;
     if args.dry_run {
