@@ -9,9 +9,9 @@ use super::entry::{Content, Entry, check_path};
 use super::read::{damaged, inconsistent};
 use crate::cache::Cache;
 use crate::id::{GitId, RepoId};
-use crate::pack::{Blob, Frame, PackWriter};
+use crate::pack::{Blob, PackWriter};
 use crate::store::Store;
-use crate::table::{Row, TableError, decode_rows, encode_rows, read_frame};
+use crate::table::{Row, TableError, add_frame, decode_rows, encode_rows, read_frame};
 
 /// One path in so many begins a page.
 const CUT: u64 = 512;
@@ -97,12 +97,12 @@ pub fn encode(repo: RepoId, entries: &[Entry]) -> Vec<u8> {
 }
 
 /// Write the page of these entries, at least one, into a meta pack.
-pub fn write(pack: &mut PackWriter, repo: RepoId, entries: &[Entry]) -> PageRef {
+pub fn write(pack: &mut PackWriter, cache: &Cache, repo: RepoId, entries: &[Entry]) -> PageRef {
     PageRef {
         first: entries[0].path.clone(),
         rows: u32::try_from(entries.len()).expect("a page has few rows"),
         bytes: entries.iter().map(|it| it.content.size()).fold(0, u64::saturating_add),
-        blob: pack.add(&Frame::encode(encode(repo, entries)), vec![]),
+        blob: add_frame(pack, cache, &encode(repo, entries)),
         hash: hash(entries),
     }
 }

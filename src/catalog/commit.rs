@@ -35,7 +35,11 @@ impl Catalog {
         let mut unclear = false;
         loop {
             let event = match append.action() {
-                Action::ReadPrev(seq) | Action::ReadSlot(seq) => read(&self.store, seq),
+                Action::ReadPrev(seq) => match self.take_reading(seq) {
+                    Some(bytes) => Event::Read(bytes.into()),
+                    None => read(&self.store, seq),
+                },
+                Action::ReadSlot(seq) => read(&self.store, seq),
                 Action::Check { slot, .. } if only.is_some_and(|only| only != slot) => {
                     self.journal.clear();
                     return Err(Refusal::Overtaken { seq: slot - 1 }.into());

@@ -12,6 +12,7 @@ use super::fold::BadLog;
 use super::head::{self, Holed, NoHead};
 use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
+use super::reading::Reading;
 use super::rules::Rules;
 use super::slot::{Action, Append, Event};
 use super::state::{Refusal, State};
@@ -148,6 +149,8 @@ pub struct Catalog {
     pub(super) proven: bool,
     /// The head, where the store's own copy of it is damaged and this machine's is not (`rebuild`).
     pub(super) mended: Option<u64>,
+    /// The reading for the entry that comes next (R6).
+    pub(super) reading: Option<Reading>,
     /// What this machine keeps about the place, whichever store it holds.
     pub(super) place: (Cache, Journal),
 }
@@ -180,9 +183,21 @@ impl Catalog {
 
     /// Open the store to read: with a warm cache one GET, the 404 after the newest entry.
     pub fn open(store: Store, cache: Cache, journal: Journal) -> Result<Catalog, CatalogError> {
-        if let Some(catalog) = Self::open_warm(&store, &cache, &journal)? {
-            return Ok(catalog);
+        match Self::open_warm(&store, &cache, &journal, false)? {
+            Some(catalog) => Ok(catalog),
+            None => Self::open_cold(store, cache, journal),
         }
+    }
+
+    /// Open the store to write: what an entry needs to be read first is read at the same time (R6).
+    pub fn open_to_write(store: Store, cache: Cache, journal: Journal) -> Result<Catalog, CatalogError> {
+        match Self::open_warm(&store, &cache, &journal, true)? {
+            Some(catalog) => Ok(catalog),
+            None => Self::open_cold(store, cache, journal),
+        }
+    }
+
+    fn open_cold(store: Store, cache: Cache, journal: Journal) -> Result<Catalog, CatalogError> {
         let identity = read_identity(&store)?;
         cache.put("identity", &identity.encode());
         let place = (cache, journal);
@@ -197,7 +212,7 @@ impl Catalog {
         let bytes = store.get(&key::log(seq))?.ok_or_else(lost)?;
         let (head, state) = fold(&store, &cache, seq, &bytes)?;
         let suspects = Suspects::load(&cache);
-        let catalog = Catalog {
+        let mut catalog = Catalog {
             store,
             cache,
             identity,
@@ -208,13 +223,20 @@ impl Catalog {
             proven: false,
             contributor: None,
             mended: None,
+            reading: None,
             place,
         };
         catalog.remember(&bytes);
+        catalog.saw(bytes);
         Ok(catalog)
     }
 
-    fn open_warm(store: &Store, cache: &Cache, journal: &Journal) -> Result<Option<Catalog>, CatalogError> {
+    fn open_warm(
+        store: &Store,
+        cache: &Cache,
+        journal: &Journal,
+        to_write: bool,
+    ) -> Result<Option<Catalog>, CatalogError> {
         let Some(identity) = cache.get("identity").and_then(|bytes| Identity::decode(&bytes).ok()) else {
             return Ok(None);
         };
@@ -236,9 +258,10 @@ impl Catalog {
             proven: true,
             contributor: None,
             mended: None,
+            reading: None,
             place,
         };
-        match catalog.refresh() {
+        match catalog.go_on(to_write) {
             Ok(()) => Ok(Some(catalog)),
             // The place may hold another store by now; if it does, what is kept here is of no use.
             Err(error) if error.is_another_log() && catalog.is_swapped()? => {
@@ -305,12 +328,22 @@ impl Catalog {
 
     /// Go on to the newest entry.
     pub fn refresh(&mut self) -> Result<(), CatalogError> {
-        let known = self.head.seq();
+        self.go_on(false)
+    }
+
+    fn go_on(&mut self, to_write: bool) -> Result<(), CatalogError> {
+        let (known, slot) = (self.head.seq(), self.state.next());
         let store = self.store.clone();
+        let ask = |seq| store.get(&key::log(seq));
+        let (there, mut first) = match to_write {
+            true => rayon::join(|| Some(ask(known)), || Some(ask(slot))),
+            false => (None, None),
+        };
         let mut newest: Option<(u64, Bytes)> = None;
         let mut next: Option<Bytes> = None;
         let found = head::find(Some(known), |seq| {
-            let bytes = store.get(&key::log(seq))?;
+            // The first question of the search is for the next slot.
+            let bytes = first.take().unwrap_or_else(|| ask(seq))?;
             let there = bytes.is_some();
             if seq == known + 1 {
                 next.clone_from(&bytes);
@@ -327,7 +360,9 @@ impl Catalog {
             Err(NoHead::Probe(error)) => return Err(error.into()),
             Err(NoHead::NoLog) => return Err(self.lost(known)),
         }
-        let (Some(next), Some((seq, bytes))) = (next, newest) else { return Ok(()) };
+        let (Some(next), Some((seq, bytes))) = (next, newest) else {
+            return there.map_or(Ok(()), |there| self.still(there?));
+        };
         match self.check_next(&next) {
             Ok(()) => self.follow(seq, &bytes),
             // The newest entry carries what the damaged one said; what cannot be followed is opened.
@@ -339,6 +374,17 @@ impl Catalog {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What the store has in the place of the head is the head (R6). Other damage than another log is told of by whoever writes.
+    fn still(&mut self, there: Option<Bytes>) -> Result<(), CatalogError> {
+        let Some(bytes) = there else { return Err(self.lost(self.head.seq())) };
+        match self.check_head(&bytes) {
+            Ok(()) => self.saw(bytes),
+            Err(error) if error.is_another_log() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// `next`, read from the store after the head, follows it. A newer entry does not show that: its tail may be that of
@@ -362,6 +408,7 @@ impl Catalog {
             Err(error) => return Err(self.bad(error)),
         }
         self.remember(bytes);
+        self.saw(bytes.clone());
         Ok(())
     }
 

@@ -145,7 +145,7 @@ impl Catalog {
         let Output { segments, metas, named } = output;
         let change = Change::Compact(Compact { outs, segments, forwards: vec![] });
         let mut record = self.record(self.head.seq(), change);
-        record.added = metas.finish()?;
+        record.added = self.read_beside(|| metas.finish())?;
         record.named = named.into_iter().collect();
         match self.commit(&record) {
             Ok(_) => Ok(true),

@@ -24,6 +24,7 @@ pub mod log;
 mod lookup;
 mod merge;
 pub mod plan;
+mod reading;
 mod rebuild;
 mod rules;
 pub mod slot;

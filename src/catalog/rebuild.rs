@@ -60,6 +60,7 @@ impl Catalog {
             proven: true,
             contributor: None,
             mended: mended.then_some(newest),
+            reading: None,
             place,
         };
         let damaged = catalog.damaged_blobs()?;

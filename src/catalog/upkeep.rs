@@ -62,7 +62,7 @@ impl Catalog {
         let parent = newest.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
         let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment, hooks });
         let mut record = self.record(covers, change);
-        record.added = metas.finish()?;
+        record.added = self.read_beside(|| metas.finish())?;
         record.named = named;
         match self.commit(&record) {
             Ok(landed) => {

@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::cli::errors::{CommandError, Kind};
 use crate::git::{Config, Git, Operation, Repo, RepoError, STORE_SCHEME, is_context_name};
 use crate::ops::{open, trust};
-use crate::store::{LOCAL, Place, Settings, StoreError, StoreUrl};
+use crate::store::{LOCAL, Place, Settings, Store, StoreError, StoreUrl};
 use crate::transfer::{Others, Session};
 
 /// What the user typed for a store (a directory, a URL, `local`, a context, any of them behind `datamon::`) as it is committed:
@@ -27,6 +27,12 @@ pub fn spelled(typed: &str, dir: &Path) -> Result<String, CommandError> {
     let made = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
     let path = path.canonicalize().ok().or_else(made).unwrap_or(path);
     Ok(StoreUrl::of_directory(&path)?.as_str().to_owned())
+}
+
+/// The mirrors of a store that are there.
+pub fn mirrors(store: &StoreUrl, dir: &Path) -> Result<Vec<Store>, CommandError> {
+    let settings = Config::read(&Git::at(dir))?.store_settings(store)?;
+    Ok(settings.mirrors.iter().filter_map(|(url, settings)| Store::open_with(url, settings).ok()).collect())
 }
 
 /// Makes the store, or opens it where it is there already. Where the user's data went before, a new one is not made: what is not
@@ -51,15 +57,15 @@ pub fn prepare(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
 /// Opens the store, as the configuration of git in `dir` says.
 pub fn find(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
     let (url, settings) = place(url, dir)?;
-    Ok(open::open(&url, &settings)?)
+    Ok(open::open_to_read(&url, &settings)?)
 }
 
 /// Where a store is, and what the configuration of git in `dir` says of the place.
 pub fn place(url: &str, dir: &Path) -> Result<(StoreUrl, Settings), CommandError> {
     let url = StoreUrl::parse(url)?;
     let settings = match url.place() {
-        Place::Bucket(_) => Config::read(&Git::at(dir))?.store_settings(&url)?,
-        Place::Directory(_) | Place::Memory(_) => Settings::default(),
+        Place::Bucket(_) | Place::Directory(_) => Config::read(&Git::at(dir))?.store_settings(&url)?,
+        Place::Memory(_) => Settings::default(),
     };
     Ok((url, settings))
 }
@@ -82,6 +88,12 @@ pub fn shown(catalog: &Catalog) -> String {
 
 /// Opens the store that the user named, or else the one of the repository in `dir`.
 pub fn chosen(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> {
+    let (url, settings) = place(&named(store, dir)?, dir)?;
+    Ok(open::open_to_read(&url, &settings)?)
+}
+
+/// The same for who looks at the store itself: nothing is read from a mirror.
+pub fn itself(store: Option<&str>, dir: &Path) -> Result<Catalog, CommandError> {
     let (url, settings) = place(&named(store, dir)?, dir)?;
     Ok(open::open(&url, &settings)?)
 }
@@ -123,7 +135,8 @@ pub fn chosen_to_write(store: Option<&str>, dir: &Path) -> Result<Catalog, Comma
         return Ok(Session::open(repo, &remote, Operation::Upload)?.catalog);
     }
     // The user names it, by the command or by the context in use.
-    let mut catalog = chosen(store, dir)?;
+    let (url, settings) = place(&named(store, dir)?, dir)?;
+    let mut catalog = open::open_to_write(&url, &settings)?;
     catalog.set_contributor(Git::at(dir).author());
     Ok(catalog)
 }

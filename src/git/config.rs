@@ -165,6 +165,12 @@ impl Config {
         wanted.filter_map(|entry| entry.value.as_ref().map(|value| value.as_slice()))
     }
 
+    /// Every value of a key, of whatever scope, in the order in which git reads them.
+    pub(super) fn values(&self, key: &str) -> impl Iterator<Item = &[u8]> {
+        let wanted = self.entries.iter().filter(move |entry| entry.key == key);
+        wanted.filter_map(|entry| entry.value.as_ref().map(|value| value.as_slice()))
+    }
+
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.key == key)
     }

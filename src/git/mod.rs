@@ -47,6 +47,7 @@ mod holding;
 mod hooks;
 mod index;
 mod manifest;
+mod mirrors;
 mod notes;
 mod objects;
 mod outgoing;

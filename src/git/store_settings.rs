@@ -3,6 +3,7 @@
 //! ever read from a file of the repository. What this machine keeps of stores is said in the same way.
 
 use crate::git::config::Config;
+use crate::git::mirrors::MIRROR;
 use crate::store::{BadSetting, CACHE, CACHE_SIZE, Settings, StoreUrl};
 
 const BEFORE: &str = "datamon.store.";
@@ -31,8 +32,23 @@ impl Config {
         Ok(settings)
     }
 
-    /// What is said about the store at `url`.
+    /// What is said about the store at `url`, and about its mirrors.
     pub fn store_settings(&self, url: &StoreUrl) -> Result<Settings, SettingError> {
+        let mut settings = self.place_settings(url)?;
+        for named in self.mirrors(url) {
+            let wrong = |_| {
+                let (name, value, allowed) = (MIRROR, named.clone(), "is the URL of a directory or a bucket");
+                let key = format!("{BEFORE}{}.{MIRROR}", url.canonical());
+                SettingError { key, source: BadSetting::Value { name, value, allowed } }
+            };
+            let mirror = StoreUrl::parse(&named).map_err(wrong)?;
+            let reached = self.place_settings(&mirror)?;
+            settings.mirrors.push((mirror, reached));
+        }
+        Ok(settings)
+    }
+
+    fn place_settings(&self, url: &StoreUrl) -> Result<Settings, SettingError> {
         let place = url.canonical();
         let mut said: Vec<(&str, &str)> = Vec::new();
         for key in self.keys() {
@@ -40,7 +56,7 @@ impl Config {
                 continue;
             };
             let (of, name) = rest.rsplit_once('.').unwrap_or(("", rest));
-            if !said.contains(&(of, name)) && covers(of, &place) {
+            if name != MIRROR && !said.contains(&(of, name)) && covers(of, &place) {
                 said.push((of, name));
             }
         }

@@ -14,6 +14,7 @@ pub mod label;
 pub mod latest;
 pub mod lineage;
 pub mod local;
+pub mod mirror;
 pub mod open;
 pub mod promote;
 pub mod publish;

@@ -41,11 +41,25 @@ pub fn data_limit(settings: &Settings) -> u64 {
     settings.cache_size.unwrap_or_else(|| MOST_DATA.min(of_disk().unwrap_or(MOST_DATA)))
 }
 
-/// Open the store at `url`.
+/// Open the store at `url` itself.
 pub fn open(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
     let store = Store::open_with(url, settings)?;
     let (cache, journal) = kept(url, settings);
     Catalog::open(store, cache, journal)
+}
+
+/// Open the store at `url` for who only reads: what it does not give its mirrors are asked for.
+pub fn open_to_read(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
+    let store = Store::open_to_read(url, settings)?;
+    let (cache, journal) = kept(url, settings);
+    Catalog::open(store, cache, journal)
+}
+
+/// Open the store at `url` for a change.
+pub fn open_to_write(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
+    let store = Store::open_with(url, settings)?;
+    let (cache, journal) = kept(url, settings);
+    Catalog::open_to_write(store, cache, journal)
 }
 
 /// Open the store at `url`, whose checkpoint or newest entry is damaged, by its log.

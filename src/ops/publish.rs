@@ -83,7 +83,8 @@ pub fn publish(
     if packs.len() > 1 || (metas.is_begun() && chunks(packs) >= OWN_HOOKS) {
         push.segments.extend(hooks(&mut metas, packs, catalog)?);
     }
-    let added: Vec<(PackId, PackInfo)> = packs.iter().copied().chain(metas.finish()?).collect();
+    let metas = if metas.is_begun() { catalog.read_beside(|| metas.finish())? } else { vec![] };
+    let added: Vec<(PackId, PackInfo)> = packs.iter().copied().chain(metas).collect();
     let own: BTreeSet<PackId> = added.iter().map(|(pack, _)| *pack).collect();
     let named: Vec<PackId> = named.difference(&own).copied().collect();
     let draft = versions.draft.filter(|it| it.is_latest).map(|it| it.id);

@@ -4,7 +4,8 @@
 //!
 //! 1. in clones on this machine, among git-lfs's objects, in the work tree, and as a plain file of git;
 //! 2. in the store itself: a pack may be damaged in one place only, and this machine may have kept the frames in question;
-//! 3. in other stores.
+//! 3. in the mirrors of the store;
+//! 4. in other stores.
 //!
 //! Whatever is found is hashed while it is read, so that nothing wrong is promised. Tables that were lost are made again from what the
 //! pushes said, as long as all of that is there; else a row of a file that a version still leads to is promised again. What nobody has is
@@ -26,6 +27,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::git::{BStr, ObjectId, Objects, ObjectsError, Pointer, Repo};
 use crate::id::{BundleId, Oid, RepoId};
 use crate::progress::Progress;
+use crate::store::Store;
 use crate::table::Row;
 
 /// Rows whose newest promise is looked up at a time.
@@ -218,12 +220,13 @@ impl Clone {
     }
 }
 
-/// Promises anew what can be, from `clones` and `stores`; what is left in `damage` afterwards is beyond help.
+/// Promises anew what can be, from `clones`, `mirrors` and other `stores`; what is left in `damage` afterwards is beyond help.
 pub fn repair(
     catalog: &mut Catalog,
     damage: &mut Damage,
     clones: &[Clone],
     stores: &[Catalog],
+    mirrors: &[Store],
     scratch: &Path,
     progress: &dyn Progress,
 ) -> Result<Repaired, NotRepaired> {
@@ -241,16 +244,32 @@ pub fn repair(
             .collect();
         store(catalog, damage, found, &mut repaired, progress)?;
     }
-    for other in [None].into_iter().chain(stores.iter().map(Some)) {
-        let from = other.unwrap_or(catalog);
-        let source = Source::of(from);
-        for batch in batches(readable(from, damage)?) {
-            let folder = folder(scratch)?;
-            let (found, _) = fetch_into(&source, &batch, folder.path());
-            store(catalog, damage, found, &mut repaired, progress)?;
-        }
+    for mirror in [None].into_iter().chain(mirrors.iter().map(Some)) {
+        let source = mirror.map_or_else(|| Source::of(catalog), Source::bare);
+        let wanted = readable(catalog, damage)?;
+        fetch_and_store(&source, wanted, (catalog, damage), scratch, &mut repaired, progress)?;
+    }
+    for other in stores {
+        let wanted = readable(other, damage)?;
+        fetch_and_store(&Source::of(other), wanted, (catalog, damage), scratch, &mut repaired, progress)?;
     }
     Ok(repaired)
+}
+
+fn fetch_and_store(
+    source: &Source,
+    wanted: Vec<Wanted>,
+    (catalog, damage): (&mut Catalog, &mut Damage),
+    scratch: &Path,
+    repaired: &mut Repaired,
+    progress: &dyn Progress,
+) -> Result<(), NotRepaired> {
+    for batch in batches(wanted) {
+        let folder = folder(scratch)?;
+        let (found, _) = fetch_into(source, &batch, folder.path());
+        store(catalog, damage, found, repaired, progress)?;
+    }
+    Ok(())
 }
 
 fn folder(scratch: &Path) -> Result<tempfile::TempDir, NotRepaired> {

@@ -72,10 +72,17 @@ pub fn verify_pack(store: &Store, id: PackId, info: PackInfo) -> Result<Footer, 
     let bytes: Bytes = store
         .get(&name)?
         .ok_or_else(|| StoreError::Missing { url: store.url().to_string(), key: name.clone() })?;
+    verify_bytes(&bytes, id, info)
+}
+
+/// Verify that `bytes` are the whole pack, every one of them. Gives the footer.
+pub fn verify_bytes(bytes: &[u8], id: PackId, info: PackInfo) -> Result<Footer, PackError> {
+    let bad = |source| PackError::bad(info.kind, id, source);
+    check_info(info).map_err(bad)?;
     if bytes.len() as u64 != info.size {
         return Err(bad(BadPack::Damaged("size")));
     }
-    check_header(info.kind, &bytes).map_err(bad)?;
+    check_header(info.kind, bytes).map_err(bad)?;
     let footer =
         Footer::parse(info.kind, info.size, &bytes[bytes.len() - info.footer as usize..]).map_err(bad)?;
     for entry in &footer.frames {

@@ -69,7 +69,7 @@ impl Failure {
 }
 
 /// A request that gave no answer one can use.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct BackendError {
     /// What kind of failure.

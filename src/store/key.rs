@@ -4,6 +4,8 @@ use crate::id::{PackId, PackKind};
 
 /// Created once by `init`: format, store id, parameters.
 pub const STORE: &str = "datamon.json";
+/// What a place is that holds the objects of a store and is none: the identity of that store.
+pub const MIRROR: &str = "mirror.json";
 /// The hint that names a recent log position.
 pub const HEAD: &str = "log/HEAD";
 /// Everything below is the ordered log; never deleted.

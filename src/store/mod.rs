@@ -5,6 +5,7 @@
 mod backend;
 mod care;
 mod cloud;
+mod copies;
 mod count;
 mod error;
 pub mod fail;
@@ -36,6 +37,7 @@ use crate::id::Nonce;
 pub use self::url::{BadUrl, Bucket, LOCAL, Place, Provider, StoreUrl, is_same, without_password};
 pub use backend::{Backend, BackendError, Create, Failure, Listed};
 pub use care::{Concern, Harm, care};
+use copies::{Copies, Silent, name_in_copy};
 pub use count::{Counts, Requests};
 pub use error::StoreError;
 pub use flow::{Flow, Lane};
@@ -54,6 +56,7 @@ pub struct Store {
     pace: Arc<Pace>,
     up: Arc<Flow>,
     down: Arc<Flow>,
+    copies: Option<Arc<Copies>>,
 }
 
 /// Bytes that one fetch reads from a bucket before they are wanted: what hides the distance.
@@ -82,6 +85,29 @@ impl Store {
             })?),
         };
         Ok(Store::over(url.clone(), backend))
+    }
+
+    /// The store at `url` for who only reads: what it does not give, its copies are asked for, and all if it is not there.
+    pub fn open_to_read(url: &StoreUrl, settings: &Settings) -> Result<Store, StoreError> {
+        let opened = Store::open_with(url, settings);
+        if settings.mirrors.is_empty() {
+            return opened;
+        }
+        let store = match opened {
+            Ok(store) => store,
+            Err(error) => Store::over(url.clone(), Arc::new(Silent::of(&error))),
+        };
+        Ok(Store { copies: Some(Arc::new(Copies::new(settings.mirrors.clone()))), ..store })
+    }
+
+    /// The places with the same objects, as far as they are there.
+    pub fn copies(&self) -> impl Iterator<Item = &Store> {
+        self.copies.iter().flat_map(|copies| copies.stores())
+    }
+
+    /// Why only copies of the store are read by now.
+    pub fn silence(&self) -> Option<String> {
+        self.copies.as_ref()?.silence().map(|error| error.to_string())
     }
 
     /// The store at `url`, its directory made first where it is missing; a bucket is made by its owner.
@@ -122,7 +148,8 @@ impl Store {
                 (Flow::steady(1), Flow::steady(cores))
             }
         };
-        Store { url, backend, requests: Arc::default(), pace: Arc::new(Pace::patient()), up, down }
+        let (requests, pace) = (Arc::default(), Arc::new(Pace::patient()));
+        Store { url, backend, requests, pace, up, down, copies: None }
     }
 
     /// The same store, which always takes packs of so many bytes: for tests, whose links are not to be measured.
@@ -167,6 +194,11 @@ impl Store {
 
     /// The object, `None` if there is none.
     pub fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let lacks = |found: &Option<Bytes>| found.is_none() && key::pack_id(key).is_some();
+        self.or_copies(self.get_own(key), lacks, |copy| copy.get(name_in_copy(key)))
+    }
+
+    fn get_own(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         self.requests.get();
         let answer = self.retry("read", key, || self.backend.get(key, None))?;
         self.requests.read(answer.as_ref().map_or(0, |bytes| bytes.len()));
@@ -175,6 +207,11 @@ impl Store {
 
     /// Exactly the bytes in `range` of an object that must be there.
     pub fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let own = self.get_own_range(key, range.clone());
+        self.or_copies(own, |_| false, |copy| copy.get_range(key, range.clone()))
+    }
+
+    fn get_own_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.requests.get();
         let wanted = range.end.saturating_sub(range.start);
         let answer = self.retry("read", key, || self.backend.get(key, Some(range.clone())))?;
@@ -188,7 +225,11 @@ impl Store {
     /// Size of the object in bytes, `None` if there is none.
     pub fn size(&self, key: &str) -> Result<Option<u64>, StoreError> {
         self.requests.head();
-        self.retry("read", key, || self.backend.size(key))
+        let own = self.retry("read", key, || self.backend.size(key));
+        match key.starts_with(key::LOG) {
+            true => self.or_copies(own, |_| false, |copy| copy.size(key)),
+            false => own,
+        }
     }
 
     /// One create-only request and its bare answer, without a second try: only for the log's slot, whose loop knows what each
@@ -237,11 +278,11 @@ impl Store {
 
     /// The first of them, up to a thousand; `None` where that would cost a listing of all of them.
     pub fn list_first(&self, prefix: &str, after: &str) -> Result<Option<Vec<Listed>>, StoreError> {
-        let listed = self.retry("list", prefix, || self.backend.list_first(prefix, after))?;
-        if listed.is_some() {
+        let own = self.retry("list", prefix, || self.backend.list_first(prefix, after));
+        if matches!(&own, Ok(Some(_))) {
             self.requests.list();
         }
-        Ok(listed)
+        self.or_copies(own, |_| false, |copy| copy.list_first(prefix, after))
     }
 
     /// When the object was written by the clock of the store, milliseconds since 1970; `None` if there is none.
@@ -266,12 +307,27 @@ impl Store {
         self.retry("delete", key, || self.backend.delete(key))
     }
 
+    fn or_copies<T>(
+        &self,
+        own: Result<T, StoreError>,
+        lacks: impl Fn(&T) -> bool,
+        ask: impl Fn(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.copies {
+            Some(copies) => copies.or(own, lacks, ask),
+            None => own,
+        }
+    }
+
     fn retry<T>(
         &self,
         verb: &'static str,
         key: &str,
         request: impl Fn() -> Result<T, BackendError>,
     ) -> Result<T, StoreError> {
+        if let Some(silence) = self.copies.as_ref().and_then(|copies| copies.silence()) {
+            return Err(self.failed(verb, key, silence));
+        }
         let told = || {
             let answer = request();
             if matches!(&answer, Err(error) if error.failure.may_pass()) {
@@ -279,7 +335,11 @@ impl Store {
             }
             answer
         };
-        self.pace.keep(&self.requests, told).map_err(|source| self.failed(verb, key, source))
+        let answer = self.pace.keep(&self.requests, told);
+        if let Some(copies) = &self.copies {
+            copies.heard(&answer);
+        }
+        answer.map_err(|source| self.failed(verb, key, source))
     }
 
     fn failed(&self, verb: &'static str, key: &str, source: BackendError) -> StoreError {

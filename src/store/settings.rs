@@ -7,6 +7,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::url::StoreUrl;
+
 /// How a store is reached. [`Settings::default`] says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -38,6 +40,8 @@ pub struct Settings {
     pub metadata_only: bool,
     /// How much data of files this machine keeps, of all stores together, bytes; of itself a part of the disk.
     pub cache_size: Option<u64>,
+    /// Places with copies of the store's objects, and how they are reached.
+    pub mirrors: Vec<(StoreUrl, Settings)>,
 }
 
 /// A setting that cannot be used.

@@ -74,7 +74,7 @@ fn is_ours(name: &str) -> bool {
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let is_key = key::pack_id(key).is_some()
         || key::log_seq(key).is_some()
-        || [key::HEAD, key::STORE].contains(&key)
+        || [key::HEAD, key::STORE, key::MIRROR].contains(&key)
         || key.starts_with(key::PROBE);
     is_number && is_key
 }

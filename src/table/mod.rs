@@ -9,6 +9,6 @@ mod slices;
 pub use hooks::{HookMerge, Hooks, MOST_SHIFT, SEGMENT_HOOKS, Sample, kept};
 pub use row::{BadBlock, INLINE_TERMS, Recipe, Row, decode_rows, decode_terms, encode_rows, encode_terms};
 pub use segment::{
-    TableError, Written, find_rows, is_damage, read_frame, read_frames, segment_len, write_segment,
+    TableError, Written, add_frame, find_rows, is_damage, read_frame, read_frames, segment_len, write_segment,
 };
 pub use slices::Slices;

@@ -13,7 +13,7 @@ use super::row::{BadBlock, Row, decode_rows, encode_rows};
 use crate::cache::Cache;
 use crate::id::{Oid, PackId, PackKind, Prefix};
 use crate::pack::format::MAX_FRAME;
-use crate::pack::{BadPack, Blob, Frame, FrameView, PackError, PackWriter, decode_exact, plan};
+use crate::pack::{BadPack, Blob, Frame, FrameView, PackError, PackWriter, decode_exact, plan, read_blob};
 use crate::store::{Store, StoreError, key};
 
 /// Rows in a block: some 20 KiB, so that one lookup reads little and neighbours share compression.
@@ -167,6 +167,13 @@ fn frame_name(blob: &Blob) -> String {
     format!("frame/{}-{:x}", blob.pack, blob.offset)
 }
 
+/// Add a metadata frame to `pack`, and keep it in the cache: who writes it is the first who reads it.
+pub fn add_frame(pack: &mut PackWriter, cache: &Cache, raw: &[u8]) -> Blob {
+    let blob = pack.add(&Frame::encode(raw), vec![]);
+    cache.put(&frame_name(&blob), raw);
+    blob
+}
+
 /// A metadata frame, from the cache or by one range GET.
 pub fn read_frame(store: &Store, cache: &Cache, blob: &Blob) -> Result<Vec<u8>, PackError> {
     let mut found = read_frames(store, cache, [*blob])?;
@@ -209,8 +216,10 @@ pub(super) fn each_frame<E: From<PackError>>(
             let covered = |blob: &&Blob| read.start <= range(blob).start && range(blob).end <= read.end;
             for blob in blobs.iter().filter(covered) {
                 let own = range(blob).start - read.start..range(blob).end - read.start;
-                let raw = decode_exact(&bytes[own.start as usize..own.end as usize])
-                    .map_err(|source| PackError::bad(PackKind::Meta, pack, source))?;
+                let raw = decode_exact(&bytes[own.start as usize..own.end as usize]).or_else(|source| {
+                    let copied = store.copies().find_map(|copy| read_blob(copy, blob).ok());
+                    copied.ok_or_else(|| PackError::bad(PackKind::Meta, pack, source))
+                })?;
                 cache.put(&frame_name(blob), &raw);
                 take(*blob, raw)?;
             }
@@ -298,7 +307,11 @@ pub(super) fn open(store: &Store, cache: &Cache, at: &Written) -> Result<(Vec<u8
     if let Some(fence) = cache.get(&frame_name(&at.fence)) {
         return Ok((fence.into(), Frames::new()));
     }
-    let mut frames = if at.stored() <= SMALL { read_whole(store, cache, at)? } else { Frames::new() };
+    let copied = |error| store.copies().find_map(|copy| read_whole(copy, cache, at).ok()).ok_or(error);
+    let mut frames = match at.stored() <= SMALL {
+        true => read_whole(store, cache, at).or_else(copied)?,
+        false => Frames::new(),
+    };
     let fence = match frames.remove(&at.fence) {
         Some(fence) => fence,
         None => read_frame(store, cache, &at.fence)?,

@@ -113,7 +113,10 @@ impl Session {
         }
         let url = StoreUrl::parse(&named.url)?;
         let settings = repo.config().store_settings(&url)?;
-        let opened = ops::open::open(&url, &settings);
+        let opened = match operation {
+            Operation::Upload => ops::open::open_to_write(&url, &settings),
+            Operation::Download => ops::open::open_to_read(&url, &settings),
+        };
         let catalog = match opened {
             // The store of the user's own machine is made when the user first needs it, and never for a stranger's data.
             Err(error) if url.as_str() == LOCAL && operation == Operation::Download => {

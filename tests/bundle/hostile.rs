@@ -32,7 +32,7 @@ fn craft(env: &Hermetic, entries: &[(&[u8], Content)]) -> BundleId {
         .map(|(path, content)| Entry { path: path.to_vec(), content: content.clone() })
         .collect();
     let mut pack = PackWriter::new(PackKind::Meta);
-    let pages = vec![write_page(&mut pack, repo, &entries)];
+    let pages = vec![write_page(&mut pack, &Cache::none(), repo, &entries)];
     let root = Root { id: BundleId::new(), repo, facts: Facts::default(), pages };
     let blob = pack.add(&Frame::encode(root.encode()), vec![]);
     let pack = pack.finish();

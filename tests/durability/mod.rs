@@ -13,6 +13,7 @@ mod hooks;
 mod journal;
 mod kept;
 mod merging;
+mod mirrors;
 mod names;
 mod place;
 pub mod scale;

@@ -22,6 +22,7 @@ mod latest;
 mod layouts;
 mod leave;
 mod lineage;
+mod mirror;
 mod missing;
 mod offline;
 mod partial;

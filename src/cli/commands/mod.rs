@@ -23,6 +23,7 @@ mod lfs_agent;
 mod lineage;
 mod log;
 mod ls;
+mod mirror;
 mod notes;
 mod promote;
 mod pull;
@@ -81,6 +82,7 @@ pub enum Command {
     Cache(cache::CacheArgs),
     Fsck(fsck::FsckArgs),
     Repair(repair::RepairArgs),
+    Mirror(mirror::MirrorArgs),
     Squash(squash::SquashArgs),
     Gc(gc::GcArgs),
     Thaw(thaw::ThawArgs),
@@ -129,6 +131,7 @@ impl Command {
             Command::Cache(args) => cache::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::Repair(args) => repair::run(args, context),
+            Command::Mirror(args) => mirror::run(args, context),
             Command::Squash(args) => squash::run(args, context).map(done),
             Command::Gc(args) => gc::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),

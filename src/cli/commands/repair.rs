@@ -24,8 +24,8 @@ const SHOWN: usize = 50;
 /// Mend what `fsck` finds: promise anew, from wherever its bytes still are, what the store cannot give
 ///
 /// Looks at the store as `fsck` does, and stores anew what is damaged and still to be had: from this clone (git-lfs's objects, the work
-/// tree, plain files of git), from other clones and stores that --from names, and from the store itself where a pack is damaged in one
-/// place only. Lists of files that were lost are written again from the versions that have them; a damaged checkpoint, or newest entry of
+/// tree, plain files of git), from other clones and stores that --from names, from mirrors, and from the store itself where a pack is
+/// damaged in one place only. Lists of files that were lost are written again from the versions that have them; a damaged checkpoint, or newest entry of
 /// the log, from the log and what this machine has seen of it. It only ever adds to the store. Exits with 4 if anything is beyond
 /// help, and names it.
 #[derive(Debug, Args)]
@@ -81,11 +81,12 @@ pub fn run(args: &RepairArgs, context: &Context) -> Result<ExitCode, CommandErro
     let mut repaired = Repaired::default();
     if !args.dry_run && !damage.is_empty() {
         let (clones, others) = places(args, context)?;
+        let mirrors = stores::mirrors(catalog.store().url(), &context.dir)?;
         let scratch = tempfile::tempdir().map_err(|source| {
             CommandError::new(Kind::Failed, format!("cannot make a temporary directory: {source}"))
         })?;
         let bar = Bar::new("storing", damage.files.values().map(|hit| hit.size).sum(), context.ui.is_quiet());
-        repaired = repair(&mut catalog, &mut damage, &clones, &others, scratch.path(), &bar)?;
+        repaired = repair(&mut catalog, &mut damage, &clones, &others, &mirrors, scratch.path(), &bar)?;
         bar.finish();
         catalog.upkeep()?;
     }

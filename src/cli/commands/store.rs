@@ -72,7 +72,7 @@ pub fn run(args: &StoreArgs, context: &Context) -> Result<ExitCode, CommandError
 
 fn move_store(args: &MoveArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let (mut from, to) =
-        (stores::chosen(args.from.as_deref(), &context.dir)?, stores::spelled(&args.to, &context.dir)?);
+        (stores::itself(args.from.as_deref(), &context.dir)?, stores::spelled(&args.to, &context.dir)?);
     let (old, url) = (from.store().url().clone(), StoreUrl::parse(&to)?);
     if is_same(old.as_str(), &to) {
         let message = format!("the store is at {} already", without_password(&to));
@@ -140,14 +140,14 @@ fn check(found: &Catalog, full: bool, context: &Context) -> Result<(), CommandEr
 }
 
 /// How this repository leads to the store that moves.
-struct Led {
+pub(super) struct Led {
     pinned: bool,
     committed: bool,
 }
 
 impl Led {
     /// `None` if it does not.
-    fn of(repo: &Repo, old: &StoreUrl) -> Result<Option<Led>, CommandError> {
+    pub(super) fn of(repo: &Repo, old: &StoreUrl) -> Result<Option<Led>, CommandError> {
         let is_old = |url: &str| is_same(url, old.as_str());
         let pinned = repo.pinned_store()?.is_some_and(|pin| is_old(&pin.url));
         let committed = repo.committed_store()?.is_some_and(|it| is_old(&it.url));
@@ -159,7 +159,7 @@ impl Led {
     }
 
     /// Leads to the new place. `.lfsconfig` first: until the clone is pinned anew, the command can be repeated.
-    fn lead(self, repo: &Repo, to: &str, context: &Context) -> Result<(), CommandError> {
+    pub(super) fn lead(self, repo: &Repo, to: &str, context: &Context) -> Result<(), CommandError> {
         if self.committed {
             let top = init::writable_top(repo)?;
             let path = top.join(LFSCONFIG_FILE);

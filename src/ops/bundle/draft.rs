@@ -8,8 +8,8 @@ use crate::catalog::change::BundleRef;
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{BundleId, GitId, Oid, PackId, RepoId};
 use crate::ops::publish::recipe;
-use crate::pack::{Frame, MetaSeries};
-use crate::table::{Recipe, Row};
+use crate::pack::MetaSeries;
+use crate::table::{Recipe, Row, add_frame};
 
 /// What will lie at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,12 +87,12 @@ impl Draft {
             |at| kept(catalog, &mut metas.borrow_mut(), at),
             |entries| {
                 named.extend(entries.iter().flat_map(packs_of));
-                Ok::<_, CatalogError>(write_page(metas.borrow_mut().room()?, repo, entries))
+                Ok::<_, CatalogError>(write_page(metas.borrow_mut().room()?, catalog.cache(), repo, entries))
             },
         )?;
         let metas = metas.into_inner();
         let root = Root { id: self.id, repo, facts: self.facts.clone(), pages };
-        let blob = metas.room()?.add(&Frame::encode(root.encode()), vec![]);
+        let blob = add_frame(metas.room()?, catalog.cache(), &root.encode());
         let (commit, tree) = (self.facts.commit, self.facts.tree);
         let base = base.map(|root| root.id);
         Ok(Written { bundle: BundleRef { id: self.id, repo, base, root: blob, commit, tree }, named })

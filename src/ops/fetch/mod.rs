@@ -12,9 +12,10 @@ mod sink;
 mod source;
 mod write;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
@@ -76,6 +77,11 @@ impl From<StoreError> for FetchError {
 }
 
 impl FetchError {
+    /// Whether another place with the same packs may give the file.
+    fn is_of_the_store(&self) -> bool {
+        matches!(self, FetchError::Store(_) | FetchError::Pack(_))
+    }
+
     fn write(path: &Path, source: std::io::Error) -> Self {
         FetchError::Write { path: path.display().to_string(), source }
     }
@@ -102,8 +108,35 @@ enum Decoded {
 type Done<'a> = &'a (dyn Fn(&Wanted, Result<(), FetchError>) + Sync);
 
 /// Write `files`; `done` is told of each, from any thread, when it is verified or has failed.
+///
+/// What the store does not give as it was written is asked for at its copies.
 pub fn fetch(source: &Source, files: &[Wanted], progress: &dyn Progress, done: Done<'_>) {
-    run(source, files, Sink::create, progress, done);
+    let lost: Mutex<Vec<(Wanted, FetchError)>> = Mutex::default();
+    let put_off = |file: &Wanted, result: Result<(), FetchError>| match result {
+        Err(error) if error.is_of_the_store() => {
+            lost.lock().expect("no holder of this lock panics").push((file.clone(), error));
+        }
+        result => done(file, result),
+    };
+    run(source, files, Sink::create, progress, &put_off);
+    let mut lost = lost.into_inner().expect("no holder of this lock panics");
+    for copy in source.copies() {
+        if lost.is_empty() {
+            return;
+        }
+        let files: Vec<Wanted> = lost.iter().map(|(file, _)| file.clone()).collect();
+        let found: Mutex<HashSet<PathBuf>> = Mutex::default();
+        run(&copy, &files, Sink::create, progress, &|file, result| {
+            if result.is_ok() {
+                found.lock().expect("no holder of this lock panics").insert(file.path.clone());
+                done(file, result);
+            }
+        });
+        let found = found.into_inner().expect("no holder of this lock panics");
+        lost.retain(|(file, _)| !found.contains(&file.path));
+    }
+    // What the store itself said counts.
+    lost.into_iter().for_each(|(file, error)| done(&file, Err(error)));
 }
 
 /// The same, but that nothing is written: only whether each is what its name says.

@@ -30,6 +30,11 @@ impl Source {
         Source { store: store.clone(), packs: Packs::none() }
     }
 
+    /// The same packs at the other places that have them.
+    pub(super) fn copies(&self) -> impl Iterator<Item = Source> {
+        self.store.copies().map(|copy| Source { store: copy.clone(), packs: self.packs.clone() })
+    }
+
     /// The bytes of `range` in a data pack, of which only the `wanted` parts, all of them within it, have to be right: the others may be
     /// zero.
     pub(super) fn read(

@@ -1,0 +1,115 @@
+//! Copies: places that hold the same objects under the same names (`ops/mirror`), asked for what the store itself does not give.
+//!
+//! Only who reads has them: what is written relies on nothing but the store. A pack has one content wherever it lies, and is checked
+//! when it is read. The log of a copy may be behind, so it is asked for only while the store does not answer at all; that the store has
+//! no such entry is an answer. A store that was silent once, with all patience, is not waited for again by the same process.
+
+use std::sync::{Mutex, OnceLock};
+
+use super::backend::{Backend, BackendError, Create, Failure, Listed};
+use super::payload::Payload;
+use super::settings::Settings;
+use super::url::StoreUrl;
+use super::{Store, StoreError, key};
+
+/// A place with the same objects, opened when it is needed.
+#[derive(Debug)]
+struct Copy {
+    url: StoreUrl,
+    settings: Settings,
+    store: OnceLock<Option<Store>>,
+}
+
+/// The copies of a store, in the order in which they are asked.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    all: Vec<Copy>,
+    /// Why the store itself is not asked any more.
+    silent: Mutex<Option<BackendError>>,
+}
+
+impl Copies {
+    pub(super) fn new(places: Vec<(StoreUrl, Settings)>) -> Copies {
+        let copy = |(url, settings)| Copy { url, settings, store: OnceLock::new() };
+        Copies { all: places.into_iter().map(copy).collect(), silent: Mutex::default() }
+    }
+
+    /// Those that are there. One that is not is passed over.
+    pub(super) fn stores(&self) -> impl Iterator<Item = &Store> {
+        let open = |copy: &Copy| Store::open_with(&copy.url, &copy.settings).ok();
+        self.all.iter().filter_map(move |copy| copy.store.get_or_init(|| open(copy)).as_ref())
+    }
+
+    /// Why the store itself is not asked any more.
+    pub(super) fn silence(&self) -> Option<BackendError> {
+        self.silent.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// The answer of the store, after all tries: a store that gave none is not asked again.
+    pub(super) fn heard<T>(&self, answer: &Result<T, BackendError>) {
+        if let Err(error) = answer
+            && error.failure.may_pass()
+        {
+            *self.silent.lock().expect("no holder of this lock panics") = Some(error.clone());
+        }
+    }
+
+    /// The answer of the store, or where it gave none or a lack the first one of a copy.
+    pub(super) fn or<T>(
+        &self,
+        own: Result<T, StoreError>,
+        lacks: impl Fn(&T) -> bool,
+        ask: impl Fn(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if own.as_ref().is_ok_and(|answer| !lacks(answer)) {
+            return own;
+        }
+        let answers = self.stores().filter_map(|copy| ask(copy).ok());
+        answers.into_iter().find(|answer| !lacks(answer)).map_or(own, Ok)
+    }
+}
+
+/// What an object of a store is called in a copy of it: a copy is no store, so that nobody writes to it (ADR 20).
+pub(super) fn name_in_copy(key: &str) -> &str {
+    if key == key::STORE { key::MIRROR } else { key }
+}
+
+/// A store that cannot even be opened, of which there are copies.
+#[derive(Debug)]
+pub(super) struct Silent(pub BackendError);
+
+impl Silent {
+    pub(super) fn of(error: &StoreError) -> Silent {
+        Silent(BackendError { failure: Failure::Unreachable, message: error.to_string() })
+    }
+}
+
+impl Backend for Silent {
+    fn get(&self, _: &str, _: Option<std::ops::Range<u64>>) -> Result<Option<bytes::Bytes>, BackendError> {
+        Err(self.0.clone())
+    }
+
+    fn size(&self, _: &str) -> Result<Option<u64>, BackendError> {
+        Err(self.0.clone())
+    }
+
+    fn create(&self, _: &str, _: Payload) -> Result<Create, BackendError> {
+        Err(self.0.clone())
+    }
+
+    fn overwrite(&self, _: &str, _: Payload) -> Result<(), BackendError> {
+        Err(self.0.clone())
+    }
+
+    fn list(&self, _: &str, _: &str) -> Result<Vec<Listed>, BackendError> {
+        Err(self.0.clone())
+    }
+
+    fn modified(&self, _: &str) -> Result<Option<u64>, BackendError> {
+        Err(self.0.clone())
+    }
+
+    fn delete(&self, _: &str) -> Result<(), BackendError> {
+        Err(self.0.clone())
+    }
+}

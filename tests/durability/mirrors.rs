@@ -1,0 +1,100 @@
+//! Mirrors over the library: whatever fails on the way, the next run makes the copy whole, and nothing that the log needs is removed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datamon::ops::collection::collect;
+use datamon::ops::mirror::{Synced, standing, sync};
+use datamon::progress::Silent;
+use datamon::store::fail::{Failing, Fault};
+use datamon::store::{Store, StoreUrl, key, memory};
+use datamon_test_support::seeded_bytes;
+
+use super::collection::{AT_ONCE, Dropped};
+use super::world::{Machine, Shelf, fresh, push, store};
+
+fn place() -> Store {
+    Store::over(StoreUrl::parse("memory:mirror").expect("a URL"), memory()).without_waits()
+}
+
+/// The packs and the log of a place.
+fn content(place: &Store) -> BTreeMap<String, Vec<u8>> {
+    let listed = place.list("", "").expect("lists").into_iter().map(|it| it.key);
+    let ours = listed.filter(|key| key::pack_id(key).is_some() || key::log_seq(key).is_some());
+    ours.map(|key| (key.clone(), place.get(&key).expect("reads").expect("listed").to_vec())).collect()
+}
+
+/// The packs that the log of a store names, and the log.
+fn named(store: &Store) -> BTreeMap<String, Vec<u8>> {
+    let catalog = fresh(store).expect("opens");
+    let packs = catalog.state().packs();
+    let is_named = |key: &str| key::pack_id(key).is_none_or(|(_, pack)| packs.contains_key(&pack));
+    content(store).into_iter().filter(|(key, _)| is_named(key)).collect()
+}
+
+fn synced(from: &Store, to: &Store) -> Synced {
+    sync(&mut fresh(from).expect("opens"), to, false, &Silent).expect("synced")
+}
+
+#[test]
+fn what_was_collected_leaves_a_mirror_when_the_log_forgets_it() {
+    let (from, to) = (store(memory()), place());
+    let _world = Dropped::with(&from);
+    let first = synced(&from, &to);
+    assert!(first.lacking.is_empty() && first.objects > 6);
+    assert_eq!(named(&from), content(&to));
+    let before = content(&to).len();
+    let mut removed = 0;
+    for _ in 0..6 {
+        collect(&mut fresh(&from).expect("opens"), AT_ONCE).expect("collected");
+        removed += synced(&from, &to).removed;
+    }
+    assert!(removed > 0, "nothing was forgotten");
+    assert_eq!(named(&from), content(&to));
+    assert!(content(&to).keys().filter(|key| key::pack_id(key).is_some()).count() < before);
+    let standing = standing(&fresh(&from).expect("opens"), &to).expect("a mirror");
+    assert_eq!((standing.behind, standing.head), (0, Some(fresh(&from).expect("opens").head().seq())));
+}
+
+#[test]
+fn a_copy_that_failed_at_any_request_is_made_whole_by_the_next() {
+    let (from, machine, mut shelf) = (store(memory()), Machine::new(), Shelf::new());
+    let mut catalog = machine.create(&from).expect("made");
+    let mut oids = Vec::new();
+    for n in 0..3 {
+        oids.push(shelf.put(&seeded_bytes(n, 30_000)));
+        push(&mut catalog, &shelf.files(&oids[oids.len() - 1..])).expect("pushed");
+    }
+    let mut hits = 0;
+    for fault in
+        [Fault::Before, Fault::After, Fault::Dead, Fault::Torn, Fault::LostAnswer, Fault::FalseExists]
+    {
+        for side in ["from", "to"] {
+            for at in 0.. {
+                let to = place();
+                let failing = |of: &Store| {
+                    let failing = Arc::new(Failing::new(of.backend(), fault, at));
+                    (Store::over(of.url().clone(), failing.clone()).without_waits(), failing)
+                };
+                let ((source, failing), target) = match side {
+                    "from" => (failing(&from), to.clone()),
+                    _ => {
+                        let (target, failing) = failing(&to);
+                        ((from.clone(), failing), target)
+                    }
+                };
+                let done = fresh(&source).ok().map(|mut catalog| sync(&mut catalog, &target, false, &Silent));
+                if failing.hits() == 0 {
+                    break;
+                }
+                hits += 1;
+                if let Some(Ok(done)) = &done {
+                    assert!(done.lacking.is_empty() || fault == Fault::Torn, "{fault:?} {side} {at}");
+                }
+                sync(&mut fresh(&from).expect("opens"), &to, true, &Silent).expect("synced");
+                assert_eq!(named(&from), content(&to), "{fault:?} {side} {at}");
+            }
+        }
+    }
+    assert!(hits > 100, "{hits} faults");
+}

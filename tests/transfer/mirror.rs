@@ -1,0 +1,273 @@
+//! `git datamon mirror`: copies that are read when a store is away, damaged or has lost something, and that nobody can push to.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use datamon_test_support::{TestRepo, run, run_failing};
+use serde_json::Value;
+
+use super::{Team, assert_files, file, files, first, flip, objects, overwrite};
+
+/// A team with a mirror that has everything.
+struct Mirrored {
+    team: Team,
+    mirror: PathBuf,
+}
+
+fn mirrored() -> Mirrored {
+    let team = Team::pushed(first);
+    let mirror = team.env.root().join("mirror");
+    datamon(&team.repo, &["mirror", "add", plain(&mirror)], 0);
+    Mirrored { team, mirror }
+}
+
+fn plain(path: &Path) -> &str {
+    path.to_str().expect("plain")
+}
+
+/// `git datamon <args>` in a repository: its exit code and everything it said.
+#[track_caller]
+fn datamon(repo: &TestRepo, args: &[&str], code: i32) -> String {
+    let mut command = repo.env().command("git");
+    command.current_dir(repo.dir()).arg("datamon").args(args);
+    let output = if code == 0 { run(&mut command) } else { run_failing(&mut command) };
+    let said = format!("{}\n{}", output.text(), output.stderr);
+    assert_eq!(output.code, Some(code), "{said}");
+    said
+}
+
+#[track_caller]
+fn json(repo: &TestRepo, args: &[&str]) -> Value {
+    let output = run(repo.env().command("git").current_dir(repo.dir()).arg("datamon").args(args));
+    serde_json::from_str(output.text()).expect("JSON")
+}
+
+impl Mirrored {
+    /// Another machine, whose user has named the mirror too.
+    fn elsewhere(&self) -> datamon_test_support::Hermetic {
+        let env = first();
+        let key = format!("datamon.store.file://{}.mirror", plain(&self.team.store));
+        run(env.command("git").args(["config", "--global", "--add", &key, plain(&self.mirror)]));
+        env
+    }
+
+    /// Damages every pack of a kind in the store.
+    fn harm(&self, kind: &str, damage: &str) {
+        for (_, path) in objects(&self.team.store).into_iter().filter(|(name, _)| name.starts_with(kind)) {
+            let whole = fs::read(&path).unwrap();
+            match damage {
+                "gone" => fs::remove_file(&path).unwrap(),
+                "flip" => flip(&path, whole.len() / 2),
+                _ => overwrite(&path, &whole[..whole.len() / 2]),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_clone(&self, wanted: &BTreeMap<String, Vec<u8>>) {
+        assert_files(&self.elsewhere().clone_from(self.team.remote.dir(), "clone"), wanted);
+        let ours = self.elsewhere();
+        let clone = ours.root().join("clone");
+        run(ours.command("git").args([
+            "datamon",
+            "-q",
+            "clone",
+            plain(self.team.remote.dir()),
+            plain(&clone),
+        ]));
+        for (path, bytes) in wanted {
+            assert!(fs::read(clone.join(path)).expect("there") == *bytes, "{path}");
+        }
+    }
+}
+
+/// Names and bytes of everything but what a store or a mirror is called by.
+fn content(place: &Path) -> BTreeMap<String, Vec<u8>> {
+    let named = objects(place).into_iter().filter(|(name, _)| {
+        !["datamon.json", "mirror.json", "log/HEAD"].contains(&name.as_str()) && !name.starts_with("probe/")
+    });
+    named.map(|(name, path)| (name, fs::read(path).expect("there"))).collect()
+}
+
+#[test]
+fn a_mirror_has_the_same_objects_and_follows_the_log() {
+    let Mirrored { team, mirror } = &mirrored();
+    assert_eq!(content(&team.store), content(mirror));
+    assert!(!mirror.join("datamon.json").exists() && mirror.join("mirror.json").exists());
+    let listed = json(&team.repo, &["mirror", "list", "--json"]);
+    assert_eq!(listed[0]["behind"], 0, "{listed}");
+
+    team.change("second", &files(2));
+    team.repo.push("origin", "main");
+    let behind = json(&team.repo, &["mirror", "list", "--json"])[0]["behind"].as_u64().expect("a number");
+    assert!(behind > 0);
+    assert!(datamon(&team.repo, &["mirror", "list"], 0).contains(&format!("lacks {behind} log entries")));
+    let done = json(&team.repo, &["mirror", "sync", "--json"]);
+    assert_eq!(content(&team.store), content(mirror));
+    assert_eq!(done[0]["was_there"], 0, "only what is new was looked at: {done}");
+    // Done twice nothing is written.
+    let done = json(&team.repo, &["mirror", "sync", "--json"]);
+    assert_eq!((&done[0]["objects"], &done[0]["was_there"]), (&0.into(), &0.into()), "{done}");
+}
+
+#[test]
+fn reads_go_on_while_the_store_is_away_and_pushes_do_not() {
+    let at = mirrored();
+    let away = at.team.env.root().join("away");
+    fs::rename(&at.team.store, &away).unwrap();
+    at.assert_clone(&files(1));
+    let said = datamon(&at.team.repo, &["ls", "HEAD"], 0);
+    assert!(said.contains("large.bin"), "{said}");
+    at.team.change("second", &files(2));
+    let said = super::git_fails(&at.team.repo, &["push", "origin", "main"]);
+    assert!(said.contains("there is no store at"), "{said}");
+    assert!(objects(&at.mirror).keys().all(|name| name != "datamon.json"));
+    // Without the mirror it is an error.
+    let said =
+        run_failing(first().command("git").args(["clone", "-q", plain(at.team.remote.dir()), "clone"]));
+    assert!(said.stderr.contains("there is no store at"), "{}", said.stderr);
+    fs::rename(&away, &at.team.store).unwrap();
+    at.team.repo.push("origin", "main");
+    datamon(&at.team.repo, &["mirror", "sync"], 0);
+    at.assert_clone(&files(2));
+}
+
+#[test]
+fn packs_that_are_gone_or_damaged_come_from_the_mirror_and_repair_takes_them_there() {
+    for damage in ["gone", "flip", "cut"] {
+        let at = mirrored();
+        at.harm("data/", damage);
+        // What looks at the store itself sees what is wrong with it.
+        assert!(datamon(&at.team.repo, &["fsck", "--data"], 4).contains("data/"), "{damage}");
+        // Of a clone without any file the mirror mends it.
+        let env = at.elsewhere();
+        let remote = plain(at.team.remote.dir());
+        run(env.command("git").env("GIT_LFS_SKIP_SMUDGE", "1").args(["clone", "-q", remote, "clone"]));
+        let clone = env.repo("clone");
+        super::trust_anyway(&clone, &at.team);
+        let said = datamon(&clone, &["repair", "--data"], 0);
+        assert!(said.contains("stored"), "{damage}: {said}");
+        // Versions, too, are read from there: what they are is in the other packs.
+        let at = mirrored();
+        at.harm("data/", damage);
+        at.harm("meta/", damage);
+        at.assert_clone(&files(1));
+    }
+}
+
+#[test]
+fn a_damaged_pack_is_not_copied_and_comes_when_it_is_whole_again() {
+    let team = Team::pushed(first);
+    let (name, path) =
+        objects(&team.store).into_iter().find(|(name, _)| name.starts_with("data/")).expect("a pack");
+    let whole = fs::read(&path).unwrap();
+    flip(&path, whole.len() / 2);
+    let mirror = team.env.root().join("mirror");
+    let said = datamon(&team.repo, &["mirror", "add", plain(&mirror)], 4);
+    assert!(said.contains(&name) && said.contains("mirror sync --all"), "{said}");
+    assert!(!mirror.join(&name).exists());
+    overwrite(&path, &whole);
+    datamon(&team.repo, &["mirror", "sync"], 0);
+    assert!(!mirror.join(&name).exists(), "nothing new in the log");
+    datamon(&team.repo, &["mirror", "sync", "--all"], 0);
+    assert_eq!(content(&team.store), content(&mirror));
+}
+
+#[test]
+fn what_a_collection_lets_go_of_leaves_the_mirror_too() {
+    let Mirrored { team, mirror } = &mirrored();
+    team.change("second", &files(2));
+    team.repo.push("origin", "main");
+    datamon(&team.repo, &["mirror", "sync"], 0);
+    let before = content(mirror).len();
+    datamon(&team.repo, &["squash", "--keep-last", "1", "--force", "--apply"], 0);
+    for _ in 0..3 {
+        datamon(&team.repo, &["gc", "run", "--grace", "0s"], 0);
+    }
+    datamon(&team.repo, &["mirror", "sync"], 0);
+    let there: Vec<String> =
+        content(&team.store).into_keys().filter(|name| name.starts_with("data/")).collect();
+    // Packs that are condemned stay in the mirror until the log forgets them, a month later.
+    let kept = content(mirror);
+    assert!(there.iter().all(|name| kept.contains_key(name)) && kept.len() > before);
+}
+
+#[test]
+fn places_that_are_no_mirror_of_the_store_are_left_alone() {
+    let Mirrored { team, mirror } = &mirrored();
+    let refused = |args: &[&str], code, words: &str| {
+        let said = datamon(&team.repo, args, code);
+        assert!(said.contains(words), "{said}");
+    };
+    let other = Team::pushed(first);
+    refused(&["mirror", "add", plain(&other.store)], 3, "is a store itself");
+    refused(&["mirror", "add", plain(&team.store)], 64, "is the store");
+    let inside = team.store.join("inside");
+    refused(&["mirror", "add", plain(&inside)], 64, "inside");
+    let full = team.env.root().join("full");
+    fs::create_dir_all(&full).unwrap();
+    fs::write(full.join("thesis.txt"), "mine").unwrap();
+    refused(&["mirror", "add", plain(&full)], 3, "thesis.txt");
+    refused(&["mirror", "remove", plain(&full)], 2, "is no mirror");
+    let said = datamon(&other.repo, &["mirror", "add", plain(mirror)], 3);
+    assert!(said.contains("is a mirror of another store"), "{said}");
+    // Nothing is pushed to a mirror, by nobody.
+    let said = datamon(&team.repo, &["ls", "--store", plain(mirror), "--repo", "data", "latest"], 2);
+    assert!(said.contains("is not a datamon store"), "{said}");
+
+    // A store that was rolled back is not copied over a mirror that knows more.
+    let newest = team.entries() - 1;
+    fs::remove_file(team.store.join(format!("log/{newest:016x}"))).unwrap();
+    let clone = other.env.init("clone");
+    let args = ["mirror", "sync", "--store", plain(&team.store), plain(mirror)];
+    let said = datamon(&clone, &args, 4);
+    assert!(said.contains("rolled back or damaged"), "{said}");
+
+    datamon(&team.repo, &["mirror", "remove", plain(mirror)], 0);
+    assert_eq!(json(&team.repo, &["mirror", "list", "--json"]), Value::Array(vec![]));
+    assert!(mirror.join("mirror.json").exists());
+}
+
+#[test]
+fn a_mirror_becomes_a_store_when_its_store_is_lost() {
+    let at = mirrored();
+    fs::remove_dir_all(&at.team.store).unwrap();
+    let mirror = plain(&at.mirror);
+    let said = datamon(&at.team.repo, &["mirror", "promote", mirror], 0);
+    assert!(said.contains("fsck --data --store") && said.contains("this clone uses"), "{said}");
+    datamon(&at.team.repo, &["fsck", "--data", "--store", mirror], 0);
+    let next = file("next.bin", 77, 30_000);
+    at.team.change("after it", &next);
+    at.team.repo.push("origin", "main");
+    assert_files(&at.team.clone_elsewhere(first), &files(1).into_iter().chain(next).collect());
+    let said = datamon(&at.team.repo, &["mirror", "promote", mirror], 3);
+    assert!(said.contains("is a store itself"), "{said}");
+}
+
+#[test]
+fn a_copy_that_was_killed_is_gone_on_with() {
+    let team = Team::pushed(first);
+    let mirror = team.env.root().join("mirror");
+    // As a copy leaves it that dies after each of its objects: they are written in this order.
+    let named = |name: &str| match name.split('/').next() {
+        Some("mirror.json") => 0,
+        Some("data") => 1,
+        Some("meta") => 2,
+        _ => 3,
+    };
+    datamon(&team.repo, &["mirror", "add", plain(&mirror)], 0);
+    let mut all: Vec<(String, PathBuf)> = objects(&mirror).into_iter().collect();
+    all.sort_by_key(|(name, _)| (named(name), name.as_str() == "log/HEAD", name.clone()));
+    let whole = content(&mirror);
+    for kept in 1..all.len() {
+        let place = team.env.root().join(format!("mirror-{kept}"));
+        for (name, path) in &all[..kept] {
+            let to = place.join(name);
+            fs::create_dir_all(to.parent().expect("below it")).unwrap();
+            fs::copy(path, to).unwrap();
+        }
+        datamon(&team.repo, &["mirror", "sync", plain(&place)], 0);
+        assert_eq!(content(&place), whole, "after {kept} objects");
+    }
+}
