@@ -90,6 +90,10 @@ random_id! {
     BundleId, "a bundle id (a UUID)", now_v7
 }
 random_id! {
+    /// What a process has read. UUIDv7: a name begins with the time.
+    ReadId, "a read id (a UUID)", now_v7
+}
+random_id! {
     /// The random part of one log entry: makes "my entry" mean "exactly my bytes" (R5).
     Nonce, "a nonce (a UUID)", new_v4
 }

@@ -18,6 +18,7 @@ pub mod mirror;
 pub mod open;
 pub mod promote;
 pub mod publish;
+pub mod readlog;
 pub mod receipt;
 pub mod repair;
 pub mod repo;

@@ -1,6 +1,6 @@
 //! Names of objects in a store. Every name is made here, so that what a bucket policy must protect can be read in one page.
 
-use crate::id::{PackId, PackKind};
+use crate::id::{PackId, PackKind, ReadId};
 
 /// Created once by `init`: format, store id, parameters.
 pub const STORE: &str = "datamon.json";
@@ -12,6 +12,8 @@ pub const HEAD: &str = "log/HEAD";
 pub const LOG: &str = "log/";
 /// Everything below is what was tried out, and may go.
 pub const PROBE: &str = "probe/";
+/// Everything below says who read what; nothing depends on it.
+pub const READS: &str = "readlog/";
 /// Everything below is data packs.
 pub const DATA: &str = "data/";
 /// Everything below is meta packs.
@@ -36,6 +38,21 @@ pub fn pack(kind: PackKind, id: PackId) -> String {
         PackKind::Meta => META,
     };
     format!("{folder}{:02x}/{id}", id.as_bytes()[15])
+}
+
+/// What a process has read.
+pub fn read(id: ReadId) -> String {
+    format!("{READS}{id}")
+}
+
+/// What every name of a read sorts after that was written at this time, milliseconds since 1970, or later.
+pub fn read_at(millis: u64) -> String {
+    format!("{READS}{:08x}-{:04x}", millis >> 16, millis & 0xffff)
+}
+
+/// Whether the key is that of a read.
+pub fn is_read(key: &str) -> bool {
+    key.strip_prefix(READS).is_some_and(|id| id.parse::<ReadId>().is_ok())
 }
 
 /// The pack that a key below `data/` or `meta/` names, if it is one of ours.

@@ -75,6 +75,7 @@ fn is_ours(name: &str) -> bool {
     let is_key = key::pack_id(key).is_some()
         || key::log_seq(key).is_some()
         || [key::HEAD, key::STORE, key::MIRROR].contains(&key)
+        || key::is_read(key)
         || key.starts_with(key::PROBE);
     is_number && is_key
 }

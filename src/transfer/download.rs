@@ -15,6 +15,7 @@ use crate::git::{Objects, Operation, Pointer, Repo};
 use crate::id::{Oid, PackId};
 use crate::ops::download::{rows, wanted};
 use crate::ops::fetch::{Source, Wanted};
+use crate::ops::readlog::Read;
 use crate::ops::survey::LastTransfer;
 
 /// The stores of a clone, for who asks for one object after the other: what the first lacks the next one is asked for.
@@ -74,6 +75,8 @@ struct Puller {
     again: bool,
     ahead: ReadAhead,
     folder: Folder,
+    /// Files given to git-lfs, and their bytes.
+    given: (u64, u64),
 }
 
 impl Puller {
@@ -84,7 +87,7 @@ impl Puller {
         let forecast = (!one_of_many).then(|| Forecast::new(&session.repo, line.as_ref()));
         let local = session.repo.objects()?.only_local();
         let again = line.is_some_and(|line| line.again);
-        Ok(Puller { session, local, forecast, again, ahead, folder })
+        Ok(Puller { session, local, forecast, again, ahead, folder, given: (0, 0) })
     }
 
     fn pull(&mut self, asked: Pointer, progress: &mut dyn FnMut(u64)) -> Result<PathBuf, String> {
@@ -104,6 +107,7 @@ impl Puller {
         };
         let shared = self.session.repo.sharing().apply(&path);
         shared.map_err(|e| format!("cannot set the mode of {}: {e}", path.display()))?;
+        self.given = (self.given.0 + 1, self.given.1.saturating_add(asked.size));
         Ok(path)
     }
 
@@ -150,5 +154,7 @@ impl Drop for Puller {
     fn drop(&mut self) {
         let requests = self.session.catalog.store().requests();
         LastTransfer { upload: false, requests, uploaded: None }.keep(&self.session.catalog);
+        let (files, bytes) = self.given;
+        self.session.note(Read::new("lfs", self.session.repo_id, files, bytes));
     }
 }

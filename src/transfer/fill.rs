@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
@@ -28,6 +29,7 @@ use crate::ops::download::{NotHere, Unfetched, wanted};
 use crate::ops::fetch::{Source, Wanted, fetch};
 use crate::ops::here::{Real, at, no_link_above};
 use crate::ops::local;
+use crate::ops::readlog::Read;
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
 use crate::table::Row;
@@ -319,8 +321,13 @@ impl Filling {
         let (files, holes): (Vec<Wanted>, Vec<&Hole>) = files.into_iter().unzip();
         let by_path: HashMap<&Path, &Hole> =
             files.iter().map(|file| file.path.as_path()).zip(holes).collect();
+        let came = (AtomicU64::new(0), AtomicU64::new(0));
         fetch(&Source::of(&session.catalog), &files, progress, &|file, result| {
             let hole = by_path[file.path.as_path()];
+            if result.is_ok() {
+                came.0.fetch_add(1, Relaxed);
+                came.1.fetch_add(file.size, Relaxed);
+            }
             let keep = || self.keep(repo, hole, &file.path).map_err(Unfetched::Place);
             match result.map_err(Unfetched::from).and_then(|()| keep()) {
                 Ok(()) => self.place(hole, &file.path, outcome),
@@ -329,6 +336,8 @@ impl Filling {
         });
         let requests = session.catalog.store().requests().since(before);
         LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
+        let read = Read::new("checkout", session.repo_id, came.0.load(Relaxed), came.1.load(Relaxed));
+        session.note(read);
     }
 
     /// A copy for git-lfs, where one is wanted.

@@ -14,6 +14,7 @@ use crate::ops::download::{NotHere, Unfetched, wanted};
 use crate::ops::fetch::{Source, fetch};
 use crate::ops::here::Here;
 use crate::ops::local;
+use crate::ops::readlog::Read;
 use crate::ops::survey::LastTransfer;
 use crate::progress::Progress;
 
@@ -107,6 +108,11 @@ impl Hydration {
         let repo = self.site.repo.clone();
         let Some(session) = self.site.store(found.store)? else { return Ok(()) };
         let before = session.catalog.store().requests();
+        let counted = |outcome: &Mutex<Hydrated>| {
+            let outcome = outcome.lock().expect("no holder of this lock panics");
+            (outcome.files, outcome.bytes)
+        };
+        let had = counted(outcome);
         let mut files = Vec::new();
         for pointer in self.missing.iter().filter(|it| found.rows.contains_key(&it.oid)) {
             let (path, row) = (folder.join(pointer.oid.to_string()), found.rows.get(&pointer.oid));
@@ -130,6 +136,8 @@ impl Hydration {
         });
         let requests = session.catalog.store().requests().since(before);
         LastTransfer { upload: false, requests, uploaded: None }.keep(&session.catalog);
+        let has = counted(outcome);
+        session.note(Read::new("fetch", session.repo_id, has.0 - had.0, has.1 - had.1));
         Ok(())
     }
 }

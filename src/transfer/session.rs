@@ -5,9 +5,10 @@ use crate::git::{
     Astray, ConfigError, GitFailed, Hooks, IndexError, Manifest, ManifestError, Objects, ObjectsError,
     Operation, Repo, RepoError, SettingError, Source,
 };
-use crate::id::RepoId;
+use crate::id::{GitId, RepoId};
 use crate::ops;
 use crate::ops::kinship::{self, Stranger};
+use crate::ops::readlog::Read;
 use crate::ops::trust;
 use crate::store::{BadUrl, LOCAL, StoreUrl};
 
@@ -163,6 +164,12 @@ impl Session {
     pub fn keep_house(&mut self) {
         let _: Result<(), CatalogError> = self.catalog.upkeep();
         self.catalog.cache().trim();
+    }
+
+    /// Writes down what was read, of what git is at (`ops/readlog`).
+    pub fn note(&self, read: Read) {
+        let commit = self.objects.commit("HEAD").ok().and_then(|commit| GitId::from_slice(commit.as_bytes()));
+        read.of_commit(&self.catalog, commit).note(&self.catalog, self.repo.git(), self.repo.config());
     }
 
     /// A session that writes for the user, as git knows them, with a store that they have just named.

@@ -29,6 +29,7 @@ mod partial;
 mod passed;
 mod programs;
 mod pushes;
+mod readlog;
 mod reflink;
 mod repair;
 mod servers;

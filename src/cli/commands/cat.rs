@@ -13,8 +13,10 @@ use crate::cli::Context;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{shown, typed};
+use crate::git::Git;
 use crate::ops::bundle::{again, children, open, wanted_at};
 use crate::ops::fetch::{Source, Wanted, fetch};
+use crate::ops::readlog::Read;
 use crate::progress::Silent;
 
 /// Write one file of a version to stdout
@@ -56,7 +58,12 @@ pub fn run(args: &CatArgs, context: &Context) -> Result<(), CommandError> {
     let found = bundle.find(&path).map_err(CatalogError::from)?;
     match found.map(|entry| entry.content) {
         Some(Content::Link { target }) => context.ui.raw(&target),
-        Some(file @ Content::File { .. }) => give(&dataset.catalog, &file, context),
+        Some(file @ Content::File { .. }) => {
+            give(&dataset.catalog, &file, context)?;
+            let read = Read::new("cat", dataset.repo, 1, file.size()).of_bundle(id);
+            read.note_at(&dataset.catalog, &Git::at(&context.dir));
+            Ok(())
+        }
         Some(Content::Module { commit }) => {
             let message = format!("{} is a submodule at {commit}, no file", shown(&path));
             Err(CommandError::new(Kind::NotFound, message))

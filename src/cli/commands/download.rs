@@ -12,8 +12,9 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{self, shown, typed};
-use crate::git::Selection;
+use crate::git::{Git, Selection};
 use crate::ops::bundle::{Export, ExportError, export, open};
+use crate::ops::readlog::Read;
 
 /// Paths named in an error.
 const SHOWN: usize = 10;
@@ -71,6 +72,8 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<(), CommandError> {
     let done = export(&dataset.catalog, &bundle, &wanted, &bar);
     bar.finish();
     let done = done?;
+    let read = Read::new("download", dataset.repo, done.written, done.bytes).of_bundle(id);
+    read.note_at(&dataset.catalog, &Git::at(&context.dir));
     if args.json {
         let said = json!({
             "bundle": bundle.root().id, "dest": folder.to_string_lossy(),

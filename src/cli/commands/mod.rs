@@ -28,6 +28,7 @@ mod notes;
 mod promote;
 mod pull;
 mod push;
+mod readlog;
 mod repair;
 mod repo;
 mod show;
@@ -83,6 +84,7 @@ pub enum Command {
     Fsck(fsck::FsckArgs),
     Repair(repair::RepairArgs),
     Mirror(mirror::MirrorArgs),
+    Readlog(readlog::ReadlogArgs),
     Squash(squash::SquashArgs),
     Gc(gc::GcArgs),
     Thaw(thaw::ThawArgs),
@@ -131,6 +133,7 @@ impl Command {
             Command::Cache(args) => cache::run(args, context).map(done),
             Command::Fsck(args) => fsck::run(args, context),
             Command::Repair(args) => repair::run(args, context),
+            Command::Readlog(args) => readlog::run(args, context).map(done),
             Command::Mirror(args) => mirror::run(args, context),
             Command::Squash(args) => squash::run(args, context).map(done),
             Command::Gc(args) => gc::run(args, context).map(done),

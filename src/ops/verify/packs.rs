@@ -38,7 +38,7 @@ pub fn check(
             }
             None if key::log_seq(&listed.key).is_some() => {}
             None if [key::STORE, key::HEAD].contains(&listed.key.as_str()) => {}
-            None if listed.key.starts_with("probe/") => {}
+            None if [key::PROBE, key::READS].iter().any(|folder| listed.key.starts_with(folder)) => {}
             None => findings.notes.push(format!("{} is none of git-datamon's objects", listed.key)),
         }
     }
