@@ -15,5 +15,6 @@ mod kept;
 mod merging;
 mod names;
 mod place;
+mod repack;
 pub mod scale;
 pub mod world;
