@@ -16,6 +16,7 @@ pub mod lineage;
 pub mod local;
 pub mod open;
 pub mod promote;
+pub mod prune;
 pub mod publish;
 pub mod receipt;
 pub mod repair;

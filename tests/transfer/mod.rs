@@ -27,6 +27,7 @@ mod offline;
 mod partial;
 mod passed;
 mod programs;
+mod prune;
 mod pushes;
 mod reflink;
 mod repair;

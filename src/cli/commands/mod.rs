@@ -25,6 +25,7 @@ mod log;
 mod ls;
 mod notes;
 mod promote;
+mod prune;
 mod pull;
 mod push;
 mod repair;
@@ -83,6 +84,7 @@ pub enum Command {
     Repair(repair::RepairArgs),
     Squash(squash::SquashArgs),
     Gc(gc::GcArgs),
+    Prune(prune::PruneArgs),
     Thaw(thaw::ThawArgs),
     Store(store::StoreArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -131,6 +133,7 @@ impl Command {
             Command::Repair(args) => repair::run(args, context),
             Command::Squash(args) => squash::run(args, context).map(done),
             Command::Gc(args) => gc::run(args, context).map(done),
+            Command::Prune(args) => prune::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
