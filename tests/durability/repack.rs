@@ -17,6 +17,7 @@ use datamon::ops::bundle::{Draft, Planned, open, wanted_at};
 use datamon::ops::collection::{Collected, Limits, NotCollected, collect, plan};
 use datamon::ops::copy::copy;
 use datamon::ops::fetch::{Source, fetch};
+use datamon::ops::repair::Damage;
 use datamon::ops::upload::{upload, upload_bundle};
 use datamon::ops::verify::{Depth, verify};
 use datamon::progress::Silent;
@@ -466,6 +467,34 @@ fn a_pack_that_cannot_be_read_stays_and_is_told() {
     assert!(catalog.is_suspect(shown.pack.parse().expect("a pack")));
     // What lies elsewhere in it comes out still.
     world.shelf.assert_download(&mut fresh(&store).expect("opens"), &world.kept[1..], "the others");
+}
+
+/// What is damaged where a forward leads is damage of the files that named the old pack.
+#[test]
+fn damage_in_a_copy_is_found_and_mended_by_who_has_the_files() {
+    let (world, backend) = (Holed::get(), Holed::get().dropped());
+    let store = store(backend);
+    let mut catalog = fresh(&store).expect("opens");
+    collect(&mut catalog, AT_ONCE).expect("collected");
+    let copies: Vec<PackId> = catalog.state().forwards().values().flatten().map(|it| it.to).collect();
+    let name = key::pack(PackKind::Data, copies[0]);
+    let mut bytes = store.get(&name).expect("reads").expect("there").to_vec();
+    bytes[1_000] ^= 1;
+    store.overwrite(&name, bytes.into()).expect("damaged");
+    let found = verify(&catalog, Depth::Data(100), &Silent).expect("verified");
+    assert_eq!(found.bad_packs, [copies[0]]);
+    assert!(found.notes.iter().all(|note| !note.contains(&name)), "it is needed: {:?}", found.notes);
+    assert!(found.problems.iter().any(|it| it.oids.contains(&world.kept[0])), "{:?}", found.problems);
+    catalog.keep_in_mind(&found.bad_packs, &found.good_packs, &found.wrong);
+    let damage = Damage::of(&catalog).expect("looked through");
+    let hit: BTreeSet<Oid> = damage.files.keys().copied().collect();
+    assert!(hit.contains(&world.kept[0]) && hit.contains(&world.only_there), "{hit:?}");
+    let lost: Vec<Oid> = hit.into_iter().collect();
+    let done = push(&mut catalog, &world.shelf.files(&lost)).expect("pushed");
+    assert!(done.stats.stored > 1_000_000, "stored anew: {:?}", done.stats);
+    world.shelf.assert_download(&mut catalog, &world.kept, "mended");
+    world.check_version(&catalog, "mended");
+    assert!(Damage::of(&catalog).expect("looked through").is_empty());
 }
 
 /// The real program, killed while it copies, commits or deletes.
