@@ -54,6 +54,11 @@ scale:
     target/release/examples/scale 1000 1000000 5000 50000
     target/release/examples/scale 100000 10 1 1000
 
+# a collection of 10^6 chunks of which a tenth is dead (docs/scale.md)
+scale-gc:
+    cargo build --release --locked --example scale
+    target/release/examples/scale gc 100 10000 100 9000
+
 # ours beside its peers into docs/benchmarks.md, two hours on a quiet machine and 20 GB while it runs; installs the peers
 # and makes the data the first time; `just compare --rounds 1 --places s3-20ms --only source` only tries it
 compare *ARGS:

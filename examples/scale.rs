@@ -2,9 +2,10 @@
 //! tables of `docs/scale.md`.
 //!
 //! ```text
-//! cargo run --release --example scale -- PUSHES CHUNKS FILES PATHS [MACHINES]
+//! cargo run --release --example scale -- [gc] PUSHES CHUNKS FILES PATHS [MACHINES]
 //! ```
-//! Chunks and files are those of one push, paths those of the dataset, of which each push replaces some.
+//! Chunks and files are those of one push, paths those of the dataset, of which each push replaces some. With
+//! `gc` all versions but the last are given up in the end, and a collection is measured instead.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -15,15 +16,16 @@ use simulation::bucket::{Asked, KINDS, Kind, Tally};
 use simulation::world::{Result, Shape, Spent, World, peak_memory};
 
 fn main() -> Result<()> {
-    let numbers: Vec<u64> =
-        std::env::args().skip(1).map(|word| word.parse()).collect::<std::result::Result<_, _>>()?;
+    let mut words = std::env::args().skip(1).peekable();
+    let collects = words.next_if_eq("gc").is_some();
+    let numbers: Vec<u64> = words.map(|word| word.parse()).collect::<std::result::Result<_, _>>()?;
     let [pushes, chunks, files, paths, rest @ ..] = &numbers[..] else {
-        return Err("scale PUSHES CHUNKS FILES PATHS [MACHINES]".into());
+        return Err("scale [gc] PUSHES CHUNKS FILES PATHS [MACHINES]".into());
     };
     let machines = rest.first().map_or(1, |count| *count as usize);
     let shape =
         Shape { pushes: *pushes, chunks: *chunks as u32, files: *files as u32, paths: *paths, machines };
-    let mut world = World::new(shape)?;
+    let mut world = if collects { World::of_versions(shape)? } else { World::new(shape)? };
     let mut said = 1;
     while world.pushed < shape.pushes {
         world.push()?;
@@ -36,7 +38,36 @@ fn main() -> Result<()> {
             );
         }
     }
-    report(&mut world)
+    if collects { report_collection(&mut world) } else { report(&mut world) }
+}
+
+fn report_collection(world: &mut World) -> Result<()> {
+    let Shape { pushes, chunks, files, .. } = world.shape;
+    println!(
+        "### gc after {pushes} pushes of {chunks} chunks in {files} files: {} chunks\n",
+        pushes * u64::from(chunks)
+    );
+    let (packs, stored) = world.bucket.stored(Kind::Data);
+    let begin = std::time::Instant::now();
+    let (done, spent) = world.collect()?;
+    // Giving up the versions is in it.
+    let took = begin.elapsed();
+    let (left, after) = world.bucket.stored(Kind::Data);
+    println!(
+        "data packs {packs} then {left}, bytes {stored} then {after}: {} per mille dead",
+        (stored - after) * 1000 / stored.max(1)
+    );
+    println!("condemned {:?}\ndeleted {:?}\ncopied {:?}", done.condemned, done.deleted, done.copied);
+    for kind in KINDS {
+        println!("{kind:?} {:?}", spent.tally.of(kind));
+    }
+    println!(
+        "squash and gc {:.1} s, gc {:.1} s of processor time",
+        took.as_secs_f64(),
+        spent.cpu.as_secs_f64()
+    );
+    println!("memory {}", peak_memory()?);
+    Ok(())
 }
 
 fn report(world: &mut World) -> Result<()> {

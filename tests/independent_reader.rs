@@ -15,7 +15,7 @@ use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, Journal};
 use datamon::id::{BundleId, GitId, Oid, PackId, PackKind, Prefix, RepoId};
 use datamon::ops::bundle::{Draft, Planned, open};
-use datamon::ops::collection::{Waits, collect};
+use datamon::ops::collection::{Limits, collect};
 use datamon::ops::upload::{Upload, upload, upload_bundle};
 use datamon::pack::{Blob, Frame, PackInfo, PackWriter, read_footer};
 use datamon::progress::Silent;
@@ -399,9 +399,9 @@ fn what_a_collection_leaves_is_read_and_no_more() {
     let record = scene.commit(Change::Drop(Drop { planned_on, keys, bundles: vec![] }));
     scene.land(&record);
     let (none, before) = (Duration::ZERO, scene.catalog.state().packs().len());
-    let waits = Waits { grace: none, orphans: none, tombstones: none };
+    let limits = Limits { grace: none, orphans: none, tombstones: none, max_unused: Some(0) };
     for checkpoint in [false, true] {
-        let done = collect(&mut scene.catalog, waits).expect("collected");
+        let done = collect(&mut scene.catalog, limits).expect("collected");
         assert!(checkpoint || done.deleted.count >= 2, "{done:?}");
         scene.assert_reads(&oids[2..]);
         assert!(scene.refusal(oids[0]).stderr.contains("has no file"));
@@ -427,6 +427,32 @@ fn a_run_of_frames_is_followed_to_its_new_pack() {
     scene.repack(second);
     scene.catalog.write_checkpoint().expect("written");
     scene.assert_reads(&oids);
+}
+
+#[test]
+fn what_a_collection_copied_is_read_from_where_it_lies_now() {
+    let mut scene = Scene::new();
+    let contents: Vec<Vec<u8>> = (0..6).map(|n| seeded_bytes(n, 800_000)).collect();
+    let oids = scene.push(&contents, None);
+    let bundle = last_bundle(&mut scene);
+    let none = Duration::ZERO;
+    let limits = Limits { grace: none, orphans: none, tombstones: none, max_unused: Some(0) };
+    // One file after the other goes, and what stays is copied again and again.
+    for (round, gone) in [oids[1], oids[3], oids[4]].into_iter().enumerate() {
+        let planned_on = scene.catalog.head().seq();
+        let keys = vec![(gone, scene.repo)];
+        let record = scene.commit(Change::Drop(Drop { planned_on, keys, bundles: vec![] }));
+        scene.land(&record);
+        let done = collect(&mut scene.catalog, limits).expect("collected");
+        assert_eq!((done.repacked.count, done.deleted.count > 0), (1, true), "{done:?}");
+        scene.assert_reads(&[oids[0], oids[2], oids[5]]);
+        assert!(scene.refusal(gone).stderr.contains("has no file"));
+        let read = run(scene.command().arg("--bundle").arg(bundle.to_string()));
+        assert!(read.lines() == printed(&scene.catalog, bundle));
+        if round == 1 {
+            scene.catalog.write_checkpoint().expect("written");
+        }
+    }
 }
 
 #[test]

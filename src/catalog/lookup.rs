@@ -18,7 +18,8 @@ use crate::table::{
 impl Catalog {
     /// The best live row of each oid: one whose packs may all be named, if there is one, and of `repo` rather than of another
     /// where both were seen (bytes are bytes, and are verified). A row that needs a pack which is no longer in the table comes
-    /// last: it may still be readable.
+    /// last: it may still be readable. Rows say where their data lies now, also where it was repacked (R4); that may take more terms
+    /// than a row that is written has.
     pub fn find(&self, repo: RepoId, oids: &[Oid]) -> Result<HashMap<Oid, Row>, CatalogError> {
         let may_borrow = |pack| self.may_borrow(pack);
         let mut finding = Finding::new(&self.state, repo, oids, &may_borrow);
@@ -31,7 +32,22 @@ impl Catalog {
                 finding.take(rows?);
             }
         }
-        Ok(finding.finish())
+        let mut found = finding.finish();
+        found.par_iter_mut().for_each(|(_, row)| self.lead_on(row));
+        Ok(found)
+    }
+
+    /// A row into packs that were repacked says where its data lies now. What cannot be read stays as it is: whoever needs it is told.
+    pub fn lead_on(&self, row: &mut Row) {
+        let known = |pack: &PackId| self.state.packs().contains_key(pack);
+        if row.packs().iter().all(known) {
+            return;
+        }
+        if let Ok(terms) = self.terms(row)
+            && terms.iter().all(|term| known(&term.pack))
+        {
+            row.recipe = Recipe::Inline(terms);
+        }
     }
 
     fn find_in(&self, segment: &Segment, oids: &[Oid]) -> Result<Vec<Row>, CatalogError> {
@@ -82,9 +98,13 @@ impl Catalog {
         self.suspects.has(pack)
     }
 
-    /// Whether this machine has found the row wrong, or a pack that it needs damaged or missing.
+    /// Whether this machine has found the row wrong, or a pack that it needs, perhaps by forwards, damaged or missing.
     pub fn is_damaged(&self, row: &Row) -> bool {
+        let forwarded = |pack: &PackId| !self.state.packs().contains_key(pack);
         self.suspects.hit(row)
+            || (self.has_suspects()
+                && row.packs().iter().any(forwarded)
+                && self.terms(row).is_ok_and(|terms| terms.iter().any(|term| self.suspects.has(term.pack))))
     }
 
     /// Whether it has found anything of that kind.

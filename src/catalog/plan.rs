@@ -8,7 +8,7 @@ mod hooks;
 mod rows;
 mod runs;
 
-pub use collect::{Mark, Named, Void};
+pub use collect::{Mark, Named, Void, joined};
 pub use find::Finding;
 pub use hooks::{MOST_ROWS, TOO_MANY_ROWS, hooks_due, sample, shift};
 pub use rows::{Merged, merge, names};

@@ -17,6 +17,10 @@ pub enum Rule {
     MarkResolves,
     /// R4: a forward goes only when no live row and no live page names its source.
     ForwardKept,
+    /// R4: a forward stays while a chain leads through it from something that is named; off: while its source itself is named.
+    ChainKept,
+    /// R4: a new forward leaves covered whatever an older one covers; off: the last one is believed, though its collection saw less.
+    CoverKept,
     /// R5: an entry is mine when the slot holds exactly my bytes; off: when it has my writer.
     ExactBytes,
     /// R5: an unclear create is met with the same bytes again; off: with a newly built entry.

@@ -19,6 +19,7 @@
 //! | `push` | what a push brings |
 //! | `checkouts` | what other work trees and the stash hold |
 //! | `reach` | what somebody may still come back to |
+//! | `retained` | what a clone may want at once |
 //! | `remotes` | the remotes that git and git-lfs take |
 //! | `ref_name` | what git takes for a name |
 //! | `selection` | which paths a checkout or a fetch is about |
@@ -59,6 +60,7 @@ mod reach;
 mod ref_name;
 mod remotes;
 mod repo;
+mod retained;
 mod selection;
 mod server;
 mod settings;

@@ -17,6 +17,7 @@ pub mod local;
 pub mod mirror;
 pub mod open;
 pub mod promote;
+pub mod prune;
 pub mod publish;
 pub mod readlog;
 pub mod receipt;

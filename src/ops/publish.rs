@@ -48,6 +48,9 @@ pub fn publish(
 ) -> Result<Landed, CatalogError> {
     let mut metas = MetaSeries::new(catalog.store());
     let mut rows = touched;
+    for row in &mut rows {
+        row.recipe = shortened(&mut metas, row.recipe.clone())?;
+    }
     for Taken { oid, size, terms, .. } in files {
         rows.push(Row { oid: *oid, repo, born: 0, size: *size, recipe: recipe(&mut metas, terms)? });
     }
@@ -127,6 +130,14 @@ pub(super) fn recipe(metas: &mut MetaSeries, terms: &[Term]) -> Result<Recipe, S
     let blob = metas.room()?.add(&Frame::encode(encode_terms(terms)), vec![]);
     let packs: BTreeSet<PackId> = terms.iter().map(|term| term.pack).collect();
     Ok(Recipe::Out { blob, packs: packs.into_iter().collect() })
+}
+
+/// A recipe as the catalog found it, in the form that a row may have.
+pub(super) fn shortened(metas: &mut MetaSeries, found: Recipe) -> Result<Recipe, StoreError> {
+    match found {
+        Recipe::Inline(terms) if terms.len() > INLINE_TERMS => recipe(metas, &terms),
+        short => Ok(short),
+    }
 }
 
 /// Chunks of these packs, about.

@@ -154,12 +154,13 @@ impl Damage {
     fn add_file(
         &mut self,
         path: Vec<u8>,
-        row: Row,
+        mut row: Row,
         versions: &[BundleId],
         catalog: &Catalog,
         again: &mut BTreeMap<Oid, Row>,
     ) {
         let (oid, repo) = (row.oid, row.repo);
+        catalog.lead_on(&mut row);
         if catalog.borrowable(&row) {
             again.insert(oid, row);
             return;

@@ -262,6 +262,12 @@ impl<'a> FrameView<'a> {
         self.bytes
     }
 
+    /// The same, to be stored elsewhere as it is: `shared` are the bytes that it was found at the head of.
+    pub fn to_frame(&self, shared: &Bytes) -> Frame {
+        let raw = u32::try_from(self.raw).expect("a frame declares no more than MAX_FRAME");
+        Frame { raw, bytes: shared.slice_ref(self.bytes) }
+    }
+
     /// Raw bytes it declares.
     pub fn raw_len(&self) -> usize {
         self.raw

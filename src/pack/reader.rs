@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::format::{BadPack, Footer, FrameView, HEADER, MAX_FOOTER, MAX_PACK, check_header};
+use super::format::{BadPack, Footer, FrameEntry, FrameView, HEADER, MAX_FOOTER, MAX_PACK, check_header};
 use super::{Blob, PackInfo};
-use crate::id::{PackId, PackKind};
+use crate::id::{ChunkId, PackId, PackKind};
 use crate::store::{Store, StoreError, key};
 
 /// A pack that could not be read.
@@ -87,21 +87,27 @@ pub fn verify_bytes(bytes: &[u8], id: PackId, info: PackInfo) -> Result<Footer, 
         Footer::parse(info.kind, info.size, &bytes[bytes.len() - info.footer as usize..]).map_err(bad)?;
     for entry in &footer.frames {
         let stored = entry.offset as usize..entry.offset as usize + entry.stored as usize;
-        let raw =
-            decode_exact(bytes.get(stored).ok_or_else(|| bad(BadPack::Damaged("footer")))?).map_err(bad)?;
-        if raw.len() != entry.raw as usize {
-            return Err(bad(BadPack::Damaged("footer")));
-        }
-        let mut at = 0;
-        for (chunk, length) in &entry.chunks {
-            let end = at + *length as usize;
-            if crate::id::ChunkId::of(&raw[at..end]) != *chunk {
-                return Err(bad(BadPack::Hash));
-            }
-            at = end;
-        }
+        verify_frame(entry, bytes.get(stored).ok_or_else(|| bad(BadPack::Damaged("footer")))?)
+            .map_err(bad)?;
     }
     Ok(footer)
+}
+
+/// Whether these bytes are the frame that a footer tells of, every chunk of it right.
+pub fn verify_frame(entry: &FrameEntry, stored: &[u8]) -> Result<(), BadPack> {
+    let raw = decode_exact(stored)?;
+    if raw.len() != entry.raw as usize {
+        return Err(BadPack::Damaged("footer"));
+    }
+    let mut rest = raw.as_slice();
+    for (id, length) in &entry.chunks {
+        let (chunk, more) = rest.split_at_checked(*length as usize).ok_or(BadPack::Damaged("footer"))?;
+        if ChunkId::of(chunk) != *id {
+            return Err(BadPack::Hash);
+        }
+        rest = more;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -110,7 +116,6 @@ mod tests {
 
     use super::super::{Frame, PackWriter};
     use super::*;
-    use crate::id::ChunkId;
     use crate::store::StoreUrl;
 
     fn sample() -> super::super::Pack {

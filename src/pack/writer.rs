@@ -45,6 +45,12 @@ impl PackWriter {
         self.len as u64 >= target || self.chunks >= DATA_CHUNKS
     }
 
+    /// Whether frames of `bytes` in all with so many chunks still fit into a data pack of `target` bytes. Into an empty one they do.
+    pub fn has_room(&self, target: u64, bytes: u64, chunks: usize) -> bool {
+        let fits = self.len as u64 + bytes <= target && self.chunks + chunks <= DATA_CHUNKS;
+        self.is_empty() || fits
+    }
+
     /// Whether no frame was added.
     pub fn is_empty(&self) -> bool {
         self.footer.frames.is_empty()

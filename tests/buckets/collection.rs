@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use datamon::ops::collection::Waits;
+use datamon::ops::collection::Limits;
 use datamon::store::{Store, key};
 
 use crate::durability::collection::{AT_ONCE, Dropped, collected, packs};
@@ -14,8 +14,8 @@ fn collects(store: &Store) {
     // A header of HTTP has whole seconds.
     assert!(made > 0 && now + 1000 >= made, "{made} is after {now}");
     assert_eq!(store.modified("data/00/nothing").expect("asked"), None);
-    let waits = Waits { orphans: Duration::ZERO, ..Waits::default() };
-    let first = collected(store, waits).expect("collected");
+    let limits = Limits { orphans: Duration::ZERO, ..Limits::default() };
+    let first = collected(store, limits).expect("collected");
     assert_eq!((first.deleted.count, first.waiting), (0, first.condemned), "{first:?}");
     assert!(first.condemned.count >= 4, "{first:?}");
     world.push_new(store);

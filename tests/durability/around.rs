@@ -21,6 +21,7 @@ pub enum Verb {
 
 type Before = dyn Fn(Verb, &str) -> Result<(), BackendError> + Send + Sync;
 type Lists = dyn Fn(Vec<Listed>) -> Vec<Listed> + Send + Sync;
+type Reads = dyn Fn(&str, Option<Range<u64>>) + Send + Sync;
 type Clock = dyn Fn(u64) -> u64 + Send + Sync;
 
 /// Hands every request on to another backend.
@@ -29,13 +30,15 @@ pub struct Around {
     before: Box<Before>,
     lists: Box<Lists>,
     clock: Box<Clock>,
+    reads: Box<Reads>,
 }
 
 impl Around {
     /// Nothing happens beside the requests.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
         let before = Box::new(|_: Verb, _: &str| Ok(()));
-        Around { inner, before, lists: Box::new(|listed| listed), clock: Box::new(|time| time) }
+        let reads = Box::new(|_: &str, _: Option<Range<u64>>| ());
+        Around { inner, before, lists: Box::new(|listed| listed), clock: Box::new(|time| time), reads }
     }
 
     /// This happens before each request; its error is the answer, and nothing is handed on.
@@ -56,6 +59,11 @@ impl Around {
         Around { clock: Box::new(clock), ..self }
     }
 
+    /// This is told of each read: the object, and the range of it.
+    pub fn reads(self, reads: impl Fn(&str, Option<Range<u64>>) + Send + Sync + 'static) -> Self {
+        Around { reads: Box::new(reads), ..self }
+    }
+
     /// As the backend of a store.
     pub fn shared(self) -> Arc<dyn Backend> {
         Arc::new(self)
@@ -71,6 +79,7 @@ impl fmt::Debug for Around {
 impl Backend for Around {
     fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>, BackendError> {
         (self.before)(Verb::Get, key)?;
+        (self.reads)(key, range.clone());
         self.inner.get(key, range)
     }
     fn size(&self, key: &str) -> Result<Option<u64>, BackendError> {

@@ -11,7 +11,7 @@ use datamon::catalog::change::{ChangeRecord, Drop};
 use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, CatalogError, Change};
 use datamon::id::{Oid, PackId, PackKind};
-use datamon::ops::collection::{Collected, NotCollected, Waits, collect, plan};
+use datamon::ops::collection::{Collected, Limits, NotCollected, collect, plan};
 use datamon::ops::verify::{Depth, verify};
 use datamon::pack::{Frame, PackWriter};
 use datamon::progress::Silent;
@@ -22,9 +22,13 @@ use datamon_test_support::{Hermetic, run, seeded_bytes};
 use super::around::Around;
 use super::world::{Machine, REPO, Shelf, assert_chain, assert_packs, directory, folder, fresh, push, store};
 
-/// Nothing waits.
-pub const AT_ONCE: Waits =
-    Waits { grace: Duration::ZERO, orphans: Duration::ZERO, tombstones: Duration::ZERO };
+/// Nothing waits, and nothing dead is tolerated.
+pub const AT_ONCE: Limits = Limits {
+    grace: Duration::ZERO,
+    orphans: Duration::ZERO,
+    tombstones: Duration::ZERO,
+    max_unused: Some(0),
+};
 
 const DAY: u64 = 24 * 3600 * 1000;
 
@@ -128,12 +132,16 @@ pub fn packs(store: &Store) -> BTreeSet<PackId> {
 }
 
 /// What a machine that never saw the store before collects there.
-pub fn collected(store: &Store, waits: Waits) -> Result<Collected, NotCollected> {
-    collect(&mut fresh(store)?, waits)
+pub fn collected(store: &Store, limits: Limits) -> Result<Collected, NotCollected> {
+    collect(&mut fresh(store)?, limits)
 }
 
 /// A backend beside whose request number `at` something else happens, once.
-fn beside(inner: Arc<dyn Backend>, at: u64, what: impl FnOnce() + Send + 'static) -> (Store, Arc<AtomicU64>) {
+pub fn beside(
+    inner: Arc<dyn Backend>,
+    at: u64,
+    what: impl FnOnce() + Send + 'static,
+) -> (Store, Arc<AtomicU64>) {
     let (served, what) = (Arc::new(AtomicU64::new(0)), Mutex::new(Some(what)));
     let count = served.clone();
     let around = Around::new(inner).before(move |_, _| {
@@ -223,24 +231,24 @@ fn condemned_packs_wait_for_their_grace_and_tombstones_for_a_month() {
     let world = Dropped::make(inner.clone());
     let later = Later::new(inner);
     let store = later.store();
-    let young = collected(&store, Waits::default()).expect("collected");
+    let young = collected(&store, Limits::default()).expect("collected");
     assert_eq!((young.young.count, young.deleted.count), (1, 0), "the orphan is young: {young:?}");
     assert!(young.condemned.count >= 3 && young.waiting == young.condemned, "{young:?}");
     let all = packs(&store).len();
     later.wait(DAY - 60_000);
-    let early = collected(&store, Waits::default()).expect("collected");
+    let early = collected(&store, Limits::default()).expect("collected");
     assert_eq!((early.condemned.count, early.deleted.count, early.waiting), (0, 0, young.waiting));
     assert_eq!(packs(&store).len(), all);
     later.wait(60_000);
-    let swept = collected(&store, Waits::default()).expect("collected");
+    let swept = collected(&store, Limits::default()).expect("collected");
     assert_eq!((swept.deleted, swept.forgotten), (young.condemned, 0));
     world.check(&store, &[], "swept");
     later.wait(6 * DAY);
-    assert_eq!(collected(&store, Waits::default()).expect("collected").condemned.count, 1, "the orphan");
+    assert_eq!(collected(&store, Limits::default()).expect("collected").condemned.count, 1, "the orphan");
     later.wait(23 * DAY - 60_000);
-    assert_eq!(collected(&store, Waits::default()).expect("collected").forgotten, 0);
+    assert_eq!(collected(&store, Limits::default()).expect("collected").forgotten, 0);
     later.wait(60_000);
-    let last = collected(&store, Waits::default()).expect("collected");
+    let last = collected(&store, Limits::default()).expect("collected");
     // The Condemn of the orphan was written when the clock was put on before: it is as old as all that was since.
     assert!(last.forgotten >= young.condemned.count, "{last:?}");
     world.check(&store, &[], "forgotten");
@@ -416,7 +424,7 @@ fn clocks_that_are_wrong_by_ten_years_cost_no_data() {
         let wrong = store(Around::new(backend.clone()).clock(clock).shared());
         let (slow, _) = beside(backend.clone(), 12, move || {
             for _ in 0..4 {
-                collected(&wrong, Waits::default()).expect("collected");
+                collected(&wrong, Limits::default()).expect("collected");
             }
         });
         let mut catalog = fresh(&slow).expect("opens");
@@ -491,7 +499,7 @@ fn what_is_not_ours_stays_and_half_written_files_go_in_their_time() {
     std::fs::write(&half, b"half a pack").expect("written");
     let note = root.path().join("store/data/README");
     std::fs::write(&note, b"hands off").expect("written");
-    let young = collected(&store, Waits { grace: Duration::ZERO, ..Waits::default() }).expect("collected");
+    let young = collected(&store, Limits { grace: Duration::ZERO, ..Limits::default() }).expect("collected");
     assert_eq!((young.unfinished.count, young.young.count), (0, 1), "both are young");
     assert!(half.exists());
     let done = collected(&store, AT_ONCE).expect("collected");

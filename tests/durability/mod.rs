@@ -16,5 +16,6 @@ mod merging;
 mod mirrors;
 mod names;
 mod place;
+mod repack;
 pub mod scale;
 pub mod world;

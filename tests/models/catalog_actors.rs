@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 
 use datamon::catalog::change::{
     BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Label, Parent, TableKind,
 };
 use datamon::catalog::plan::{self, Mark, due, merge, names, runs};
+use datamon::catalog::state::Run;
 use datamon::catalog::{Change, Remedy, checkpoint};
 use datamon::id::BundleId;
 use datamon::pack::Blob;
 
 use super::{Actor, BASE, Catalog, M0, NONE, Pc, Schedule, X, own, pack_of, push, run_of, segment, segments};
-use crate::models::world::{LogId, adding, frame, number, oid, pack, packs, record, repo, row, word};
+use crate::models::world::{
+    LogId, adding, frame, number, oid, pack, packs, record, repo, row, row_over, word,
+};
 
 type Report<'a> = dyn FnMut(Schedule, fmt::Arguments<'_>) + 'a;
 
@@ -58,7 +62,7 @@ impl Catalog {
         let turn = &mut Turn { at, i, report };
         match actor.kind {
             _ if actor.pc == Pc::Done => {}
-            'T' | 'U' => self.touch(actor, turn),
+            'T' | 'U' | 'P' => self.touch(actor, turn),
             'B' => self.bundle(actor, turn),
             'L' | 'M' | 'W' => self.merge(actor, turn),
             'D' => self.drop(actor, turn),
@@ -69,17 +73,18 @@ impl Catalog {
         }
     }
 
-    /// Pushes oid `a` again, already known: a touch (U: by another repo).
+    /// Pushes oid `a` again, already known: a touch (U: by another repo). P pushes a new file whose chunks are in both frames of X.
     fn touch(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
         let state = &self.world.log(log).state;
         let known = |n: u8| if state.packs().contains_key(&pack(n)) { n } else { NONE };
-        let end = |n: u8| number(state.end(run_of(n)).pack);
+        let new = actor.kind == 'P';
         let (segment_pack, data_pack) = (own(i, actor.round, 's'), own(i, actor.round, 'd'));
         let added = if actor.borrowed == NONE { vec![segment_pack, data_pack] } else { vec![segment_pack] };
         match actor.pc {
             Pc::Plan => {
-                let found = self.find(log, oid(b'a')).map_or(X, |row| end(pack_of(&row)));
+                // What is found says itself where its data lies now.
+                let found = self.find(log, oid(b'a')).filter(|_| !new).map_or(X, |row| pack_of(&row));
                 let borrowed = known(found);
                 turn.to(
                     Actor { pc: Pc::Put, base: head, borrowed, ..actor },
@@ -99,7 +104,7 @@ impl Catalog {
                         log,
                         turn.at.packs,
                         Actor { pc: Pc::Done, ..actor },
-                        format_args!("pushes row a"),
+                        format_args!("pushes its row"),
                     ),
                     Err(_) if actor.round == 1 => {}
                     Err(Remedy::Restart) => turn.to(Actor { base: head, ..anew }, format_args!("restarts")),
@@ -107,7 +112,8 @@ impl Catalog {
                         assert_eq!(gone, [pack(actor.borrowed)]);
                         let state = &self.world.log(log).state;
                         let end = state.end(run_of(actor.borrowed)).pack;
-                        let borrowed = if state.packs().contains_key(&end) { number(end) } else { NONE };
+                        let there = !new && state.packs().contains_key(&end);
+                        let borrowed = if there { number(end) } else { NONE };
                         turn.to(Actor { borrowed, ..anew }, format_args!("redoes, borrowing {borrowed}"));
                     }
                     Err(other) => panic!("a touch cannot answer {other:?}"),
@@ -120,7 +126,11 @@ impl Catalog {
     fn commit_touch(&mut self, actor: Actor, added: &[u8], log: LogId) -> Result<LogId, Remedy> {
         let of = u8::from(actor.kind == 'U');
         let data = if actor.borrowed == NONE { added[1] } else { actor.borrowed };
-        let rows = vec![row(b'a', of, data)];
+        let rows = vec![match (actor.kind, data) {
+            ('P', X) => row_over(b'p', of, Run { stored: 200, ..run_of(X) }),
+            ('P', own) => row(b'p', of, own),
+            (_, n) => row(b'a', of, n),
+        }];
         let written = vec![segment(frame(added[0]), &rows[0])];
         let mut record = adding(actor.base, added, push(repo(of), written, vec![]));
         let foreign =
@@ -315,7 +325,7 @@ impl Catalog {
         self.commit(log, record, vec![], BTreeMap::new(), Some(all))
     }
 
-    /// Collects; R first repacks X into a new pack.
+    /// Collects; R first copies what is live where row a has its data into a new pack.
     fn collect(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
         match actor.pc {
@@ -329,7 +339,7 @@ impl Catalog {
                         log,
                         turn.at.packs,
                         Actor { pc: Pc::Condemn, ..actor },
-                        format_args!("forwards X"),
+                        format_args!("forwards what it copied"),
                     ),
                     Err(_) => turn.to(Actor { pc: Pc::Done, ..actor }, format_args!("gives up the repack")),
                 }
@@ -370,8 +380,10 @@ impl Catalog {
         let named = self.named(log);
         let state = &self.world.log(log).state;
         let mut mark = Mark::take(state, &named, &packs(turn.at.packs).collect());
-        let live = Mark::live(state, &named).contains(&pack(X)) && state.packs().contains_key(&pack(X));
-        let repacks = actor.kind == 'R' && live && mark.repack(state, pack(X), &named);
+        let source = state.end(run_of(X)).pack;
+        let live = Mark::runs(state, &named).remove(&source).filter(|_| actor.kind == 'R');
+        let repacks = live.is_some();
+        mark.repacked.extend(live.map(|runs| (source, runs)));
         if repacks || !mark.victims.is_empty() || !mark.unnamed.is_empty() {
             let (base, victims) = (mark.seq, word(&mark.victims));
             let plan = number_of(&mut self.marks, mark);
@@ -381,10 +393,15 @@ impl Catalog {
     }
 
     fn commit_forward(&mut self, actor: Actor, to: u8, log: LogId) -> Result<LogId, Remedy> {
-        let run = run_of(X);
-        let forward =
-            Forward { from: run.pack, offset: run.offset, stored: run.stored, to: pack(to), at: run.offset };
-        let compact = Compact { forwards: vec![forward], ..Compact::default() };
+        // Each part lies where it lay, so that the first frame of every pack begins alike.
+        let parts = self.marks[actor.plan].repacked.iter().flat_map(|(from, runs)| {
+            let forward = |part: Range<u64>| {
+                let (offset, stored) = (part.start, part.end - part.start);
+                Forward { from: *from, offset, stored, to: pack(to), at: offset }
+            };
+            plan::joined(runs).into_iter().map(forward)
+        });
+        let compact = Compact { forwards: parts.collect(), ..Compact::default() };
         self.commit(log, adding(actor.base, &[to], Change::Compact(compact)), vec![], BTreeMap::new(), None)
     }
 

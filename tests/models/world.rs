@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use datamon::catalog::checkpoint::Blobs;
+use datamon::catalog::state::Run;
 use datamon::catalog::{Change, ChangeRecord, Entry, Refusal, Rule, Rules, State, Writer};
 use datamon::id::{EntryHash, Nonce, Oid, PackId, RepoId, StoreId};
 use datamon::pack::{Blob, PackInfo, PackKind, Term};
@@ -188,7 +189,7 @@ pub fn packs(word: u64) -> impl Iterator<Item = PackId> {
     (0..64).filter(move |n| word & 1 << n != 0).map(|n| pack(n as u8))
 }
 
-/// The only frame of a pack.
+/// The first frame of a pack; X has another one behind it.
 pub fn frame(n: u8) -> Blob {
     Blob { pack: pack(n), offset: 16, stored: 100 }
 }
@@ -203,9 +204,14 @@ pub fn repo(n: u8) -> RepoId {
     RepoId::from_bytes([n + 1; 16])
 }
 
-/// A row whose only term is the frame of a pack.
+/// A row whose only term is the first frame of a pack.
 pub fn row(letter: u8, of: u8, n: u8) -> Row {
-    let Blob { pack, offset, stored } = frame(n);
-    let term = Term { pack, offset, stored: u64::from(stored), skip: 0, raw: 500, repeat: 1 };
+    row_over(letter, of, Run::from(&frame(n)))
+}
+
+/// A row whose only term is a run of frames.
+pub fn row_over(letter: u8, of: u8, run: Run) -> Row {
+    let Run { pack, offset, stored } = run;
+    let term = Term { pack, offset, stored, skip: 0, raw: 500, repeat: 1 };
     Row { oid: oid(letter), repo: repo(of), born: 0, size: 500, recipe: Recipe::Inline(vec![term]) }
 }

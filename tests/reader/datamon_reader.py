@@ -224,7 +224,7 @@ class State:
         self.hooks = {}  # fence → number of rows; nothing that reads a file needs them
         self.inline = {}  # seq → frame with a block of rows
         self.drops = {}  # (oid, repo) → upto
-        self.forwards = {}  # pack → forwards
+        self.forwards = {}  # pack → offset → forward
         self.bundles = {}  # id → repo, root, seq, commit, tree
         self.labels = {}  # (repo, name) → (bundle or None, seq)
         entry = store.entry(store.head())
@@ -273,7 +273,7 @@ class State:
         for segment, born, _, _ in blobs.get("segments", {}).get("segments", []):
             self.add(segment, born)
         for forward in blobs.get("forwards", {}).get("forwards", []):
-            self.forwards.setdefault(forward["from"], []).append(forward)
+            self.forwards.setdefault(forward["from"], {})[forward["offset"]] = forward
 
     def move(self, label, seq):
         self.labels[label["repo"], label["name"]] = (label.get("bundle"), seq)
@@ -301,7 +301,7 @@ class State:
             for segment in compact.get("segments", []):
                 self.add(segment, seq)
             for forward in compact.get("forwards", []):
-                self.forwards.setdefault(forward["from"], []).append(forward)
+                self.forwards.setdefault(forward["from"], {})[forward["offset"]] = forward
         if "drop" in change:
             for oid, repo in change["drop"].get("keys", []):
                 self.drops[oid, repo] = max(self.drops.get((oid, repo), -1), change["drop"]["planned_on"])
@@ -388,14 +388,16 @@ class State:
         """Where a run of frames lies now."""
         seen = {pack}
         while pack not in self.packs or not os.path.exists(self.store.pack_path("data", pack)):
-            for forward in self.forwards.get(pack, []):
-                skip = offset - forward["offset"]
-                if skip >= 0 and skip + stored <= forward["stored"] and forward["to"] not in seen:
-                    pack, offset = forward["to"], forward["at"] + skip
-                    seen.add(pack)
-                    break
-            else:
+            forwards = self.forwards.get(pack, {})
+            before = [at for at in forwards if at <= offset]
+            if not before:
                 break
+            forward = forwards[max(before)]
+            skip = offset - forward["offset"]
+            if skip + stored > forward["stored"] or forward["to"] in seen:
+                break
+            pack, offset = forward["to"], forward["at"] + skip
+            seen.add(pack)
         return pack, offset
 
     def pieces(self, row):

@@ -266,7 +266,7 @@ impl Backend for Bucket {
         Ok(())
     }
 
-    /// Of the log, and of a probe.
+    /// Of the log, of packs, and of a probe.
     fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {
         let mut inside = self.inside();
         inside.tally.0[Kind::of(prefix) as usize].list += 1;
@@ -276,6 +276,12 @@ impl Backend for Bucket {
             return Ok(below
                 .map(|(key, it)| Listed { key: key.clone(), size: it.len() as u64, modified: 0 })
                 .collect());
+        }
+        if prefix == key::DATA || prefix == key::META {
+            let of = |kind, pack: PackId, size| Listed { key: key::pack(kind, pack), size, modified: 0 };
+            let data = inside.data.iter().map(|(pack, chunks)| of(PackKind::Data, *pack, info(*chunks).size));
+            let meta = inside.meta.iter().map(|(pack, size)| of(PackKind::Meta, *pack, u64::from(*size)));
+            return Ok(data.chain(meta).filter(|it| it.key.starts_with(prefix)).collect());
         }
         let from = key::log_seq(after).map_or(0, |seq| seq + 1);
         let seqs = (from..inside.log.len() as u64).filter(|_| prefix == key::LOG);
@@ -291,9 +297,16 @@ impl Backend for Bucket {
         })
     }
 
-    /// Of a probe; a store deletes nothing else.
+    /// Packs, and what a probe left; a store deletes nothing else.
     fn delete(&self, key: &str) -> Result<(), BackendError> {
-        self.inside().bodies.remove(key).map(drop).ok_or_else(|| not_kept(key))
+        let mut inside = self.inside();
+        let body = inside.bodies.remove(key).is_some();
+        let gone = match key::pack_id(key) {
+            Some((PackKind::Data, pack)) => inside.data.remove(&pack).is_some(),
+            Some((PackKind::Meta, pack)) => inside.meta.remove(&pack).is_some(),
+            None => body,
+        };
+        if gone { Ok(()) } else { Err(not_kept(key)) }
     }
 }
 

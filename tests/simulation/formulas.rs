@@ -89,3 +89,27 @@ fn machines_in_turn_pay_for_finding_the_newest_entry() {
     assert!(pushed.get <= 20 * shape.pushes, "{pushed:?}");
     assert!(pushed.get > 8 * shape.pushes, "{pushed:?}: more than alone");
 }
+
+#[test]
+fn a_collection_reads_no_data_and_takes_what_is_dead() {
+    // The last 1,800 of 2,000 files are those of the last version: the packs of the first four pushes are dead.
+    let shape = Shape { pushes: 40, chunks: 1_000, files: 50, paths: 1_800, machines: 1 };
+    let mut world = World::of_versions(shape).expect("a store in memory");
+    while world.pushed < shape.pushes {
+        world.push().expect("pushed");
+    }
+    let before = world.bucket.stored(Kind::Data);
+    let (done, spent) = world.collect().expect("collected");
+    let after = world.bucket.stored(Kind::Data);
+    assert_eq!((before.0, after.0), (40, 36), "a tenth of the data is gone: {done:?}");
+    assert_eq!((done.copied.bytes, done.unused_bytes), (0, 0));
+    // What the canary looks into before the first delete: eight footers, of all the objects with data in them.
+    let data = spent.tally.of(Kind::Data);
+    let footer = 64 + 36 * 1_000 + 12 * 63;
+    assert!(data.get <= 8 && data.read <= 8 * footer, "{data:?}");
+    assert_eq!((data.put, data.head), (0, 0));
+    // Tables and pages are read twice, the log entries since the mark once.
+    let meta = spent.tally.of(Kind::Meta);
+    assert!(meta.get <= 2 * (world.bucket.stored(Kind::Meta).0 + 40), "{meta:?}");
+    assert!(spent.tally.of(Kind::Log).put <= 4, "Condemn, Forget, and what fell due");
+}

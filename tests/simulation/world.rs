@@ -11,10 +11,12 @@ use datamon::cache::Cache;
 use datamon::catalog::{Catalog, Journal};
 use datamon::id::{BundleId, ChunkId, GitId, Oid, PackId, RepoId};
 use datamon::ops::bundle::{Draft, Planned, open};
+use datamon::ops::collection::{Collected, Limits, collect};
 use datamon::ops::ingest::{ChunkIndex, Known, Taken};
 use datamon::ops::known::Neighbours;
 use datamon::ops::publish::{Versions, publish};
 use datamon::ops::repo;
+use datamon::ops::squash::{self, Git, Keep};
 use datamon::pack::format::FRAME_HEADER;
 use datamon::pack::{PackInfo, Term};
 use datamon::store::{Store, StoreUrl};
@@ -79,6 +81,8 @@ pub struct World {
     pub merge: Spent,
     /// The most requests that one merge made, and the most bytes it wrote.
     pub largest_merge: (u64, u64),
+    /// Whether the pages of all versions are kept, as a collection reads them.
+    keeps: bool,
 }
 
 impl World {
@@ -96,6 +100,7 @@ impl World {
             checkpoint: Spent::default(),
             merge: Spent::default(),
             largest_merge: (0, 0),
+            keeps: false,
         };
         for n in 0..shape.machines {
             let cache = Cache::at(world.caches.path().join(n.to_string()));
@@ -104,6 +109,11 @@ impl World {
             world.machines.push(catalog);
         }
         Ok(world)
+    }
+
+    /// The same, and the pages of all versions are kept.
+    pub fn of_versions(shape: Shape) -> Result<World> {
+        Ok(World { keeps: true, ..World::new(shape)? })
     }
 
     pub fn store(&self) -> Result<Store> {
@@ -130,8 +140,10 @@ impl World {
             let mut spent = self.checkpoint;
             self.measured(&mut spent, |world| Ok(world.machines[at].write_checkpoint()?))?;
             self.checkpoint = spent;
-            let live = live(&self.machines[at], self.bundle)?;
-            self.bucket.forget(&live);
+            if !self.keeps {
+                let live = live(&self.machines[at], self.bundle)?;
+                self.bucket.forget(&live);
+            }
         }
         let mut spent = self.merge;
         let before = spent.tally.all();
@@ -193,6 +205,18 @@ impl World {
     /// Meta packs that something live names.
     pub fn live(&self) -> Result<BTreeSet<PackId>> {
         live(self.catalog(), self.bundle)
+    }
+
+    /// All versions but the last are given up, and a machine that knows nothing collects: what it did, and what that cost.
+    pub fn collect(&mut self) -> Result<(Collected, Spent)> {
+        let mut catalog = Catalog::open(self.store()?, Cache::none(), Journal::none())?;
+        let keep = Keep { last: Some(1), ..Keep::default() };
+        squash::plan(&catalog, REPO, &keep, &Git::Overruled)?.apply(&mut catalog)?;
+        let none = Duration::ZERO;
+        let limits = Limits { grace: none, orphans: none, tombstones: none, ..Limits::default() };
+        let mut spent = Spent::default();
+        let done = self.measured(&mut spent, |_| Ok(collect(&mut catalog, limits)?))?;
+        Ok((done, spent))
     }
 
     /// What a machine costs that knows nothing: to open the store, to find a file of a long time ago, to read what a push that looks

@@ -28,6 +28,7 @@ mod offline;
 mod partial;
 mod passed;
 mod programs;
+mod prune;
 mod pushes;
 mod readlog;
 mod reflink;

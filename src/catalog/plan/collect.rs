@@ -4,6 +4,7 @@
 //! happened between it and the Condemn is read and spared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::catalog::change::{ChangeRecord, Forget};
 use crate::catalog::rules::Rule;
@@ -45,9 +46,10 @@ pub struct Mark {
     pub seq: u64,
     /// Packs that nothing live names.
     pub victims: BTreeSet<PackId>,
-    /// Live packs that are being repacked, each with the runs in it that are named: victims once all of those are forwarded.
+    /// Live packs that are being repacked, each with the runs in it that are named ([`Mark::runs`]): victims once all of those are
+    /// forwarded.
     pub repacked: BTreeMap<PackId, BTreeSet<Run>>,
-    /// Sources of forwards that nothing live names and that had left the table.
+    /// Sources of forwards through which nothing live leads any more, and that had left the table.
     pub unnamed: BTreeSet<PackId>,
 }
 
@@ -58,9 +60,9 @@ impl Mark {
         let live = Mark::live(state, named);
         let known = state.packs().keys().chain(stored);
         let victims = known.filter(|pack| !live.contains(pack) && !state.condemned().contains_key(pack));
-        let sources: BTreeSet<PackId> = named.iter().map(Named::pack).collect();
+        let links = links(state, named);
         let unnamed = state.forwards().keys();
-        let unnamed = unnamed.filter(|pack| !sources.contains(pack) && !state.packs().contains_key(pack));
+        let unnamed = unnamed.filter(|pack| !links.contains(pack) && !state.packs().contains_key(pack));
         Mark {
             seq: state.head().unwrap_or(0),
             victims: victims.copied().collect(),
@@ -77,25 +79,29 @@ impl Mark {
             match name {
                 _ if !state.rules().on(Rule::MarkResolves) => drop(live.insert(name.pack())),
                 Named::Run(run) => drop(live.insert(state.end(run).pack)),
-                Named::Pack(pack) => reach(state, pack, &mut live),
+                Named::Pack(pack) => live.extend(state.heirs(pack)),
             }
         }
         live
     }
 
-    /// Plans to empty a live pack by copying what is named in it. False, and nothing is planned, when it holds a segment or a
-    /// checkpoint, or when it is named as a whole: then nobody knows what to copy.
-    pub fn repack(&mut self, state: &State, pack: PackId, named: &BTreeSet<Named>) -> bool {
-        if named.contains(&Named::Pack(pack)) || fixed(state).contains(&pack) {
-            return false;
-        }
+    /// What is named in each pack that can be emptied by copying just that, as it lies there now. Left out are packs that hold a
+    /// segment or a checkpoint, and those that are named as a whole: nobody knows what to copy.
+    pub fn runs(state: &State, named: &BTreeSet<Named>) -> BTreeMap<PackId, BTreeSet<Run>> {
+        let mut keep = fixed(state);
+        let mut runs: BTreeMap<PackId, BTreeSet<Run>> = BTreeMap::new();
         let roots = state.bundles().values().map(|it| Named::Run(Run::from(&it.root)));
-        let runs = named.iter().copied().chain(roots).filter_map(|name| match name {
-            Named::Run(run) => Some(state.end(run)).filter(|run| run.pack == pack),
-            Named::Pack(_) => None,
-        });
-        self.repacked.insert(pack, runs.collect());
-        true
+        for name in named.iter().copied().chain(roots) {
+            match name {
+                Named::Run(run) => {
+                    let end = state.end(run);
+                    runs.entry(end.pack).or_default().insert(end);
+                }
+                Named::Pack(pack) => keep.extend(state.heirs(pack)),
+            }
+        }
+        runs.retain(|pack, _| state.packs().contains_key(pack) && !keep.contains(pack));
+        runs
     }
 
     /// What may be condemned in the next slot: victims that no entry since the mark mentions (R3).
@@ -149,14 +155,30 @@ fn subtract<'a>(victims: &mut BTreeSet<PackId>, records: impl IntoIterator<Item 
     }
 }
 
-/// A pack and all packs that its forwards lead to.
-fn reach(state: &State, pack: PackId, live: &mut BTreeSet<PackId>) {
-    let mut todo = vec![pack];
-    let mut seen = BTreeSet::new();
-    while let Some(pack) = todo.pop() {
-        if seen.insert(pack) {
-            todo.extend(state.forwards().get(&pack).into_iter().flatten().map(|forward| forward.to));
+/// Packs through which what is named leads: the one that is named, and each link of its chain of forwards (R4).
+fn links(state: &State, named: &BTreeSet<Named>) -> BTreeSet<PackId> {
+    let mut links = BTreeSet::new();
+    for name in named.iter().filter(|name| state.forwards().contains_key(&name.pack())) {
+        match name {
+            _ if !state.rules().on(Rule::ChainKept) => drop(links.insert(name.pack())),
+            Named::Run(run) => links.extend(state.places(*run).iter().map(|place| place.pack)),
+            Named::Pack(pack) => links.extend(state.heirs(*pack)),
         }
     }
-    live.extend(seen);
+    links
+}
+
+/// The parts of one pack that hold these runs of it, in order, none touching another: each run lies in one of them wholly.
+pub fn joined<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Vec<Range<u64>> {
+    let mut all: Vec<Range<u64>> =
+        runs.into_iter().map(|run| run.offset..run.offset.saturating_add(run.stored)).collect();
+    all.sort_by_key(|part| part.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for part in all {
+        match joined.last_mut().filter(|last| part.start <= last.end) {
+            Some(last) => last.end = last.end.max(part.end),
+            None => joined.push(part),
+        }
+    }
+    joined
 }

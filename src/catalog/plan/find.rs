@@ -2,11 +2,13 @@
 //!
 //! Runs are asked newest first, and an oid is asked for no longer once a live row was found whose packs may all be named:
 //! an older run has only older rows, and a row that is live was not dropped, whatever else is known of its key (R9). What was
-//! not found like that is looked for in every run before it is missing: its row may be an old one of another repo, or one
-//! that only forwards lead to.
+//! not found like that is looked for in every run before it is missing: its row may be an old one of another repo.
+//!
+//! A row whose data was repacked is handed over as it is to be promised anew: by where forwards lead (R4).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::rows::follow_forwards;
 use super::runs::TableRun;
 use crate::catalog::rules::Rule;
 use crate::catalog::state::{Segment, State};
@@ -37,7 +39,8 @@ impl<'a> Finding<'a> {
 
     /// Rows that were read, each with its birth; those of other oids are left out.
     pub fn take(&mut self, rows: impl IntoIterator<Item = Row>) {
-        for row in rows.into_iter().filter(|row| self.open.contains(&row.oid)) {
+        for mut row in rows.into_iter().filter(|row| self.open.contains(&row.oid)) {
+            follow_forwards(self.state, &mut row);
             let live = self.state.is_live(row.oid, row.repo, row.born);
             let better = self.best.get(&row.oid).is_none_or(|seen| self.rank(seen) < self.rank(&row));
             if better && (live || !self.state.rules().on(Rule::FoundLive)) {

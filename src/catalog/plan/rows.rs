@@ -41,8 +41,10 @@ pub fn merge(state: &State, mut rows: Vec<Row>, rewrite: bool) -> Merged {
     rows.dedup_by_key(|row| key(row));
     let mut named = BTreeSet::new();
     for row in &mut rows {
-        if rewrite {
-            named.extend(follow_forwards(state, row));
+        if rewrite && !state.forwards().is_empty() {
+            let before = row.packs();
+            follow_forwards(state, row);
+            named.extend(row.packs().difference(&before));
         }
         if !rules.on(Rule::Births) {
             row.born = 0;
@@ -54,14 +56,12 @@ pub fn merge(state: &State, mut rows: Vec<Row>, rewrite: bool) -> Merged {
     Merged { rows, named }
 }
 
-/// Rewrites a row to the ends of its forwards and returns the packs that it did not name before.
-fn follow_forwards(state: &State, row: &mut Row) -> BTreeSet<PackId> {
-    let before = row.packs();
+/// Rewrites a row to the ends of its forwards, as far as its terms lie in the row itself.
+pub(super) fn follow_forwards(state: &State, row: &mut Row) {
     if let Recipe::Inline(terms) = &mut row.recipe {
         for term in terms {
             let end = state.end(Run::from(&*term));
             *term = Term { pack: end.pack, offset: end.offset, ..*term };
         }
     }
-    row.packs().difference(&before).copied().collect()
 }

@@ -43,6 +43,12 @@ pub enum Refusal {
         /// The base bundle.
         bundle: BundleId,
     },
+    /// R4: another collection has copied more of a pack, and may have condemned it since.
+    #[error("more of pack {pack} was copied by another collection")]
+    Uncovers {
+        /// The pack.
+        pack: PackId,
+    },
     /// R14: the repo takes no pushes.
     #[error("repo {repo} is deleted; type `git datamon repo undelete {repo}` to push to it again")]
     RepoDeleted {
@@ -330,6 +336,10 @@ impl State {
         };
         if !compact.forwards.iter().all(sane) {
             return Err(Refusal::Malformed("a forward does not lead to a pack that it adds"));
+        }
+        let wrong = compact.forwards.iter().find(|run| self.uncovers(run));
+        if let Some(run) = wrong.filter(|_| self.rules.on(Rule::CoverKept)) {
+            return Err(Refusal::Uncovers { pack: run.from });
         }
         match compact.outs.iter().find(|out| !self.segments.contains_key(out)) {
             Some(out) if self.rules.on(Rule::OutsLive) => Err(Refusal::OutsNotLive { out: *out }),

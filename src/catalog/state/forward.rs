@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::State;
+use crate::catalog::change::Forward;
 use crate::id::PackId;
 use crate::pack::{Blob, Term};
 
@@ -30,15 +31,27 @@ impl From<&Blob> for Run {
 }
 
 impl State {
-    /// Where a run lies one forward further; `None` when no forward covers the whole of it.
+    /// Where a run lies one forward further; `None` when no forward covers the whole of it. Where forwards of several collections
+    /// overlap, the last that begins no later than the run has to cover it.
     pub fn forward(&self, run: Run) -> Option<Run> {
-        let ranges = self.forwards.get(&run.pack)?;
-        let before = ranges.partition_point(|range| range.offset <= run.offset);
-        let range = ranges.get(before.checked_sub(1)?)?;
+        let range = self.covering(run.pack, run.offset)?;
         let skip = run.offset - range.offset;
         let covered = skip.checked_add(run.stored).is_some_and(|end| end <= range.stored);
         covered.then_some(())?;
         Some(Run { pack: range.to, offset: range.at.checked_add(skip)?, stored: run.stored })
+    }
+
+    /// The forward that has to cover a run which begins there.
+    fn covering(&self, pack: PackId, offset: u64) -> Option<&Forward> {
+        let ranges = self.forwards.get(&pack)?;
+        let before = ranges.partition_point(|range| range.offset <= offset);
+        ranges.get(before.checked_sub(1)?)
+    }
+
+    /// Whether a new forward would stand before one that reaches further: what begins in both would be covered no more.
+    pub(super) fn uncovers(&self, new: &Forward) -> bool {
+        let end = |range: &Forward| range.offset.saturating_add(range.stored);
+        self.covering(new.from, new.offset).is_some_and(|range| end(range) > end(new))
     }
 
     /// The places of a run, from where it was written to the end of its chain of forwards.
@@ -61,6 +74,17 @@ impl State {
 
     /// The end of the chain of forwards: the place that new rows name and that a mark keeps alive.
     pub fn end(&self, run: Run) -> Run {
-        self.places(run).last().copied().unwrap_or(run)
+        if self.forwards.is_empty() { run } else { self.places(run).last().copied().unwrap_or(run) }
+    }
+
+    /// A pack and all packs that its forwards lead to, whatever is named in it.
+    pub fn heirs(&self, pack: PackId) -> BTreeSet<PackId> {
+        let (mut seen, mut todo) = (BTreeSet::new(), vec![pack]);
+        while let Some(pack) = todo.pop() {
+            if seen.insert(pack) {
+                todo.extend(self.forwards.get(&pack).into_iter().flatten().map(|forward| forward.to));
+            }
+        }
+        seen
     }
 }

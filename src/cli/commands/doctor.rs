@@ -311,6 +311,8 @@ fn hook(repo: &Repo) -> Finding {
 fn prune(config: &Config) -> Option<Finding> {
     let always = config.get("lfs.pruneverifyremotealways")?;
     let text = "lfs.pruneverifyremotealways protects nothing here: git-lfs asks no agent before it deletes";
-    (always != b"false")
-        .then(|| Finding::note("prune", text).hint("do not run `git lfs prune` before a push"))
+    (always != b"false").then(|| {
+        Finding::note("prune", text)
+            .hint("do not run `git lfs prune` before a push; `git datamon prune` asks the store")
+    })
 }

@@ -9,12 +9,12 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
 use crate::cli::when::duration;
 use crate::cli::{Context, stores};
-use crate::ops::collection::{self, Amount, Collected, Held, NotCollected, Plan, Status, Waits};
+use crate::ops::collection::{self, Amount, Collected, Held, Limits, NotCollected, Plan, Status};
 
 /// Give back the space of what was dropped
 ///
 /// Only `squash` and `repo drop` make data garbage, and so do pushes that died. It is condemned by an entry of the log, deleted
-/// after a grace, in a later run, and safe while others push.
+/// after a grace, in a later run, and safe while others push. What is live in packs that are dead for the most part is copied first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     git datamon gc plan                    what would go, and what each version holds\n  \
@@ -29,9 +29,9 @@ pub struct GcArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Show what would go, and what each repo, label and version holds; changes nothing
-    Plan(WhereArgs),
+    Plan(LimitArgs),
     /// Condemn what nothing needs, and delete what was condemned before
-    Run(WhereArgs),
+    Run(LimitArgs),
     /// Show what waits to be deleted; changes nothing
     Status(WhereArgs),
 }
@@ -55,23 +55,51 @@ struct WhereArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct LimitArgs {
+    #[command(flatten)]
+    place: WhereArgs,
+
+    /// How much of the data may be dead in packs that are still needed, as in 10%: above that what is live in the worst of them is
+    /// copied, and they go. `unlimited`: nothing is copied.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "20%")]
+    max_unused: Share,
+}
+
+/// Hundredths, if there is a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share(Option<u8>);
+
+fn share(typed: &str) -> Result<Share, String> {
+    let number = |digits: &str| digits.parse().ok().filter(|percent| *percent <= 100);
+    match typed.strip_suffix('%').map(number) {
+        Some(Some(percent)) => Ok(Share(Some(percent))),
+        None if typed == "0" => Ok(Share(Some(0))),
+        None if typed == "unlimited" => Ok(Share(None)),
+        _ => Err("a share of a hundred, as in 10%, or unlimited".to_owned()),
+    }
+}
+
 /// Plans, runs or looks.
 pub fn run(args: &GcArgs, context: &Context) -> Result<(), CommandError> {
-    let (What::Plan(place) | What::Run(place) | What::Status(place)) = &args.what;
-    let waits = Waits { grace: place.grace, orphans: place.orphans, ..Waits::default() };
+    let (place, max_unused) = match &args.what {
+        What::Plan(limits) | What::Run(limits) => (&limits.place, limits.max_unused.0),
+        What::Status(place) => (place, None),
+    };
+    let limits = Limits { grace: place.grace, orphans: place.orphans, max_unused, ..Limits::default() };
     let store = place.store.as_deref();
     let lines = match &args.what {
         What::Run(_) => {
             let mut catalog = stores::chosen_to_write(store, &context.dir)?;
-            let done = collection::collect(&mut catalog, waits)?;
+            let done = collection::collect(&mut catalog, limits)?;
             shown(place.json, &done, context, || run_lines(&done))
         }
         What::Plan(_) => {
-            let found = collection::plan(&stores::chosen(store, &context.dir)?, waits)?;
+            let found = collection::plan(&stores::chosen(store, &context.dir)?, limits)?;
             shown(place.json, &found, context, || plan_lines(&found))
         }
         What::Status(_) => {
-            let found = collection::status(&stores::chosen(store, &context.dir)?, waits)?;
+            let found = collection::status(&stores::chosen(store, &context.dir)?, limits)?;
             shown(place.json, &found, context, || status_lines(&found))
         }
     };
@@ -97,11 +125,25 @@ fn amount(it: Amount) -> String {
     format!("{} packs, {}", it.count, bytes(it.bytes))
 }
 
+fn unused(dead: u64) -> Option<String> {
+    let why = "nothing needs them, but other parts of their packs";
+    (dead > 0).then(|| format!("unused      {}: {why} (--max-unused)", bytes(dead)))
+}
+
 fn run_lines(done: &Collected) -> Vec<String> {
     let mut lines = vec![
         format!("condemned   {}", amount(done.condemned)),
         format!("deleted     {}", amount(done.deleted)),
     ];
+    if done.repacked.count > 0 {
+        let (old, new) = (amount(done.repacked), bytes(done.copied.bytes));
+        lines.push(format!("repacked    {old}, condemned too: {new} of them are needed and were copied"));
+    }
+    if done.unread > 0 {
+        let why = "in an archive or damaged, left as they are";
+        lines.push(format!("unread      {} packs to be repacked: {why}", done.unread));
+    }
+    lines.extend(unused(done.unused_bytes));
     if done.waiting.count > 0 {
         lines.push(format!("waiting     {}: a later run deletes them", amount(done.waiting)));
     }
@@ -129,6 +171,11 @@ fn plan_lines(found: &Plan) -> Vec<String> {
     if found.young.count > 0 {
         lines.push(format!("young       {}: of pushes that died, or are under way", amount(found.young)));
     }
+    if found.repacked.count > 0 {
+        let (old, new) = (amount(found.repacked), bytes(found.copied_bytes));
+        lines.push(format!("repacked    {old} would go too: {new} of them are needed and would be copied"));
+    }
+    lines.extend(unused(found.unused_bytes));
     let line = |what: &str, name: &str, it: &Held| {
         let alone = it.alone.map_or_else(String::new, |alone| format!(", {} alone", bytes(alone)));
         format!("{what:<11} {name}  {} packs, {}{alone}", it.packs, bytes(it.bytes))
@@ -174,5 +221,20 @@ impl From<NotCollected> for CommandError {
             NotCollected::Contended(_) => Kind::Conflict,
         };
         CommandError::new(kind, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_hundredths_or_no_bound() {
+        for (typed, share_of) in [("0%", Some(0)), ("0", Some(0)), ("100%", Some(100)), ("unlimited", None)] {
+            assert_eq!(share(typed), Ok(Share(share_of)), "{typed}");
+        }
+        for wrong in ["", "%", "10", "101%", "-1%", "1.5%", "10 %", "none"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -26,6 +26,7 @@ mod ls;
 mod mirror;
 mod notes;
 mod promote;
+mod prune;
 mod pull;
 mod push;
 mod readlog;
@@ -87,6 +88,7 @@ pub enum Command {
     Readlog(readlog::ReadlogArgs),
     Squash(squash::SquashArgs),
     Gc(gc::GcArgs),
+    Prune(prune::PruneArgs),
     Thaw(thaw::ThawArgs),
     Store(store::StoreArgs),
     /// The transfer agent that git-lfs starts; not for typing
@@ -137,6 +139,7 @@ impl Command {
             Command::Mirror(args) => mirror::run(args, context),
             Command::Squash(args) => squash::run(args, context).map(done),
             Command::Gc(args) => gc::run(args, context).map(done),
+            Command::Prune(args) => prune::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),

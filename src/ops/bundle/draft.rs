@@ -7,7 +7,7 @@ use crate::bundle::{Changes, Content, Entry, Facts, PageRef, Root, edit, write_p
 use crate::catalog::change::BundleRef;
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{BundleId, GitId, Oid, PackId, RepoId};
-use crate::ops::publish::recipe;
+use crate::ops::publish::{recipe, shortened};
 use crate::pack::MetaSeries;
 use crate::table::{Recipe, Row, add_frame};
 
@@ -66,7 +66,7 @@ impl Draft {
         metas: &mut MetaSeries,
         alone: bool,
     ) -> Result<Written, CatalogError> {
-        let recipes = Recipes::of(catalog, repo, self, rows)?;
+        let recipes = Recipes::of(catalog, repo, self, rows, metas)?;
         let mut changes = Changes::new();
         let base = self.base.as_ref().filter(|_| !alone);
         if let Some(dropped) = self.base.as_ref().filter(|_| alone) {
@@ -126,7 +126,13 @@ fn kept(catalog: &Catalog, metas: &mut MetaSeries, at: &PageRef) -> Result<Vec<E
 struct Recipes(HashMap<Oid, (u64, Recipe)>);
 
 impl Recipes {
-    fn of(catalog: &Catalog, repo: RepoId, draft: &Draft, rows: &[Row]) -> Result<Recipes, CatalogError> {
+    fn of(
+        catalog: &Catalog,
+        repo: RepoId,
+        draft: &Draft,
+        rows: &[Row],
+        metas: &mut MetaSeries,
+    ) -> Result<Recipes, CatalogError> {
         let mut known = HashMap::new();
         let mut other = Vec::new();
         for planned in draft.changes.values().flatten() {
@@ -138,7 +144,9 @@ impl Recipes {
             }
         }
         let found = catalog.find(repo, &other)?;
-        known.extend(found.into_iter().map(|(oid, row)| (oid, (row.size, row.recipe))));
+        for (oid, row) in found {
+            known.insert(oid, (row.size, shortened(metas, row.recipe)?));
+        }
         Ok(Recipes(known))
     }
 

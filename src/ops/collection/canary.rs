@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, CatalogError, Journal};
 use crate::id::{BundleId, PackId, PackKind, RepoId};
 use crate::ops::bundle::open;
 use crate::pack::{PackError, PackInfo, read_footer};
-use crate::store::key;
+use crate::store::{StoreError, key};
 use crate::table::{Recipe, Row};
 
 /// Packs that are looked into.
@@ -130,6 +130,8 @@ fn look_into(catalog: &Catalog, fresh: &Catalog, needs: &Needs) -> Result<(), No
         match read_footer(fresh.store(), pack, info) {
             Ok(_) => {}
             Err(PackError::Store(error)) if error.is_archived() => {}
+            // Of a store that does not answer nothing is known.
+            Err(PackError::Store(error @ StoreError::Request { .. })) => return Err(error.into()),
             Err(error) => return Err(NotCollected::Canary { what: error.to_string() }),
         }
     }

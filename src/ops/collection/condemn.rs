@@ -2,7 +2,7 @@
 //!
 //! The entry lands right after the newest one that was read for this, or not at all: one that comes between is read first.
 
-use super::{Amount, Collected, NotCollected, Stock};
+use super::{ATTEMPTS, Amount, Collected, NotCollected, Stock};
 use crate::catalog::change::{Change, Condemn};
 use crate::catalog::plan::Mark;
 use crate::catalog::{Catalog, CatalogError, Refusal};
@@ -10,8 +10,6 @@ use crate::id::PackId;
 
 /// Packs that one entry condemns: far below what an entry holds.
 const MOST: usize = 100_000;
-/// Times that another entry may come between.
-const ATTEMPTS: usize = 256;
 
 /// Commit the victims. A floor that rose above the mark means that it is too old: then nothing is condemned.
 pub fn condemn(

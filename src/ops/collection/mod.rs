@@ -1,4 +1,5 @@
-//! Collection: what nothing live names is condemned by an entry of the log, deleted after a grace for readers, and forgotten at last.
+//! Collection: what nothing live names is condemned by an entry of the log, deleted after a grace for readers, and forgotten at last. What
+//! is live in packs that are dead for the most part is copied before, so that those can go too.
 //!
 //! What is live follows from the log alone (R1); clocks are a politeness to readers and to pushes that are under way, and a wrong
 //! one costs them another try. Each step is an entry or a delete that can be done again, so a run that was killed is completed by
@@ -6,10 +7,12 @@
 
 mod canary;
 mod condemn;
+mod repack;
 mod status;
 mod sweep;
 mod value;
 mod walk;
+mod waste;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,21 +28,26 @@ use crate::store::{Listed, Store, StoreError, key};
 pub use status::{Status, status};
 pub use value::{Held, Plan, Shown, plan};
 
-/// How long things wait, by the clock of the store.
+/// Times that another entry may come between.
+const ATTEMPTS: usize = 256;
+
+/// How long things wait, by the clock of the store, and how much is tolerated.
 #[derive(Debug, Clone, Copy)]
-pub struct Waits {
+pub struct Limits {
     /// From the Condemn of a pack to its deletion: who reads an older state reads on so long.
     pub grace: Duration,
     /// From the writing of a pack that no entry names, or of half a file, to its Condemn or deletion: a push may be under way.
     pub orphans: Duration,
     /// From the Condemn of a pack to its Forget, which makes sessions that are older begin again (R15).
     pub tombstones: Duration,
+    /// Hundredths of the data that may be dead in packs that live on. Above that what is live in the worst is copied; `None`: never.
+    pub max_unused: Option<u8>,
 }
 
-impl Default for Waits {
-    fn default() -> Waits {
+impl Default for Limits {
+    fn default() -> Limits {
         let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-        Waits { grace: days(1), orphans: days(7), tombstones: days(30) }
+        Limits { grace: days(1), orphans: days(7), tombstones: days(30), max_unused: Some(20) }
     }
 }
 
@@ -101,6 +109,14 @@ pub struct Collected {
     pub waiting: Amount,
     /// Packs whose tombstones went.
     pub forgotten: u64,
+    /// Packs, condemned since, of which what is live was copied.
+    pub repacked: Amount,
+    /// The packs it was copied into, and the bytes that were copied: no other data is read.
+    pub copied: Amount,
+    /// Packs that were to be emptied and cannot be read: they lie in an archive, or are damaged, and stay as they are.
+    pub unread: u64,
+    /// Bytes that are dead in packs that live on.
+    pub unused_bytes: u64,
     /// Packs that no entry names and that are too young to be condemned.
     pub young: Amount,
     /// Unfinished writes removed.
@@ -151,7 +167,7 @@ fn orphans(catalog: &Catalog, stock: &Stock, now: u64, wait: Duration) -> (BTree
 }
 
 /// Collect: everything that can be done now.
-pub fn collect(catalog: &mut Catalog, waits: Waits) -> Result<Collected, NotCollected> {
+pub fn collect(catalog: &mut Catalog, limits: Limits) -> Result<Collected, NotCollected> {
     probe_once(catalog)?;
     catalog.settle()?;
     catalog.refresh()?;
@@ -161,13 +177,17 @@ pub fn collect(catalog: &mut Catalog, waits: Waits) -> Result<Collected, NotColl
     let now = catalog.store().clock()?;
     let stock = stock(catalog.store())?;
     let live = walk::walk(catalog)?;
-    let (old, young) = orphans(catalog, &stock, now, waits.orphans);
-    let mark = Mark::take(catalog.state(), &live.named, &old);
-    let mut done = Collected { young, ..Collected::default() };
+    let (old, young) = orphans(catalog, &stock, now, limits.orphans);
+    let mut mark = Mark::take(catalog.state(), &live.named, &old);
+    let waste = waste::Waste::of(catalog, &mark, &live, &stock, &limits);
+    let mut done = Collected { young, unused_bytes: waste.unused(), ..Collected::default() };
+    // As large as what is live has names: no longer needed.
+    drop(live);
+    repack::repack(catalog, &mut mark, waste.chosen, &mut done)?;
     condemn::condemn(catalog, &mark, &stock, &mut done)?;
-    let swept = sweep::sweep(catalog, &stock, now, waits.grace, &mut done)?;
-    sweep::forget(catalog, &mark, &stock, &swept, now, waits.tombstones, &mut done)?;
-    sweep::remove_unfinished(catalog, now, waits.orphans, &mut done)?;
+    let swept = sweep::sweep(catalog, &stock, now, limits.grace, &mut done)?;
+    sweep::forget(catalog, &mark, &stock, &swept, now, limits.tombstones, &mut done)?;
+    sweep::remove_unfinished(catalog, now, limits.orphans, &mut done)?;
     // A checkpoint that falls due; what was done is done without.
     let _: Result<(), CatalogError> = catalog.upkeep();
     Ok(done)

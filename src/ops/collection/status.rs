@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::sweep::condemned_before;
-use super::{Amount, NotCollected, Waits, is_older, orphans, stock};
+use super::{Amount, Limits, NotCollected, is_older, orphans, stock};
 use crate::catalog::Catalog;
 
 /// Where collection stands.
@@ -30,18 +30,18 @@ pub struct Status {
 }
 
 /// Look. Nothing is written: ages are counted up to the newest object of the store.
-pub fn status(catalog: &Catalog, waits: Waits) -> Result<Status, NotCollected> {
+pub fn status(catalog: &Catalog, limits: Limits) -> Result<Status, NotCollected> {
     let store = catalog.store();
     let stock = stock(store)?;
     let head = catalog.head().seq();
     let newest = store.modified(&crate::store::key::log(head))?.unwrap_or(0);
     let now = stock.values().map(|it| it.modified).chain([newest]).max().unwrap_or(0);
-    let over = condemned_before(catalog, now, waits.grace)?;
+    let over = condemned_before(catalog, now, limits.grace)?;
     let there = catalog.state().condemned().keys().filter_map(|pack| Some((pack, stock.get(pack)?.size)));
     let (due, waiting): (Vec<_>, Vec<_>) = there.partition(|(pack, _)| over.contains(pack));
-    let (old, young) = orphans(catalog, &stock, now, waits.orphans);
+    let (old, young) = orphans(catalog, &stock, now, limits.orphans);
     let left = store.unfinished()?;
-    let left = left.iter().filter(|it| is_older(it.modified, now, waits.orphans)).map(|it| it.size);
+    let left = left.iter().filter(|it| is_older(it.modified, now, limits.orphans)).map(|it| it.size);
     let gone = catalog.state().condemned().keys().filter(|pack| !stock.contains_key(pack)).count();
     Ok(Status {
         log_head: head,

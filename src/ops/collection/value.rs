@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::walk::{Live, walk};
-use super::{Amount, NotCollected, Stock, Waits, orphans, stock};
+use super::waste::{Partly, Waste};
+use super::{Amount, Limits, NotCollected, Stock, orphans, stock};
 use crate::catalog::change::DEFAULT_BRANCH;
 use crate::catalog::plan::Mark;
 use crate::catalog::{Catalog, State};
@@ -49,6 +50,8 @@ pub struct Shown {
     pub kind: &'static str,
     /// Its bytes.
     pub bytes: u64,
+    /// Those of them that are dead, of packs that are needed.
+    pub unused: u64,
     /// Whether it stays.
     pub kept: bool,
     /// Why it stays or goes.
@@ -68,6 +71,12 @@ pub struct Plan {
     pub orphans: Amount,
     /// Packs that no entry names and that are too young.
     pub young: Amount,
+    /// Packs that would be condemned after what is live in them was copied.
+    pub repacked: Amount,
+    /// Bytes that would be read and copied for that.
+    pub copied_bytes: u64,
+    /// Bytes that are dead in packs that stay.
+    pub unused_bytes: u64,
     /// By repo: its rows and its versions.
     pub repos: Vec<Held>,
     /// By label.
@@ -79,15 +88,16 @@ pub struct Plan {
 }
 
 /// Find out what a collection would do. Nothing is written: ages are counted up to the newest object of the store.
-pub fn plan(catalog: &Catalog, waits: Waits) -> Result<Plan, NotCollected> {
+pub fn plan(catalog: &Catalog, limits: Limits) -> Result<Plan, NotCollected> {
     let stock = stock(catalog.store())?;
     let live = walk(catalog)?;
     let now = stock.values().map(|it| it.modified).max().unwrap_or(0);
-    let (old, young) = orphans(catalog, &stock, now, waits.orphans);
+    let (old, young) = orphans(catalog, &stock, now, limits.orphans);
     let mark = Mark::take(catalog.state(), &live.named, &old);
+    let waste = Waste::of(catalog, &mark, &live, &stock, &limits);
     let view = View::of(catalog, &live, &stock);
     let size = |pack: &PackId| view.size(*pack);
-    let packs = view.packs(&mark, &old);
+    let packs = view.packs(&mark, &old, &waste);
     let kept = packs.iter().filter(|it| it.kept).map(|it| it.bytes);
     Ok(Plan {
         mark: mark.seq,
@@ -95,6 +105,9 @@ pub fn plan(catalog: &Catalog, waits: Waits) -> Result<Plan, NotCollected> {
         condemned: Amount::of(mark.victims.iter().map(size)),
         orphans: Amount::of(mark.victims.intersection(&old).map(size)),
         young,
+        repacked: Amount::of(waste.chosen.iter().map(|it| it.info.size)),
+        copied_bytes: waste.chosen.iter().map(Partly::live_bytes).fold(0, u64::saturating_add),
+        unused_bytes: waste.unused(),
         repos: view.repos(),
         labels: view.labels(),
         versions: view.versions(),
@@ -190,21 +203,26 @@ impl<'a> View<'a> {
     }
 
     /// Every pack of the table, and every orphan that would go.
-    fn packs(&self, mark: &Mark, orphans: &BTreeSet<PackId>) -> Vec<Shown> {
+    fn packs(&self, mark: &Mark, orphans: &BTreeSet<PackId>, waste: &Waste) -> Vec<Shown> {
+        let chosen: BTreeMap<PackId, &Partly> = waste.chosen.iter().map(|it| (it.pack, it)).collect();
+        let left: BTreeMap<PackId, u64> = waste.left.iter().map(|it| (it.pack, it.dead)).collect();
         let table = self.state().packs().iter().map(|(pack, info)| (*pack, info.kind));
         let unknown = orphans.iter().filter_map(|pack| Some((*pack, self.stock.get(pack)?.kind)));
         let shown = |(pack, kind)| {
-            let kept = !mark.victims.contains(&pack);
-            let why = match kept {
-                true => self.why(pack),
-                false if orphans.contains(&pack) => vec!["no entry of the log names it".to_owned()],
-                false => vec!["nothing live names it".to_owned()],
+            let copied = chosen.get(&pack);
+            let kept = copied.is_none() && !mark.victims.contains(&pack);
+            let why = match copied {
+                Some(it) => vec![format!("{} bytes of it are needed, and copied", it.live_bytes())],
+                None if kept => self.why(pack),
+                None if orphans.contains(&pack) => vec!["no entry of the log names it".to_owned()],
+                None => vec!["nothing live names it".to_owned()],
             };
+            let unused = copied.map(|it| it.dead).or_else(|| left.get(&pack).copied()).unwrap_or(0);
             let kind = match kind {
                 PackKind::Data => "data",
                 PackKind::Meta => "meta",
             };
-            Shown { pack: pack.to_string(), kind, bytes: self.size(pack), kept, why }
+            Shown { pack: pack.to_string(), kind, bytes: self.size(pack), unused, kept, why }
         };
         table.chain(unknown).map(shown).collect()
     }

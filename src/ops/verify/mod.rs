@@ -17,7 +17,7 @@ use serde::Serialize;
 pub use log::inspect;
 
 use crate::catalog::change::TableKind;
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, State};
 use crate::id::{Oid, PackId};
 use crate::progress::Progress;
 use crate::table::Row;
@@ -158,8 +158,14 @@ impl Needed {
         Needed { packs, unknown: false }
     }
 
-    fn add(&mut self, row: &Row) {
-        self.packs.extend(row.packs());
+    /// What was repacked is needed where it lies now.
+    fn add(&mut self, row: &Row, state: &State) {
+        for pack in row.packs() {
+            match state.packs().contains_key(&pack) {
+                true => drop(self.packs.insert(pack)),
+                false => self.packs.extend(state.heirs(pack)),
+            }
+        }
     }
 
     fn has(&self, pack: PackId) -> bool {

@@ -34,7 +34,7 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
         };
         findings.rows += rows.len() as u64;
         for row in &rows {
-            needed.add(row);
+            needed.add(row, catalog.state());
             if let Err(what) = check_row(catalog, footers, row) {
                 findings.hit(what, row.oid);
             }

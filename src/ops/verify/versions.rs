@@ -30,7 +30,7 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
         match page {
             Ok(Ok(files)) => {
                 for (row, wrong) in files {
-                    needed.add(&row);
+                    needed.add(&row, catalog.state());
                     if let Some(what) = wrong {
                         findings.hit(what, row.oid);
                     }

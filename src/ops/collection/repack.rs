@@ -1,0 +1,226 @@
+//! Repack: what is live in packs that are partly dead is copied, so that they can go as a whole (R4).
+//!
+//! Only the frames that are named are read. Each is decoded and each of its chunks hashed, then it is stored as it is in a new pack, and
+//! an entry says where each part lies from now on. That entry lands right after the newest one that was read for it, or not at all. The
+//! old pack is a victim of the same mark once everything in it that was live then was forwarded: whoever named it since keeps it. What
+//! cannot be read stays where it is.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use rayon::prelude::*;
+
+use super::waste::Partly;
+use super::{ATTEMPTS, Amount, Collected, NotCollected};
+use crate::catalog::change::{Change, Compact, Forward};
+use crate::catalog::plan::Mark;
+use crate::catalog::{Catalog, CatalogError, Refusal, Remedy, State};
+use crate::id::{PackId, PackKind};
+use crate::pack::plan::MAX_READ;
+use crate::pack::{
+    BadPack, Footer, Frame, FrameEntry, FrameView, PackError, PackInfo, PackWriter, read_footer, verify_frame,
+};
+use crate::store::{StoreError, key};
+
+/// Bytes of a new pack.
+const TARGET: u64 = 32 << 20;
+/// Bytes copied before an entry says so, and forwards in one entry.
+const GROUP: u64 = 256 << 20;
+const GROUP_FORWARDS: usize = 10_000;
+
+/// Empty these packs. To be called before anything is condemned by the mark.
+pub fn repack(
+    catalog: &mut Catalog,
+    mark: &mut Mark,
+    packs: Vec<Partly>,
+    done: &mut Collected,
+) -> Result<(), NotCollected> {
+    let mut todo = packs.into_iter().peekable();
+    while todo.peek().is_some() {
+        let mut copy = Copy::default();
+        while let Some(it) = todo.next_if(|_| copy.has_room()) {
+            match Part::all(catalog, &it) {
+                Ok(parts) => copy.take(catalog, it, parts)?,
+                Err(PackError::Store(error)) if error.is_archived() => done.unread += 1,
+                Err(PackError::Store(error @ StoreError::Missing { .. })) => {
+                    catalog.refresh()?;
+                    // Else another collection has emptied it, and it is gone by now.
+                    if catalog.state().packs().contains_key(&it.pack) {
+                        return Err(error.into());
+                    }
+                }
+                Err(PackError::Store(error)) => return Err(error.into()),
+                Err(PackError::Bad { .. }) => {
+                    done.unread += 1;
+                    catalog.suspect([it.pack]);
+                }
+            }
+        }
+        if !copy.commit(catalog, mark, done)? {
+            break;
+        }
+        // A tail that has grown is cut; what was done is done without.
+        let _: Result<(), CatalogError> = catalog.upkeep();
+    }
+    Ok(())
+}
+
+/// Whole frames that follow each other in a pack, read and verified.
+struct Part {
+    /// Where they lay.
+    range: Range<u64>,
+    frames: Vec<(Frame, FrameEntry)>,
+}
+
+impl Part {
+    /// The live parts of a pack.
+    fn all(catalog: &Catalog, it: &Partly) -> Result<Vec<Part>, PackError> {
+        let footer = read_footer(catalog.store(), it.pack, it.info)?;
+        it.live.iter().map(|range| Part::read(catalog, it, &footer, range)).collect()
+    }
+
+    fn read(catalog: &Catalog, it: &Partly, footer: &Footer, range: &Range<u64>) -> Result<Part, PackError> {
+        let bad = |source| PackError::bad(it.info.kind, it.pack, source);
+        let name = key::pack(it.info.kind, it.pack);
+        let entries = filling(footer, range).ok_or_else(|| bad(BadPack::Damaged("list of frames")))?;
+        let read = |entries: &&[FrameEntry]| -> Result<Vec<(Frame, FrameEntry)>, PackError> {
+            let start = entries[0].offset;
+            let end = entries.last().map_or(start, end);
+            let bytes = catalog.store().get_range(&name, start..end)?;
+            let frame = |entry: &FrameEntry| frame_of(entry, &bytes, start).map_err(bad);
+            entries.iter().map(frame).collect()
+        };
+        let frames: Vec<Vec<_>> = reads(entries).par_iter().map(read).collect::<Result<_, PackError>>()?;
+        Ok(Part { range: range.clone(), frames: frames.into_iter().flatten().collect() })
+    }
+
+    fn chunks(&self) -> usize {
+        self.frames.iter().map(|(_, entry)| entry.chunks.len()).sum()
+    }
+}
+
+fn end(entry: &FrameEntry) -> u64 {
+    entry.offset + u64::from(entry.stored)
+}
+
+/// The frames that fill a range; `None` if it begins or ends within one.
+fn filling<'f>(footer: &'f Footer, range: &Range<u64>) -> Option<&'f [FrameEntry]> {
+    let first = footer.frames.binary_search_by_key(&range.start, |entry| entry.offset).ok()?;
+    let after = footer.frames.partition_point(|entry| entry.offset < range.end);
+    let frames = footer.frames.get(first..after)?;
+    (end(frames.last()?) == range.end).then_some(frames)
+}
+
+/// Frames that are read by one request.
+fn reads(mut entries: &[FrameEntry]) -> Vec<&[FrameEntry]> {
+    let mut reads = Vec::new();
+    while let Some(first) = entries.first() {
+        let fits = entries.partition_point(|entry| end(entry) - first.offset <= MAX_READ).max(1);
+        let (read, rest) = entries.split_at(fits);
+        reads.push(read);
+        entries = rest;
+    }
+    reads
+}
+
+/// One frame of what was read from `start` on.
+fn frame_of(entry: &FrameEntry, bytes: &Bytes, start: u64) -> Result<(Frame, FrameEntry), BadPack> {
+    let stored = &bytes[(entry.offset - start) as usize..(end(entry) - start) as usize];
+    verify_frame(entry, stored)?;
+    let view = FrameView::parse(stored)?.ok_or(BadPack::Damaged("frame length"))?;
+    Ok((view.to_frame(bytes), entry.clone()))
+}
+
+/// Frames on their way into new packs, and what one entry will say of them.
+#[derive(Default)]
+struct Copy {
+    open: Option<PackWriter>,
+    added: Vec<(PackId, PackInfo)>,
+    forwards: Vec<Forward>,
+    emptied: Vec<Partly>,
+    bytes: u64,
+}
+
+impl Copy {
+    fn has_room(&self) -> bool {
+        self.bytes < GROUP && self.forwards.len() < GROUP_FORWARDS
+    }
+
+    /// What is live in a pack goes into new ones, each part in one piece, as a forward says.
+    fn take(&mut self, catalog: &Catalog, it: Partly, parts: Vec<Part>) -> Result<(), StoreError> {
+        for part in parts {
+            let stored = part.range.end - part.range.start;
+            if self.open.as_ref().is_some_and(|pack| !pack.has_room(TARGET, stored, part.chunks())) {
+                self.put(catalog)?;
+            }
+            let pack = self.open.get_or_insert_with(|| PackWriter::new(PackKind::Data));
+            let (to, at) = (pack.id(), pack.len() as u64);
+            for (frame, entry) in part.frames {
+                pack.add(&frame, entry.chunks);
+            }
+            self.forwards.push(Forward { from: it.pack, offset: part.range.start, stored, to, at });
+            self.bytes += stored;
+        }
+        self.emptied.push(it);
+        Ok(())
+    }
+
+    fn put(&mut self, catalog: &Catalog) -> Result<(), StoreError> {
+        if let Some(pack) = self.open.take().map(PackWriter::finish) {
+            self.added.push((pack.id, pack.info));
+            pack.put(catalog.store())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the forwards landed. Where they may not, the old packs stay, and nothing names the new ones.
+    fn commit(
+        mut self,
+        catalog: &mut Catalog,
+        mark: &mut Mark,
+        done: &mut Collected,
+    ) -> Result<bool, NotCollected> {
+        self.put(catalog)?;
+        if self.forwards.is_empty() {
+            return Ok(true);
+        }
+        let change = Change::Compact(Compact { forwards: self.forwards.clone(), ..Compact::default() });
+        for _ in 0..ATTEMPTS {
+            if !self.is_wanted(catalog.state()) {
+                return Ok(false);
+            }
+            let mut record = catalog.record(mark.seq, change.clone());
+            record.added.clone_from(&self.added);
+            match catalog.commit_next(&record) {
+                Ok(_) => {
+                    self.settle(mark, done);
+                    return Ok(true);
+                }
+                Err(CatalogError::Refused(Refusal::Overtaken { .. })) => catalog.refresh()?,
+                Err(CatalogError::Refused(refusal)) if refusal.remedy() != Remedy::Upgrade => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(NotCollected::Contended(ATTEMPTS))
+    }
+
+    /// Whether no other collection has emptied one of the packs meanwhile.
+    fn is_wanted(&self, state: &State) -> bool {
+        let untouched = |it: &Partly| {
+            state.packs().contains_key(&it.pack) && !it.runs.iter().any(|run| state.forward(*run).is_some())
+        };
+        self.emptied.iter().all(untouched)
+    }
+
+    fn settle(self, mark: &mut Mark, done: &mut Collected) {
+        for it in self.emptied {
+            done.repacked.add(it.info.size);
+            mark.repacked.insert(it.pack, it.runs);
+        }
+        let new = Amount::of(self.added.iter().map(|(_, info)| info.size));
+        done.copied.count += new.count;
+        done.copied.bytes += self.bytes;
+    }
+}
