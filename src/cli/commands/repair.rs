@@ -14,7 +14,7 @@ use crate::cli::{Context, stores};
 use crate::git::{Config, Git, Repo};
 use crate::id::{Oid, RepoId};
 use crate::ops::open;
-use crate::ops::repair::{Clone, Damage, NotRepaired, Repaired, repair};
+use crate::ops::repair::{Clone, Damage, NotRepaired, Repaired, mend, repair};
 use crate::ops::trust;
 use crate::ops::verify::{Depth, verify};
 
@@ -65,15 +65,22 @@ pub fn run(args: &RepairArgs, context: &Context) -> Result<ExitCode, CommandErro
     let mut catalog = opened(args, &said)?;
     look(args, &mut catalog, context)?;
     if !args.dry_run {
-        if catalog.mend_head()? && catalog.write_checkpoint()? {
+        let mended = mend(&mut catalog)?;
+        if mended.identity {
+            said.ui
+                .done("store   its datamon.json was damaged, and is written again as this machine knows it");
+        }
+        if mended.hint {
+            said.ui.done("log     its HEAD named an entry that is not there, and is written anew");
+        }
+        if mended.head {
             said.ui.done("log     its newest entry was damaged: another one carries what it said");
         }
-        if catalog.has_damaged_checkpoint() && catalog.write_checkpoint()? {
+        if mended.checkpoint {
             said.ui.done("log     its checkpoint was damaged, and is written anew");
         }
-        match catalog.replace_damaged_tables()? {
-            0 => {}
-            rows => said.ui.done(&format!("tables  {rows} rows are written anew, as the pushes said them")),
+        if mended.rows > 0 {
+            said.ui.done(&format!("tables  {} rows are written anew, as the pushes said them", mended.rows));
         }
     }
     let mut damage = Damage::of(&catalog)?;
