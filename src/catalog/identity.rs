@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn the_one_in_the_documentation_is_one() {
+        let page = include_str!("../../docs/format.md");
+        let json =
+            page.split("```json").nth(1).and_then(|rest| rest.split("```").next()).expect("it is shown");
+        let changed = json.replace("9a3c7e0e", "9a3c7e0f");
+        assert!(Identity::decode(json.as_bytes()).is_ok() && Identity::decode(changed.as_bytes()).is_err());
+    }
+
+    #[test]
     fn a_newer_store_asks_for_an_upgrade_and_a_damaged_one_for_a_backup() {
         let identity = Identity::new();
         assert_eq!(Identity::decode(&identity.encode()).expect("decodes"), identity);

@@ -6,6 +6,7 @@
 //! attack is tried where.
 
 mod claims;
+mod commits;
 mod decoders;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
@@ -14,3 +15,25 @@ mod names;
 mod one_bit;
 mod places;
 mod seeds;
+
+/// Names in the page are those of tests, each of which is there.
+#[test]
+fn the_page_about_attacks_names_tests_that_there_are() {
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut sources, mut open) =
+        (String::new(), ["src", "tests", "lfs-agent"].map(|dir| top.join(dir)).to_vec());
+    while let Some(path) = open.pop() {
+        match std::fs::read_dir(&path) {
+            Ok(found) => open.extend(found.flatten().map(|entry| entry.path())),
+            Err(_) if path.extension().is_some_and(|it| it == "rs") => {
+                sources += &std::fs::read_to_string(&path).expect("UTF-8");
+            }
+            Err(_) => {}
+        }
+    }
+    let page = std::fs::read_to_string(top.join("docs/security-tests.md")).expect("the page");
+    let plain = |word: &&str| word.len() > 20 && word.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+    let named: Vec<&str> = page.split('`').filter(plain).collect();
+    let missing: Vec<&&str> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(named.len() > 30 && missing.is_empty(), "{missing:?} of {}", named.len());
+}

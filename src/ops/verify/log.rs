@@ -79,7 +79,8 @@ fn check_identity(catalog: &Catalog, findings: &mut Findings) -> Result<(), Stor
     match Identity::decode(&bytes) {
         Err(error) => findings.problem(error),
         Ok(found) if found != *catalog.identity() => {
-            findings.problem(format!("{name} says something else than when this machine first read it"));
+            // The store may have been moved here in place of another copy.
+            findings.notes.push(format!("{name} says something else than when this machine first read it"));
         }
         Ok(found) if !found.is_written(&bytes) => {
             findings.notes.push(format!("{name} was changed: it is not as git-datamon writes it"));
