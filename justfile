@@ -38,7 +38,15 @@ setups:
 
 # all tests with other seeds, and those that take too long for every push
 nightly:
-    PROPTEST_RNG_SEED=$(date +%s) cargo nextest run --workspace --release --run-ignored all -E 'not test(/bless/)'
+    PROPTEST_RNG_SEED=$(date +%s) cargo nextest run --workspace --release --run-ignored all -E 'not test(/bless/) and not test(mutants_by_the_million)'
+
+# mutants for every decoder, as many as DATAMON_FUZZ_EXECUTIONS says (10^8 of itself, an hour and more); counts in fuzz/executions.tsv
+fuzz:
+    cargo nextest run --release --run-ignored only -E 'test(mutants_by_the_million)'
+
+# one target under libFuzzer: a nightly compiler, and `cargo install cargo-fuzz --locked`
+fuzz-with-coverage TARGET *ARGS:
+    FUZZ_TARGET={{TARGET}} cargo +nightly fuzz run any fuzz/corpus/{{TARGET}} -- -max_len=65536 {{ARGS}}
 
 # the promised figures into docs/benchmarks.md, many minutes on a quiet machine; `just bench --quick` only tries the bench
 bench *ARGS:

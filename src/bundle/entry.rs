@@ -1,5 +1,6 @@
 //! One entry of a bundle: a path and what lies there.
 
+use super::name::is_gits_own;
 use crate::id::{GitId, Oid};
 use crate::table::Recipe;
 
@@ -102,8 +103,7 @@ pub fn check_path(path: &[u8]) -> Result<(), BadPath> {
         if part.is_empty() || part == b"." || part == b".." {
             return bad("a part of it is empty, `.` or `..`");
         }
-        // As git does: file systems that fold case, and short names of Windows.
-        if part.eq_ignore_ascii_case(b".git") || part.eq_ignore_ascii_case(b"git~1") {
+        if is_gits_own(part) {
             return bad("a part of it is git's own");
         }
     }

@@ -11,6 +11,7 @@
 mod diff;
 mod edit;
 mod entry;
+mod name;
 mod page;
 mod read;
 mod root;
@@ -18,6 +19,7 @@ mod root;
 pub use diff::{Difference, diff};
 pub use edit::{Changes, edit};
 pub use entry::{BadPath, Content, Entry, check_path};
+pub use name::{is_gits_own, not_on_windows};
 pub use page::{PageRef, decode as decode_page, write as write_page};
 pub use read::{Bundle, Step};
 pub use root::{Facts, Root};

@@ -26,6 +26,14 @@ pub struct Identity {
     pub requires: Vec<String>,
 }
 
+/// The object as it is written: what it says, and a check, since JSON has none of its own.
+#[derive(Serialize)]
+struct Written<'i> {
+    #[serde(flatten)]
+    identity: &'i Identity,
+    check: String,
+}
+
 /// A `datamon.json` that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadIdentity {
@@ -56,9 +64,18 @@ impl Identity {
 
     /// The bytes of the object: JSON a person can read.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("plain values always encode");
-        bytes.push(b'\n');
-        bytes
+        pretty(&Written { identity: self, check: self.check() })
+    }
+
+    /// Whether these are the bytes that this version, or one from before there was a check, writes.
+    pub fn is_written(&self, bytes: &[u8]) -> bool {
+        bytes == self.encode() || bytes == pretty(self)
+    }
+
+    /// Sixteen hexadecimal digits that another identity has others of.
+    fn check(&self) -> String {
+        let said = serde_json::to_vec(self).expect("plain values always encode");
+        blake3::hash(&said).to_hex()[..16].to_owned()
     }
 
     /// The identity in the object's bytes.
@@ -76,7 +93,12 @@ impl Identity {
             found if found == u64::from(FORMAT) => {}
             found => return Err(BadIdentity::Newer { found }),
         }
+        let check = value.get("check").cloned();
         let identity: Identity = serde_json::from_value(value).map_err(damaged)?;
+        let check = check.as_ref().map(serde_json::Value::as_str);
+        if check.is_some_and(|check| check != Some(&identity.check())) {
+            return Err(BadIdentity::Damaged("its check is that of another one".into()));
+        }
         if let Some(unknown) = identity.requires.first() {
             return Err(BadIdentity::Requires(unknown.clone()));
         }
@@ -85,6 +107,12 @@ impl Identity {
         }
         Ok(identity)
     }
+}
+
+fn pretty(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("plain values always encode");
+    bytes.push(b'\n');
+    bytes
 }
 
 impl Default for Identity {
@@ -96,6 +124,30 @@ impl Default for Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_digit_is_noticed_where_there_is_a_check() {
+        let identity = Identity::new();
+        let text = String::from_utf8(identity.encode()).expect("JSON");
+        for (from, to) in [("\"epoch\": 0", "\"epoch\": 1"), ("4096", "4098")] {
+            let error = Identity::decode(text.replace(from, to).as_bytes()).expect_err(to).to_string();
+            assert!(error.contains("its check"), "{error}");
+        }
+        // Stores from before there was one are read, and known for what was written then.
+        let before = pretty(&identity);
+        assert_eq!(Identity::decode(&before).expect("decodes"), identity);
+        assert!(identity.is_written(&before) && identity.is_written(&identity.encode()));
+        assert!(!identity.is_written(text.replace("check", "chedk").as_bytes()));
+    }
+
+    #[test]
+    fn the_one_in_the_documentation_is_one() {
+        let page = include_str!("../../docs/format.md");
+        let json =
+            page.split("```json").nth(1).and_then(|rest| rest.split("```").next()).expect("it is shown");
+        let changed = json.replace("9a3c7e0e", "9a3c7e0f");
+        assert!(Identity::decode(json.as_bytes()).is_ok() && Identity::decode(changed.as_bytes()).is_err());
+    }
 
     #[test]
     fn a_newer_store_asks_for_an_upgrade_and_a_damaged_one_for_a_backup() {

@@ -528,7 +528,7 @@ pub(super) fn read_identity(store: &Store) -> Result<Identity, CatalogError> {
 }
 
 /// The position in `log/HEAD`. It is a hint: what is not a position is no hint.
-fn read_hint(store: &Store) -> Result<Option<u64>, CatalogError> {
+pub(super) fn read_hint(store: &Store) -> Result<Option<u64>, CatalogError> {
     let bytes = store.get(key::HEAD)?.unwrap_or_default();
     Ok(std::str::from_utf8(&bytes).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok()))
 }

@@ -10,8 +10,9 @@ use super::change::{Change, ChangeRecord, Checkpoint, TableKind};
 use super::checkpoint;
 use super::entry::{BadEntry, Entry};
 use super::fold::BadLog;
+use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
-use super::log::{Catalog, CatalogError, bad_log, parts, read_identity};
+use super::log::{Catalog, CatalogError, bad_log, parts, read_hint, read_identity};
 use super::rules::Rules;
 use super::state::State;
 use super::suspects::Suspects;
@@ -75,6 +76,28 @@ impl Catalog {
         let damaged = matches!(Entry::decode(seq, &bytes), Err(BadEntry::Damaged { .. }));
         self.mended = damaged.then_some(seq);
         Ok(damaged)
+    }
+
+    /// Writes `datamon.json` again as this machine knows it, where the store's own is damaged or gone; whether it had to.
+    pub fn mend_identity(&self) -> Result<bool, CatalogError> {
+        let there = self.store.get(key::STORE)?.map(|bytes| Identity::decode(&bytes));
+        let damaged = matches!(there, None | Some(Err(BadIdentity::Damaged(_))));
+        if damaged {
+            self.store.overwrite(key::STORE, self.identity.encode().into())?;
+        }
+        Ok(damaged)
+    }
+
+    /// Writes `log/HEAD` again where it names an entry that is not there; whether it did.
+    pub fn mend_hint(&self) -> Result<bool, CatalogError> {
+        let wrong = match read_hint(&self.store)? {
+            Some(hint) => hint > self.head.seq() && self.store.size(&key::log(hint))?.is_none(),
+            None => false,
+        };
+        if wrong {
+            self.store.overwrite(key::HEAD, format!("{:016x}\n", self.head.seq()).into())?;
+        }
+        Ok(wrong)
     }
 
     /// Hands over what every push promised, dead rows too, from the pushes themselves: what tables can be made of again. Whether all of

@@ -130,7 +130,12 @@ impl Ui {
 
 /// Nobody is left to tell when this fails.
 fn write_line(to: &mut impl Write, label: &str, line: &str) {
-    let _ = writeln!(to, "{label}{}", printable(line));
+    let mut text = printable(line);
+    // A line break in a name must not make a line that looks like ours.
+    if !label.is_empty() {
+        text = text.replace('\n', "\n  ");
+    }
+    let _ = writeln!(to, "{label}{text}");
 }
 
 /// Text that others chose, as a part of one line.
@@ -138,11 +143,16 @@ pub fn one_line(text: &str) -> String {
     printable(text).replace('\n', "\\n").replace('\t', "\\t")
 }
 
+/// Characters that are not seen and change the order in which others are: a name that has them is read as another one.
+fn is_unseen(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// The text with its control characters escaped, line breaks kept.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
-        if char.is_control() && char != '\n' && char != '\t' {
+        if is_unseen(char) || (char.is_control() && char != '\n' && char != '\t') {
             // As in JSON, which some of the lines are.
             let _ = write!(shown, "\\u{:04x}", u32::from(char));
         } else {
@@ -158,6 +168,10 @@ mod tests {
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{202e}cod.exe"), "a\\u202ecod.exe");
+        let mut said = Vec::new();
+        write_line(&mut said, "error: ", "no file a\nhint: type this");
+        assert_eq!(said, b"error: no file a\n  hint: type this\n");
         assert_eq!(printable("a\u{1b}[31mb\r\nä\u{9b}1m"), "a\\u001b[31mb\\u000d\nä\\u009b1m");
     }
 }

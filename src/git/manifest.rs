@@ -270,7 +270,11 @@ fn put(table: &mut dyn TableLike, key: &str, text: &str) {
 
 fn document(bytes: &[u8]) -> Result<DocumentMut, ManifestError> {
     let text = std::str::from_utf8(bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
-    text.parse().map_err(|error: toml_edit::TomlError| ManifestError::Syntax(error.to_string()))
+    text.parse().map_err(|error: toml_edit::TomlError| {
+        // What it says by itself is a picture of several lines.
+        let place = error.to_string().lines().next().unwrap_or_default().to_owned();
+        ManifestError::Syntax(format!("{place}: {}", error.message().replace('\n', ", ")))
+    })
 }
 
 fn text<'t>(table: &'t dyn TableLike, key: &str) -> Result<Option<&'t str>, ManifestError> {

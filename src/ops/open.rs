@@ -62,6 +62,12 @@ pub fn open_to_write(url: &StoreUrl, settings: &Settings) -> Result<Catalog, Cat
     Catalog::open_to_write(store, cache, journal)
 }
 
+/// Open the store at `url`, where another one may have been before: what this machine kept of the place is forgotten.
+pub fn open_anew(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
+    kept(url, settings).0.clear();
+    open(url, settings)
+}
+
 /// Open the store at `url`, whose checkpoint or newest entry is damaged, by its log.
 pub fn rebuild(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogError> {
     let store = Store::open_with(url, settings)?;

@@ -49,6 +49,32 @@ pub enum NotRepaired {
     },
 }
 
+/// What was written anew of the log and what it leads to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// `datamon.json`.
+    pub identity: bool,
+    /// `log/HEAD`, which leads to the newest entry.
+    pub hint: bool,
+    /// What its newest entry said.
+    pub head: bool,
+    /// Its checkpoint.
+    pub checkpoint: bool,
+    /// Rows of damaged tables.
+    pub rows: u64,
+}
+
+/// Writes anew what is damaged of the log and its tables, as far as the log itself and this machine know it.
+pub fn mend(catalog: &mut Catalog) -> Result<Mended, CatalogError> {
+    Ok(Mended {
+        identity: catalog.mend_identity()?,
+        hint: catalog.mend_hint()?,
+        head: catalog.mend_head()? && catalog.write_checkpoint()?,
+        checkpoint: catalog.has_damaged_checkpoint() && catalog.write_checkpoint()?,
+        rows: catalog.replace_damaged_tables()?,
+    })
+}
+
 /// Where a version has a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {

@@ -397,5 +397,8 @@ pub fn check_header(kind: PackKind, bytes: &[u8]) -> Result<(), BadPack> {
         0 => return Err(BadPack::Damaged("version")),
         newer => return Err(BadPack::Newer(newer)),
     }
-    if header.kind == kind_byte(kind) { Ok(()) } else { Err(BadPack::Damaged("kind")) }
+    match header.kind == kind_byte(kind) && header.reserved == [0; 5] {
+        true => Ok(()),
+        false => Err(BadPack::Damaged("header")),
+    }
 }

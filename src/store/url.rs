@@ -197,6 +197,9 @@ impl Bucket {
         if name.is_empty() || name.len() > 222 || !name.bytes().all(plain) || name.starts_with('.') {
             return Err(wrong("has no bucket that could be one"));
         }
+        if name.parse::<std::net::Ipv4Addr>().is_ok() {
+            return Err(wrong("names an address and no bucket"));
+        }
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if prefix.split('/').any(|part| part == "." || part == "..") {
             return Err(wrong("has a folder `.` or `..`"));

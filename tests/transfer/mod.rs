@@ -55,7 +55,7 @@ use datamon_test_support::{Hermetic, Output, TestRepo, run, run_failing, second_
 type Machine = fn() -> Hermetic;
 
 /// A machine with the git-lfs of this system.
-fn first() -> Hermetic {
+pub fn first() -> Hermetic {
     installed(Hermetic::new())
 }
 

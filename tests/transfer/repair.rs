@@ -102,6 +102,26 @@ fn damaged_packs_are_mended_from_this_clone_git_lfs_files_and_plain_ones() {
 }
 
 #[test]
+fn what_leads_to_the_log_is_written_again_by_a_machine_that_knows_it() {
+    let team = Team::pushed(first);
+    let (identity, hint) = (team.store.join("datamon.json"), team.store.join("log/HEAD"));
+    let text = fs::read_to_string(&identity).unwrap();
+    for broken in [text.replace("\"min\": 4096", "\"min\": 4098"), text.replace('{', "["), String::new()] {
+        overwrite(&identity, broken.as_bytes());
+        fs::write(&hint, "00000000000000ff\n").unwrap();
+        let said = datamon(&team.repo, &["fsck"], 4);
+        assert!(said.contains("datamon.json is damaged") && said.contains("log/HEAD names"), "{said}");
+        let said = datamon(&stranger(&team), &["fsck"], 4);
+        assert!(said.contains("datamon.json is damaged"), "{said}");
+        let said = datamon(&team.repo, &["repair"], 0);
+        assert!(said.contains("datamon.json was damaged") && said.contains("HEAD named"), "{said}");
+        assert_eq!(fs::read_to_string(&identity).unwrap(), text);
+        assert_whole(&team, &files(1));
+    }
+    assert!(!datamon(&team.repo, &["repair"], 0).contains("damaged,"), "done twice it does nothing");
+}
+
+#[test]
 fn what_is_not_here_comes_from_other_clones_and_stores_and_else_is_named() {
     let team = Team::pushed(first);
     let mirror = team.env.root().join("mirror");

@@ -108,7 +108,9 @@ impl From<ExportError> for CommandError {
                 let rest = failed.iter().skip(1).take(SHOWN);
                 rest.fold(error, |error, (path, why)| error.hint(format!("{}: {why}", shown(path))))
             }
-            ExportError::OneName(..) | ExportError::Io { .. } => CommandError::new(Kind::Failed, said),
+            ExportError::Name { .. } | ExportError::OneName(..) | ExportError::Io { .. } => {
+                CommandError::new(Kind::Failed, said)
+            }
         }
     }
 }

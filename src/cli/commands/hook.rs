@@ -267,7 +267,14 @@ fn send_data(
         bytes(stats.stored),
         stats.requests.put
     ));
-    let kept = |e: std::io::Error| CommandError::new(Kind::Failed, format!("cannot write the receipt: {e}"));
+    let kept = |e: std::io::Error| {
+        CommandError::new(
+            Kind::Failed,
+            format!(
+                "cannot write the receipt: {e}; free space in the directory for temporary files (TMPDIR), or check who may write there"
+            ),
+        )
+    };
     let receipt = NamedTempFile::new().map_err(kept)?;
     uploaded.receipt.write(receipt.path()).map_err(kept)?;
     Ok(Sent { receipt: Some(receipt), stats: uploaded.stats, bundles: vec![] })

@@ -254,6 +254,12 @@ fn track(repo: &Repo, top: &Path, patterns: &[String]) -> Result<Option<PathBuf>
     if patterns.is_empty() {
         return Ok(None);
     }
+    // Git-lfs does not say why it could not make it.
+    let lfs = repo.lfs_dir();
+    std::fs::create_dir_all(&lfs).map_err(|error| {
+        let message = format!("cannot make {}: {error}; check who may write there", lfs.display());
+        CommandError::new(Kind::Failed, message).hint("run the command again")
+    })?;
     let here = repo.git().clone().moved_to(top);
     here.run(["lfs", "track", "--"].into_iter().chain(patterns.iter().map(String::as_str)))?;
     Ok(Some(top.join(ATTRIBUTES_FILE)))

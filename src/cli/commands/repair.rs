@@ -14,7 +14,7 @@ use crate::cli::{Context, stores};
 use crate::git::{Config, Git, Repo};
 use crate::id::{Oid, RepoId};
 use crate::ops::open;
-use crate::ops::repair::{Clone, Damage, NotRepaired, Repaired, repair};
+use crate::ops::repair::{Clone, Damage, NotRepaired, Repaired, mend, repair};
 use crate::ops::trust;
 use crate::ops::verify::{Depth, verify};
 
@@ -25,9 +25,9 @@ const SHOWN: usize = 50;
 ///
 /// Looks at the store as `fsck` does, and stores anew what is damaged and still to be had: from this clone (git-lfs's objects, the work
 /// tree, plain files of git), from other clones and stores that --from names, from mirrors, and from the store itself where a pack is
-/// damaged in one place only. Lists of files that were lost are written again from the versions that have them; a damaged checkpoint, or newest entry of
-/// the log, from the log and what this machine has seen of it. It only ever adds to the store. Exits with 4 if anything is beyond
-/// help, and names it.
+/// damaged in one place only. Lists of files that were lost are written again from the versions that have them; a damaged checkpoint, or
+/// newest entry of the log, from the log and what this machine has seen of it; datamon.json as this machine knows it. Of data and log it
+/// only ever adds. Exits with 4 if anything is beyond help, and names it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  git datamon repair --dry-run\n  git datamon repair --data\n  git datamon repair --from ../other-clone \
@@ -65,15 +65,22 @@ pub fn run(args: &RepairArgs, context: &Context) -> Result<ExitCode, CommandErro
     let mut catalog = opened(args, &said)?;
     look(args, &mut catalog, context)?;
     if !args.dry_run {
-        if catalog.mend_head()? && catalog.write_checkpoint()? {
+        let mended = mend(&mut catalog)?;
+        if mended.identity {
+            said.ui
+                .done("store   its datamon.json was damaged, and is written again as this machine knows it");
+        }
+        if mended.hint {
+            said.ui.done("log     its HEAD named an entry that is not there, and is written anew");
+        }
+        if mended.head {
             said.ui.done("log     its newest entry was damaged: another one carries what it said");
         }
-        if catalog.has_damaged_checkpoint() && catalog.write_checkpoint()? {
+        if mended.checkpoint {
             said.ui.done("log     its checkpoint was damaged, and is written anew");
         }
-        match catalog.replace_damaged_tables()? {
-            0 => {}
-            rows => said.ui.done(&format!("tables  {rows} rows are written anew, as the pushes said them")),
+        if mended.rows > 0 {
+            said.ui.done(&format!("tables  {} rows are written anew, as the pushes said them", mended.rows));
         }
     }
     let mut damage = Damage::of(&catalog)?;

@@ -93,7 +93,7 @@ fn move_store(args: &MoveArgs, context: &Context) -> Result<ExitCode, CommandErr
     bar.finish();
     let Copied { objects, bytes: size, was_there } = copied?;
     context.ui.done(&format!("copied  {objects} objects, {}; {was_there} were there", bytes(size)));
-    let found = open::open(&url, &settings)?;
+    let found = open::open_anew(&url, &settings)?;
     check(&found, args.verify == Verify::Full, context)?;
     context.ui.done(&format!("store   {}", stores::shown(&found)));
     trust::trust(&Git::at(&context.dir), &config, &found)?;

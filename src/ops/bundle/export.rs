@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::healing::{again, sound};
 use super::target::{Standing, Target};
-use crate::bundle::{Bundle, Content};
+use crate::bundle::{Bundle, Content, not_on_windows};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::RepoId;
 use crate::ops::fetch::{FetchError, Source, Wanted, fetch};
@@ -60,6 +60,14 @@ pub enum ExportError {
         above: Vec<u8>,
         /// What lies below.
         path: Vec<u8>,
+    },
+    /// A name that cannot be written there.
+    #[error("{} cannot be written: {why}; nothing was written; leave it out with --filter or --paths", String::from_utf8_lossy(.path))]
+    Name {
+        /// The path.
+        path: Vec<u8>,
+        /// Why not.
+        why: &'static str,
     },
     /// Two names are one there.
     #[error("{} and {} are one name on the file system of {}: nothing was written; download them apart with --paths",
@@ -149,6 +157,9 @@ fn chosen(bundle: &Bundle<'_>, wanted: &Export<'_>) -> Result<Entries, ExportErr
         }
     }
     for path in all.keys() {
+        if let Some(why) = not_on_windows(path).filter(|_| cfg!(windows)) {
+            return Err(ExportError::Name { path: path.clone(), why });
+        }
         let mut ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         if let Some(end) = ends.find(|end| all.contains_key(&path[..*end])) {
             return Err(ExportError::Through { above: path[..end].to_vec(), path: path.clone() });

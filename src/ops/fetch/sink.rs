@@ -109,8 +109,14 @@ impl Drop for Sink {
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, wanted: &Wanted) -> Result<(), FetchError> {
     use rustix::fs::{FallocateFlags, fallocate};
-    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, wanted.size) {
-        Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
+    use rustix::io::Errno;
+    // A file that no file system could hold would take all of this one before it fails.
+    let taken = match i64::try_from(wanted.size) {
+        Ok(_) => fallocate(file, FallocateFlags::KEEP_SIZE, 0, wanted.size),
+        Err(_) => Err(Errno::FBIG),
+    };
+    match taken {
+        Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
             Err(FetchError::write(&wanted.path, error.into()))
         }
         _ => Ok(()),

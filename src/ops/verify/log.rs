@@ -26,33 +26,66 @@ pub fn inspect(store: &Store) -> Result<Findings, StoreError> {
     Ok(findings)
 }
 
-/// What `log/HEAD` names was there once.
-fn check_hint(store: &Store, newest: Option<u64>, findings: &mut Findings) -> Result<(), StoreError> {
-    let Some(bytes) = store.get(key::HEAD)? else { return Ok(()) };
+/// The position that `log/HEAD` names; what names none is only noted.
+fn hint(store: &Store, findings: &mut Findings) -> Result<Option<u64>, StoreError> {
+    let Some(bytes) = store.get(key::HEAD)? else { return Ok(None) };
     let position =
         std::str::from_utf8(&bytes).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
-    match (position, newest) {
-        (None, _) => {
-            findings.notes.push(format!("{} names no position in the log: it is only a hint", key::HEAD))
-        }
-        (Some(hint), newest) if newest.is_none_or(|newest| newest < hint) => {
-            let newest =
-                newest.map_or("none is there".to_owned(), |it| format!("the newest is {}", key::log(it)));
-            findings.problem(format!("{} says that {} was there, and {newest}", key::HEAD, key::log(hint)));
-        }
-        _ => {}
+    if position.is_none() {
+        findings.notes.push(format!("{} names no position in the log: it is only a hint", key::HEAD));
+    }
+    Ok(position)
+}
+
+/// What `log/HEAD` names was there once.
+fn check_hint(store: &Store, newest: Option<u64>, findings: &mut Findings) -> Result<(), StoreError> {
+    if let Some(hint) = hint(store, findings)?
+        && newest.is_none_or(|newest| newest < hint)
+    {
+        let newest =
+            newest.map_or("none is there".to_owned(), |it| format!("the newest is {}", key::log(it)));
+        findings.problem(format!("{} says that {} was there, and {newest}", key::HEAD, key::log(hint)));
     }
     Ok(())
 }
 
 /// The log shows what the catalog says.
 pub fn check(catalog: &Catalog, listed: &[Listed], findings: &mut Findings) -> Result<(), StoreError> {
+    check_identity(catalog, findings)?;
+    if let Some(hint) = hint(catalog.store(), findings)?
+        && hint > catalog.head().seq()
+        // Others may have written it meanwhile.
+        && catalog.store().size(&key::log(hint))?.is_none()
+    {
+        findings.problem(format!("{} names {}, which is not there", key::HEAD, key::log(hint)));
+    }
     let walked = walk(catalog.store(), listed, catalog.head().seq(), findings)?;
     if let Some(state) = walked
         && findings.problems.is_empty()
         && state != *catalog.state()
     {
         findings.problem("the newest checkpoint does not lead to what the log says");
+    }
+    Ok(())
+}
+
+/// The store says of itself what it said when this machine first saw it.
+fn check_identity(catalog: &Catalog, findings: &mut Findings) -> Result<(), StoreError> {
+    let name = key::STORE;
+    let Some(bytes) = catalog.store().get(name)? else {
+        findings.problem(format!("{name} is missing"));
+        return Ok(());
+    };
+    match Identity::decode(&bytes) {
+        Err(error) => findings.problem(error),
+        Ok(found) if found != *catalog.identity() => {
+            // The store may have been moved here in place of another copy.
+            findings.notes.push(format!("{name} says something else than when this machine first read it"));
+        }
+        Ok(found) if !found.is_written(&bytes) => {
+            findings.notes.push(format!("{name} was changed: it is not as git-datamon writes it"));
+        }
+        Ok(_) => {}
     }
     Ok(())
 }
