@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::Mutex;
 
 use datamon::bundle::{Content, Entry, Facts, Root, write_page};
+use datamon::cache::Cache;
 use datamon::catalog::change::{Change, Compact, Forward};
 use datamon::catalog::log::writer;
 use datamon::catalog::state::Run;
@@ -218,7 +219,7 @@ fn a_page_that_names_itself_as_its_recipe_is_refused() {
         let oid = Oid::from_bytes([3; 32]);
         let content = Content::File { executable: false, oid, size: 10, recipe };
         let entries = [Entry { path: b"a".to_vec(), content }];
-        let page = write_page(&mut pack, REPO, &entries);
+        let page = write_page(&mut pack, &Cache::none(), REPO, &entries);
         let root = Root { id: BundleId::new(), repo: REPO, facts: Facts::default(), pages: vec![page] };
         pack.add(&Frame::encode(root.encode()), vec![]);
     }

@@ -136,7 +136,7 @@ fn pack(kind: PackKind) -> Stored {
 fn page() -> Stored {
     let entries = [Entry { path: b"a".to_vec(), content: Content::Link { target: b"b".to_vec() } }];
     let mut pack = PackWriter::new(PackKind::Meta);
-    let at = write_page(&mut pack, RepoId::NIL, &entries);
+    let at = write_page(&mut pack, &Cache::none(), RepoId::NIL, &entries);
     let bytes = pack.finish().payload.to_bytes();
     let raw = decode_exact(&bytes[at.blob.offset as usize..at.blob.end() as usize]).expect("a frame");
     // The hash is of the entries: bytes around them that mean nothing to a link may differ.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use datamon::bundle::{Content, Entry, Facts, Root, check_path, is_gits_own, not_on_windows, write_page};
+use datamon::cache::Cache;
 use datamon::catalog::Catalog;
 use datamon::catalog::change::{BundleRef, Change, Push};
 use datamon::git::is_context_name;
@@ -306,7 +307,7 @@ fn craft(catalog: &mut Catalog, entries: &[(&[u8], Content)]) -> BundleId {
     let entry = |(path, content): &(&[u8], Content)| Entry { path: path.to_vec(), content: content.clone() };
     let entries: Vec<Entry> = entries.iter().map(entry).collect();
     let mut pack = PackWriter::new(PackKind::Meta);
-    let pages = vec![write_page(&mut pack, REPO, &entries)];
+    let pages = vec![write_page(&mut pack, &Cache::none(), REPO, &entries)];
     let root = Root { id: BundleId::new(), repo: REPO, facts: Facts::default(), pages };
     let blob = pack.add(&Frame::encode(root.encode()), vec![]);
     let pack = pack.finish();

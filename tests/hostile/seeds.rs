@@ -107,7 +107,7 @@ fn of_versions(seeds: &mut Seeds) {
     .map(|(path, content)| Entry { path: path.to_vec(), content })
     .collect();
     let mut pack = PackWriter::new(PackKind::Meta);
-    let page = write_page(&mut pack, repo, &entries);
+    let page = write_page(&mut pack, &Cache::none(), repo, &entries);
     let facts = Facts {
         message: "a version".to_owned(),
         parents: vec![BundleId::from_bytes([7; 16])],

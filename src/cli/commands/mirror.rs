@@ -280,7 +280,7 @@ fn make_store(args: &PromoteArgs, context: &Context) -> Result<(), CommandError>
     let repo = Repo::discover(&context.dir).ok();
     let led = repo.as_ref().map(|repo| led_by(repo, &config, &url)).transpose()?.flatten();
     let store = promote(&Store::open_with(&url, &settings)?)?;
-    let found = open::open(&url, &settings)?;
+    let found = open::open_anew(&url, &settings)?;
     context.ui.done(&format!("store   {}", stores::shown(&found)));
     trust::trust(&Git::at(&context.dir), &config, &found)?;
     let leads = led.is_some();
