@@ -12,6 +12,7 @@ mod golden;
 mod independent_reader;
 mod memory;
 mod models;
+mod selftest;
 mod setups;
 mod simulation;
 mod transfer;

@@ -17,6 +17,7 @@ use super::slot::{Action, Append, Event};
 use super::state::{Refusal, State};
 use super::suspects::Suspects;
 use crate::cache::Cache;
+use crate::chance;
 use crate::id::{EntryHash, PackId};
 use crate::pack::{Blob, PackError};
 use crate::store::{Create, Store, StoreError, key};
@@ -432,8 +433,7 @@ pub fn writer() -> Writer {
 
 /// Milliseconds since 1970 by this machine's clock; decides nothing.
 pub fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    chance::now()
 }
 
 pub(super) fn read(store: &Store, seq: u64) -> Event {

@@ -29,6 +29,7 @@ mod pull;
 mod push;
 mod repair;
 mod repo;
+mod selftest;
 mod show;
 mod squash;
 mod stats;
@@ -85,6 +86,7 @@ pub enum Command {
     Gc(gc::GcArgs),
     Thaw(thaw::ThawArgs),
     Store(store::StoreArgs),
+    Selftest(selftest::SelftestArgs),
     /// The transfer agent that git-lfs starts; not for typing
     #[command(hide = true)]
     LfsAgent,
@@ -133,6 +135,7 @@ impl Command {
             Command::Gc(args) => gc::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
+            Command::Selftest(args) => selftest::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
             Command::Hook(args) => hook::run(args, context),
         }
