@@ -39,6 +39,13 @@ setups:
 # all tests with other seeds, and those that take too long for every push
 nightly:
     PROPTEST_RNG_SEED=$(date +%s) cargo nextest run --workspace --release --run-ignored all -E 'not test(/bless/)'
+    just selftest 10000
+
+# so many simulations, other ones each time: the counts are kept in target/selftest.json
+selftest SEEDS="10000":
+    cargo build --release --locked
+    target/release/git-datamon selftest --crashes
+    target/release/git-datamon selftest --seeds {{SEEDS}} --keep target/selftest.json
 
 # the promised figures into docs/benchmarks.md, many minutes on a quiet machine; `just bench --quick` only tries the bench
 bench *ARGS:
