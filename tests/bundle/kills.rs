@@ -15,8 +15,8 @@ struct Verb {
     words: &'static [&'static str],
     /// Makes something for it to do.
     before: fn(&Hermetic, u64),
-    /// Whether it is about the store as a whole.
-    whole: bool,
+    /// How much of the name of the dataset it takes: words of [`WEATHER`].
+    named: usize,
 }
 
 /// Everything at once.
@@ -37,19 +37,19 @@ fn garbage(env: &Hermetic, at: u64) {
     weather(env, &["squash", "--keep-last", "1", "--apply"]);
 }
 
-const VERBS: [Verb; 6] = [
-    Verb { words: &["upload", "data"], before: change, whole: false },
-    Verb { words: &["label", "set", "prod", "latest"], before: another_version, whole: false },
-    Verb { words: &["squash", "--keep-last", "1", "--apply"], before: another_version, whole: false },
-    Verb { words: &COLLECT, before: garbage, whole: true },
-    Verb { words: &["download", "latest", "--dest", "out"], before: another_version, whole: false },
-    Verb { words: &["repair"], before: another_version, whole: true },
+const VERBS: [Verb; 7] = [
+    Verb { words: &["upload", "data"], before: change, named: 4 },
+    Verb { words: &["label", "set", "prod", "latest"], before: another_version, named: 4 },
+    Verb { words: &["squash", "--keep-last", "1", "--apply"], before: another_version, named: 4 },
+    Verb { words: &COLLECT, before: garbage, named: 2 },
+    Verb { words: &["download", "latest", "--dest", "out"], before: another_version, named: 4 },
+    Verb { words: &["repair"], before: another_version, named: 2 },
+    Verb { words: &["install"], before: |env, _| drop(env.git_lfs()), named: 0 },
 ];
 
 impl Verb {
     fn words(&self) -> Vec<&'static str> {
-        let named = if self.whole { &WEATHER[..2] } else { &WEATHER[..] };
-        [self.words, named].concat()
+        [self.words, &WEATHER[..self.named]].concat()
     }
 
     /// Kills it before these steps, until it gets to its end. How often it was killed.
@@ -64,6 +64,8 @@ impl Verb {
             let (said, reached) = meddler.kill(&mut command(&env, &self.words()), killed, at);
             let context = format!("{:?}, {killed:?} before step {at}: {}", self.words, said.stderr);
             run(&mut command(&env, &["fsck", "--store", "store"]));
+            // A git that is killed leaves its lock, and says so to whoever comes next; git-lfs does not hand that on.
+            let _ = fs::remove_file(env.home().join(".gitconfig.lock"));
             run(&mut command(&env, &self.words()));
             run(&mut command(&env, &["fsck", "--data", "--store", "store"]));
             let _ = fs::remove_dir_all(env.work().join("out"));
