@@ -50,6 +50,9 @@ pub struct SelftestArgs {
     json: bool,
 }
 
+/// Seeds after which the counts are kept, so that a run that is ended loses little.
+const TOGETHER: u64 = 200;
+
 /// What was counted, by this run and those before it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Counts {
@@ -103,8 +106,31 @@ pub fn run(args: &SelftestArgs, context: &Context) -> Result<ExitCode, CommandEr
     let mut counts = keep.as_deref().map(kept).transpose()?.unwrap_or_default();
     let first = args.seed.or(args.from).unwrap_or(counts.next);
     let seeds = if args.seed.is_some() { 1 } else { args.seeds };
-    counts.next = first.saturating_add(seeds);
-    let shared = Mutex::new(counts);
+    let mut played = 0;
+    while played < seeds {
+        let (from, some) = (first.saturating_add(played), (seeds - played).min(TOGETHER));
+        counts = play(from, some, counts, args, context)?;
+        played += some;
+        if let Some(path) = &keep {
+            let bytes = serde_json::to_vec_pretty(&counts).expect("plain values always encode");
+            fs::write(path, bytes).map_err(|error| failed(path, error))?;
+        }
+    }
+    report(&counts, args, context);
+    let idle = args.seed.is_none() && !counts.idle().is_empty();
+    let code = if counts.violations.is_empty() && !idle { 0 } else { Kind::Integrity.exit_code() };
+    Ok(ExitCode::from(code))
+}
+
+/// Plays seeds and counts them too.
+fn play(
+    first: u64,
+    seeds: u64,
+    counts: Counts,
+    args: &SelftestArgs,
+    context: &Context,
+) -> Result<Counts, CommandError> {
+    let shared = Mutex::new(Counts { next: first.saturating_add(seeds), ..counts });
     let told = |outcome: Outcome| {
         if args.seed.is_some() {
             outcome.trace.iter().for_each(|line| context.ui.detail(line));
@@ -112,15 +138,7 @@ pub fn run(args: &SelftestArgs, context: &Context) -> Result<ExitCode, CommandEr
         shared.lock().expect("no holder of this lock panics").add(outcome);
     };
     selftest::play(first, seeds, &told).map_err(not_played)?;
-    let counts = shared.into_inner().expect("no holder of this lock panics");
-    if let Some(path) = &keep {
-        let bytes = serde_json::to_vec_pretty(&counts).expect("plain values always encode");
-        fs::write(path, bytes).map_err(|error| failed(path, error))?;
-    }
-    report(&counts, args, context);
-    let idle = args.seed.is_none() && !counts.idle().is_empty();
-    let code = if counts.violations.is_empty() && !idle { 0 } else { Kind::Integrity.exit_code() };
-    Ok(ExitCode::from(code))
+    Ok(shared.into_inner().expect("no holder of this lock panics"))
 }
 
 fn not_played(error: std::io::Error) -> CommandError {
