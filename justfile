@@ -39,6 +39,7 @@ setups:
 # all tests with other seeds, and those that take too long for every push
 nightly:
     PROPTEST_RNG_SEED=$(date +%s) cargo nextest run --workspace --release --run-ignored all -E 'not test(/bless/) and not test(mutants_by_the_million)'
+    just selftest 10000
 
 # mutants for every decoder, as many as DATAMON_FUZZ_EXECUTIONS says (10^8 of itself, an hour and more); counts in fuzz/executions.tsv
 fuzz:
@@ -47,6 +48,12 @@ fuzz:
 # one target under libFuzzer: a nightly compiler, and `cargo install cargo-fuzz --locked`
 fuzz-with-coverage TARGET *ARGS:
     FUZZ_TARGET={{TARGET}} cargo +nightly fuzz run any fuzz/corpus/{{TARGET}} -- -max_len=65536 {{ARGS}}
+
+# so many simulations, other ones each time: the counts are kept in target/selftest.json
+selftest SEEDS="10000":
+    cargo build --release --locked
+    target/release/git-datamon selftest --crashes
+    target/release/git-datamon selftest --seeds {{SEEDS}} --keep target/selftest.json
 
 # the promised figures into docs/benchmarks.md, many minutes on a quiet machine; `just bench --quick` only tries the bench
 bench *ARGS:

@@ -7,7 +7,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
+
+use crate::chance;
 
 /// Text that is not the identifier it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,18 @@ impl NotAnId {
     }
 }
 
+fn new_v4() -> Uuid {
+    chance::bytes().map_or_else(Uuid::new_v4, |bytes| Builder::from_random_bytes(bytes).into_uuid())
+}
+
+fn now_v7() -> Uuid {
+    let given = |bytes: [u8; 16]| {
+        let (random, _) = bytes.split_first_chunk().expect("16 bytes");
+        Builder::from_unix_timestamp_millis(chance::now(), random).into_uuid()
+    };
+    chance::bytes().map_or_else(Uuid::now_v7, given)
+}
+
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident, $wanted:literal, $new:ident) => {
         $(#[$doc])*
@@ -35,7 +49,7 @@ macro_rules! random_id {
             /// A new identifier that nothing has used before.
             #[allow(clippy::new_without_default)]
             pub fn new() -> Self {
-                $name(Uuid::$new())
+                $name($new())
             }
 
             /// The identifier with these sixteen bytes.
@@ -300,6 +314,19 @@ impl EntryHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_decides_what_its_thread_draws_and_no_other() {
+        let drawn =
+            |seed| chance::given(seed, 5, || (PackId::new(), Nonce::new(), Nonce::new(), chance::now()));
+        assert_eq!(drawn(1), drawn(1));
+        assert_ne!(drawn(1).1, drawn(2).1);
+        assert_ne!(drawn(1).1, drawn(1).2);
+        let elsewhere = || (Nonce::new(), chance::now());
+        let elsewhere = chance::given(1, 5, || std::thread::spawn(elsewhere).join().expect("no panic"));
+        assert!(elsewhere.0 != drawn(1).1 && elsewhere.1 > 1_700_000_000_000);
+        assert_ne!(Nonce::new(), Nonce::new());
+    }
 
     #[test]
     fn an_oid_is_read_back_as_it_is_shown_and_only_so() {

@@ -8,10 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layer of every room, as in the table of `src/lib.rs`.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 17] = [
+    ("chance", 0),
     ("heap", 0),
     ("id", 0),
     ("progress", 0),
+    ("disk", 1),
     ("store", 1),
     ("chunk", 1),
     ("pack", 2),
@@ -22,11 +24,14 @@ const LAYERS: [(&str, u8); 14] = [
     ("git", 3),
     ("ops", 4),
     ("transfer", 5),
+    ("selftest", 5),
     ("cli", 6),
 ];
 
 /// What a room may use of its own layer.
-const EDGES: [(&str, &str); 2] = [
+const EDGES: [(&str, &str); 3] = [
+    // An identifier is drawn.
+    ("id", "chance"),
     // A table is made of frames, and keeps those it has read.
     ("table", "pack"),
     ("table", "cache"),

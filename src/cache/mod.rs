@@ -11,7 +11,6 @@ mod packs;
 mod usage;
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +18,8 @@ use bytes::Bytes;
 
 pub use packs::{Packs, Placed};
 pub use usage::{Found, Usage, url_of};
+
+use crate::disk::Disk;
 
 /// Above this many bytes the oldest files go, at the next [`Cache::trim`].
 const CAP: u64 = 1 << 30;
@@ -51,18 +52,25 @@ pub struct Cache {
     scope: String,
     /// None where only metadata is kept.
     data: Option<Limit>,
+    disk: Disk,
 }
 
 impl Cache {
     /// The cache in this folder, made at the first write.
     pub fn at(folder: PathBuf) -> Self {
         let scope = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Cache { folder: Some(folder), scope, data: None }
+        Cache { folder: Some(folder), scope, data: None, disk: Disk::default() }
     }
 
     /// A cache that keeps nothing.
     pub fn none() -> Self {
-        Cache { folder: None, scope: String::new(), data: None }
+        Cache { folder: None, scope: String::new(), data: None, disk: Disk::default() }
+    }
+
+    /// The same on a disk of whose steps somebody is asked.
+    #[must_use]
+    pub fn on(self, disk: Disk) -> Self {
+        Cache { disk, ..self }
     }
 
     /// The directory of this user that holds the caches of all places; `None` for a user without a home.
@@ -106,14 +114,15 @@ impl Cache {
     /// The cache for one part of it.
     pub fn part(&self, name: &str) -> Self {
         let folder = self.folder.as_ref().map(|folder| folder.join(name));
-        Cache { folder, scope: format!("{}/{name}", self.scope), data: self.data.clone() }
+        let scope = format!("{}/{name}", self.scope);
+        Cache { folder, scope, data: self.data.clone(), disk: self.disk.clone() }
     }
 
     /// The bytes kept under `name`, if they are whole.
     pub fn get(&self, name: &str) -> Option<Bytes> {
         let path = self.path(name)?;
         fs::metadata(&path).ok().filter(|meta| meta.is_file() && meta.len() <= MAX_FILE)?;
-        let bytes = fs::read(path).ok()?;
+        let bytes = self.disk.read(&path).ok()?;
         let (hash, content) = bytes.split_at_checked(HASH)?;
         (self.hash(name, content) == hash).then(|| Bytes::from(bytes).slice(HASH..))
     }
@@ -137,7 +146,8 @@ impl Cache {
     }
 
     fn keep(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-        self.path(name).map_or(Ok(()), |path| write(&path, &self.hash(name, bytes), bytes))
+        let hash = self.hash(name, bytes);
+        self.path(name).map_or(Ok(()), |path| self.disk.write(&path, &[&hash, bytes]))
     }
 
     /// What is kept under `name` was used now.
@@ -165,14 +175,14 @@ impl Cache {
     /// Forget `name`.
     pub fn remove(&self, name: &str) {
         if let Some(path) = self.path(name) {
-            let _ = fs::remove_file(path);
+            let _ = self.disk.remove(&path);
         }
     }
 
     /// Forget everything.
     pub fn clear(&self) {
         if let Some(folder) = &self.folder {
-            let _ = fs::remove_dir_all(folder);
+            let _ = self.disk.remove_all(folder);
         }
     }
 
@@ -189,7 +199,7 @@ impl Cache {
             if total <= CAP && left <= CAP_FILES {
                 return;
             }
-            if fs::remove_file(path).is_ok() {
+            if self.disk.remove(&path).is_ok() {
                 (total, left) = (total - size, left - 1);
             }
         }
@@ -198,16 +208,6 @@ impl Cache {
     fn path(&self, name: &str) -> Option<PathBuf> {
         Some(self.folder.as_ref()?.join(name))
     }
-}
-
-fn write(path: &Path, hash: &[u8], bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(hash)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
 }
 
 fn collect(folder: &Path, files: &mut Vec<(SystemTime, u64, PathBuf)>) {

@@ -146,7 +146,7 @@ impl Kept {
         let mut data = Usage::of(&self.limit.base);
         data.files.retain(|file| file.is_data());
         if data.bytes() > self.limit.bytes {
-            data.prune(self.limit.bytes - self.limit.bytes / 16);
+            data.prune_on(&self.cache.disk, self.limit.bytes - self.limit.bytes / 16);
         }
     }
 }

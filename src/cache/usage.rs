@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{Cache, DATA, PLACE};
+use crate::disk::Disk;
 
 /// What a file takes on the disk is a multiple of this.
 const BLOCK: u64 = 4096;
@@ -91,10 +92,14 @@ impl Usage {
     /// Remove files until the rest takes at most `most` bytes: data before metadata, and what was used longest ago first. Gives the
     /// bytes that went.
     pub fn prune(&mut self, most: u64) -> u64 {
+        self.prune_on(&Disk::default(), most)
+    }
+
+    pub(super) fn prune_on(&mut self, disk: &Disk, most: u64) -> u64 {
         self.files.sort_by_key(|file| (!file.is_data(), file.used));
         let (all, mut gone) = (self.bytes(), 0);
         self.files.retain(|file| {
-            let goes = all - gone > most && fs::remove_file(&file.path).is_ok();
+            let goes = all - gone > most && disk.remove(&file.path).is_ok();
             if goes {
                 gone += file.bytes;
                 // The last one takes the directories along, with that of the place; others are not empty.

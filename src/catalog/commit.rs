@@ -154,7 +154,7 @@ impl Catalog {
             let outcome = self.resolve(&entry, bytes);
             // Kept only while the slot is open: a log that is not the one the entry was made for will never take it.
             if !matches!(outcome, Err(CatalogError::Unknown { .. } | CatalogError::Store(_))) {
-                let _ = std::fs::remove_file(path);
+                self.journal.settle(&path);
             }
             outcome?;
         }

@@ -18,6 +18,7 @@ use super::slot::{Action, Append, Event};
 use super::state::{Refusal, State};
 use super::suspects::Suspects;
 use crate::cache::Cache;
+use crate::chance;
 use crate::id::{EntryHash, PackId};
 use crate::pack::{Blob, PackError};
 use crate::store::{Create, Store, StoreError, key};
@@ -158,7 +159,8 @@ pub struct Catalog {
 impl Catalog {
     /// Make a new store: probe the backend, create `datamon.json` and log/0. A store that is there already is opened.
     pub fn create(store: Store, cache: Cache, journal: Journal) -> Result<Catalog, CatalogError> {
-        if store.get(key::STORE)?.is_none() {
+        let is_new = store.get(key::STORE)?.is_none();
+        if is_new {
             // Another init may be making the same store right now: what it wrote is not in the way.
             if let Some(found) = store.list("", "")?.iter().find(|it| !it.key.starts_with("probe/"))
                 && store.get(key::STORE)?.is_none()
@@ -174,8 +176,11 @@ impl Catalog {
             // Two inits at once: one creates, the other finds it there and opens it.
             store.create_shared(key::STORE, &identity.encode().into())?;
         }
-        // An init that died between the two objects is finished by the next one.
+        // An init that died between the two objects is finished by the next one, which has tried nothing yet (R17).
         if store.get(&key::log(0))?.is_none() {
+            if !is_new {
+                store.probe()?;
+            }
             begin_log(&store)?;
         }
         Catalog::open(store, cache, journal)
@@ -479,8 +484,7 @@ pub fn writer() -> Writer {
 
 /// Milliseconds since 1970 by this machine's clock; decides nothing.
 pub fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    chance::now()
 }
 
 pub(super) fn read(store: &Store, seq: u64) -> Event {

@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
 use super::log::{Catalog, CatalogError};
+use crate::disk::Disk;
 use crate::id::{Nonce, PackId, PackKind};
 use crate::pack::{Footer, PackInfo};
 use crate::store::key;
@@ -30,6 +30,7 @@ pub struct Sent {
     base: u64,
     path: Option<PathBuf>,
     file: Arc<Mutex<Option<File>>>,
+    disk: Disk,
 }
 
 impl Sent {
@@ -38,26 +39,25 @@ impl Sent {
         let Some(path) = &self.path else { return };
         let mut file = self.file.lock().expect("no holder of this lock panics");
         if file.is_none() {
-            *file = begin(path).ok();
+            *file = begin(&self.disk, path).ok();
         }
-        if let Some(file) = &mut *file {
-            let _ = file.write_all(&encode(pack, info, self.base));
+        if let Some(file) = &*file {
+            let _ = self.disk.append(path, file, &encode(pack, info, self.base));
         }
     }
 
     /// An entry names all of it, or nothing ever will.
     pub fn forget(&self) {
         if let (Some(path), Some(_)) = (&self.path, self.file.lock().expect("no panic").take()) {
-            let _ = fs::remove_file(path);
+            let _ = self.disk.remove(path);
         }
     }
 }
 
-fn begin(path: &Path) -> std::io::Result<File> {
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    let file = File::options().create_new(true).append(true).open(path)?;
+fn begin(disk: &Disk, path: &Path) -> std::io::Result<File> {
+    let file = disk.begin(path)?;
     // Without a lock it would be taken for one that was left. Who looks between these two lines takes it away: then nothing is kept.
-    file.try_lock().inspect_err(|_| drop(fs::remove_file(path)))?;
+    file.try_lock().inspect_err(|_| drop(disk.remove(path)))?;
     Ok(file)
 }
 
@@ -106,6 +106,7 @@ struct Left {
 pub struct Stranded {
     left: Vec<Left>,
     gone: BTreeSet<PackId>,
+    disk: Disk,
 }
 
 impl Stranded {
@@ -130,7 +131,7 @@ impl Stranded {
     pub fn settle(&self, named: &BTreeSet<PackId>) {
         let is_done = |pack: &PackId| named.contains(pack) || self.gone.contains(pack);
         for left in self.left.iter().filter(|left| left.packs.keys().all(is_done)) {
-            let _ = fs::remove_file(&left.path);
+            let _ = self.disk.remove(&left.path);
         }
     }
 }
@@ -139,25 +140,29 @@ impl Catalog {
     /// Where a session that begins at `base` writes down what it has put.
     pub fn sent(&self, base: u64) -> Sent {
         let path = self.journal.packs().map(|folder| folder.join(Nonce::new().to_string()));
-        Sent { base, path, file: Arc::default() }
+        Sent { base, path, file: Arc::default(), disk: self.journal.disk().clone() }
     }
 
     /// What earlier sessions left, as far as an entry may still name it.
     pub fn stranded(&self) -> Stranded {
         let mut left = Vec::new();
+        let disk = self.journal.disk();
         let files = self.journal.packs().and_then(|folder| fs::read_dir(folder).ok());
-        for path in files.into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let mut files: Vec<PathBuf> =
+            files.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        for path in files {
             let Some(file) = File::open(&path).ok().filter(|file| file.try_lock().is_ok()) else { continue };
-            let bytes = fs::read(&path).unwrap_or_default();
+            let Ok(bytes) = disk.read(&path) else { continue };
             let (lines, _) = bytes.as_chunks::<LINE>();
             let packs: BTreeMap<_, _> =
                 lines.iter().filter_map(decode).filter(|it| self.may_land(it.0, it.1.base)).collect();
             match packs.is_empty() {
-                true => drop(fs::remove_file(&path)),
+                true => drop(disk.remove(&path)),
                 false => left.push(Left { path, _lock: file, packs }),
             }
         }
-        Stranded { left, gone: BTreeSet::new() }
+        Stranded { left, gone: BTreeSet::new(), disk: disk.clone() }
     }
 
     /// R8: whether an entry of a session that began at `base` may name the pack as its own.

@@ -60,6 +60,8 @@ pub fn promote(
     progress: &dyn Progress,
 ) -> Result<Promoted, NotPromoted> {
     let mut stats = UploadStats::default();
+    // An earlier one may have been killed on its last step.
+    to.settle()?;
     if to.state().bundles().contains_key(&id) {
         return Ok(Promoted { was_there: true, stats });
     }
@@ -84,7 +86,13 @@ pub fn promote(
         .collect();
     let planned = planned(changes);
     let drafting = |_: &_| Draft { id, ..Draft::new(base.clone(), root.facts.clone(), planned.clone()) };
-    let uploaded = upload_bundle(to, repo, &uploads, &drafting, &crate::progress::Silent)?;
+    let uploaded = match upload_bundle(to, repo, &uploads, &drafting, &crate::progress::Silent) {
+        // Somebody else copied it at the same time.
+        Err(CatalogError::Refused(_)) if to.state().bundles().contains_key(&id) => {
+            return Ok(Promoted { was_there: true, stats });
+        }
+        uploaded => uploaded?,
+    };
     if !uploaded.failed.is_empty() {
         return Err(NotPromoted::Unread(uploaded.failed));
     }

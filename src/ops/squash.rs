@@ -302,7 +302,11 @@ impl Squash {
     pub fn apply(&self, catalog: &mut Catalog) -> Result<(), NotSquashed> {
         probe_once(catalog)?;
         for (name, to) in &self.labels {
-            label::delete(catalog, self.repo, name, Expected::At(Some(*to)))?;
+            match label::delete(catalog, self.repo, name, Expected::At(Some(*to))) {
+                // By an earlier run that was killed before it knew.
+                Ok(_) | Err(LabelError::Lost { at: None, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         for (bundles, files) in self.parts() {
             let keys: Vec<(Oid, RepoId)> = files.into_iter().map(|oid| (oid, self.repo)).collect();

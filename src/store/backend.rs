@@ -31,7 +31,7 @@ pub struct Listed {
 }
 
 /// Why a request failed. `Missing` is not a failure: calls answer `None`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failure {
     /// The caller may not do this (also what S3 says of a missing key to somebody who may not list).
     Denied,

@@ -4,6 +4,7 @@ mod adopt;
 mod download;
 mod hostile;
 mod killed;
+mod kills;
 mod read;
 mod scale;
 mod squash;

@@ -32,6 +32,7 @@ mod push;
 mod readlog;
 mod repair;
 mod repo;
+mod selftest;
 mod show;
 mod squash;
 mod stats;
@@ -91,6 +92,7 @@ pub enum Command {
     Prune(prune::PruneArgs),
     Thaw(thaw::ThawArgs),
     Store(store::StoreArgs),
+    Selftest(selftest::SelftestArgs),
     /// The transfer agent that git-lfs starts; not for typing
     #[command(hide = true)]
     LfsAgent,
@@ -142,6 +144,7 @@ impl Command {
             Command::Prune(args) => prune::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
+            Command::Selftest(args) => selftest::run(args, context),
             Command::LfsAgent => lfs_agent::run(context),
             Command::Hook(args) => hook::run(args, context),
         }

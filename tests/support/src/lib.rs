@@ -24,7 +24,7 @@ pub use git_lfs::{SECOND_GIT_LFS, second_git_lfs};
 pub use http::{Reply, Request, ask};
 pub use lfs_server::LfsServer;
 pub use link::{Cut, Link, Weather};
-pub use meddle::{Change, Killed, Meddler};
+pub use meddle::{Change, Killed, Meddler, Stopped};
 pub use process::{Output, run, run_failing};
 pub use repo::TestRepo;
 pub use servers::server;

@@ -1,4 +1,4 @@
-/* Loaded into every program that a test runs (LD_PRELOAD): ends it before the n-th call that changes a directory, or changes a
+/* Loaded into every program that a test runs (LD_PRELOAD): ends or stops it before the n-th call that changes a directory, or changes a
    file under its hands before it is read for the n-th time. Both are counted over all processes together. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,7 +16,7 @@
 
 static _Atomic long *counted;
 static long at = -1;
-static int whole_group;
+static int whole_group, stops;
 static const char *file, *how;
 
 static const char *variable(const char *name) {
@@ -29,11 +29,13 @@ __attribute__((constructor)) static void begin(void) {
     if (!counter || !n) return;
     int fd = open(counter, O_RDWR | O_CLOEXEC);
     if (fd < 0) return;
-    void *shared = mmap(NULL, sizeof *counted, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    /* How many there were, and who is stopped. */
+    void *shared = mmap(NULL, 2 * sizeof *counted, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (shared == MAP_FAILED) return;
     at = strtol(n, NULL, 10);
     whole_group = variable("MEDDLE_GROUP") != NULL;
+    stops = variable("MEDDLE_STOP") != NULL;
     how = variable("MEDDLE_HOW");
     file = how ? variable("MEDDLE_FILE") : NULL;
     counted = shared;
@@ -42,6 +44,11 @@ __attribute__((constructor)) static void begin(void) {
 /* A directory is about to change. */
 static void step(void) {
     if (!counted || file || atomic_fetch_add(counted, 1) != at) return;
+    if (stops) {
+        atomic_store(counted + 1, getpid());
+        raise(SIGSTOP);
+        return;
+    }
     kill(whole_group ? 0 : getpid(), SIGKILL);
     for (;;) pause();
 }

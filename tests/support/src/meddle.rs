@@ -1,4 +1,4 @@
-//! Real programs, ended in the middle or read while somebody else writes: at the n-th moment, which a library counts that is
+//! Real programs, ended or stopped in the middle, or read while somebody else writes: at the n-th moment, which a library counts that is
 //! loaded into every process of a run. So a test goes on from 0 until a run gets to its end, and has seen every moment.
 //!
 //! Needs Linux, the `cc` that Rust links with, and programs that call the C library; those of Go (git-lfs) do not and are left
@@ -7,7 +7,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::environment::Hermetic;
 use crate::process::{Output, run};
@@ -66,6 +66,26 @@ impl Meddler {
         self.run(command, at)
     }
 
+    /// Runs a command up to step `at`, counted from 0, where the process that was about to take it is stopped as by SIGSTOP; or, if
+    /// it does not come that far, to its end.
+    #[track_caller]
+    pub fn stop(&self, command: &mut Command, at: u64) -> Result<Stopped, Output> {
+        command.env("MEDDLE_STOP", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.prepare(command, at).spawn().expect("it can be started");
+        loop {
+            let [_, pid] = self.counted();
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The state stands behind the name, which is in parentheses.
+            if pid != 0 && state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')) {
+                return Ok(Stopped { child, pid });
+            }
+            if child.try_wait().expect("a child").is_some() {
+                return Err(ended(child));
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// Runs a command and changes `file` before the command reads from it for time `at`, counted from 0. What it left behind,
     /// and whether it came that far.
     #[track_caller]
@@ -83,15 +103,46 @@ impl Meddler {
 
     #[track_caller]
     fn run(&self, command: &mut Command, at: u64) -> (Output, bool) {
-        fs::write(&self.counter, [0; 8]).expect("a file in a temporary directory");
-        command.env("LD_PRELOAD", &self.library).env("MEDDLE_COUNTER", &self.counter);
-        command.env("MEDDLE_AT", at.to_string()).stdin(Stdio::null());
         // Its stdout ends with the last process that holds it.
-        let said = command.output().expect("it can be started");
-        let counted = fs::read(&self.counter).expect("written above");
-        let counted = u64::from_ne_bytes(counted.try_into().expect("eight bytes"));
+        let said = self.prepare(command, at).output().expect("it can be started");
         let stderr = String::from_utf8_lossy(&said.stderr).into_owned();
+        let [counted, _] = self.counted();
         (Output { code: said.status.code(), stdout: said.stdout, stderr }, counted > at)
+    }
+
+    fn prepare<'c>(&self, command: &'c mut Command, at: u64) -> &'c mut Command {
+        fs::write(&self.counter, [0; 16]).expect("a file in a temporary directory");
+        command.env("LD_PRELOAD", &self.library).env("MEDDLE_COUNTER", &self.counter);
+        command.env("MEDDLE_AT", at.to_string()).stdin(Stdio::null())
+    }
+
+    /// Steps so far, and the process that is stopped.
+    fn counted(&self) -> [u64; 2] {
+        let bytes = fs::read(&self.counter).expect("written before");
+        let (numbers, _) = bytes.as_chunks();
+        [u64::from_ne_bytes(numbers[0]), u64::from_ne_bytes(numbers[1])]
+    }
+}
+
+fn ended(child: Child) -> Output {
+    let said = child.wait_with_output().expect("a child");
+    let stderr = String::from_utf8_lossy(&said.stderr).into_owned();
+    Output { code: said.status.code(), stdout: said.stdout, stderr }
+}
+
+/// A command of which a process is stopped.
+#[derive(Debug)]
+pub struct Stopped {
+    child: Child,
+    pid: u64,
+}
+
+impl Stopped {
+    /// Lets it go on to its end.
+    #[track_caller]
+    pub fn go_on(self) -> Output {
+        run(Command::new("kill").args(["-CONT", &self.pid.to_string()]));
+        ended(self.child)
     }
 }
 
@@ -115,6 +166,18 @@ mod tests {
         assert_eq!(left(Killed::All, 1), (None, String::new(), [true, false], true));
         assert_eq!(left(Killed::One, 1), (Some(0), "after".to_owned(), [true, false], true));
         assert_eq!(left(Killed::All, 2), (Some(0), "after".to_owned(), [false, true], false));
+    }
+
+    #[test]
+    fn a_command_is_stopped_and_goes_on() {
+        let env = Hermetic::new();
+        let meddler = Meddler::new(&env);
+        let mut sh = env.command("sh");
+        let stopped = meddler.stop(sh.args(["-c", ">a; mv a b; echo after"]), 1).expect("it gets that far");
+        assert!(env.work().join("a").exists() && !env.work().join("b").exists());
+        assert_eq!(stopped.go_on().text(), "after");
+        assert!(env.work().join("b").exists());
+        assert_eq!(meddler.stop(env.command("true").arg("x"), 0).expect_err("no step").code, Some(0));
     }
 
     #[test]

@@ -1,0 +1,424 @@
+//! The weather of one machine: what happens at each seam it crosses, decided by the seed.
+//!
+//! A seam is a request to the store or a step with a local file. What happens at one follows from the seed, the machine, the command it
+//! runs and the seam itself (what is asked of which object, and for which time), so it does not matter that a command may have
+//! several threads.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::bucket::Bucket;
+use super::kind::Kind;
+use super::world::World;
+use crate::chance::Seeded;
+use crate::disk::{self, Disk, When};
+use crate::store::fail::{Failing, Fault, Plan, Request, Verb};
+use crate::store::key::HEAD;
+use crate::store::{Backend, Failure, Store, StoreUrl, key};
+
+/// In fair weather somebody else goes on at one seam in so many.
+const PASSES: u64 = 3;
+/// And at one of these in so many the machine is frozen.
+const FREEZES: u64 = 40;
+/// Seams of a whole simulation above which it does not come to an end, which is a hang.
+pub(super) const MOST_SEAMS: u64 = 400_000;
+
+/// What a command meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    /// Others, and nothing else.
+    Fair,
+    /// One fault at so many seams.
+    Showers(u64),
+    /// From this seam on the store says no to everything.
+    Refusing(u64, Failure),
+    /// The process is killed at this seam, in this way.
+    Cut(u64, Way),
+    /// The way to the store ignores that a create is one.
+    Erasing,
+}
+
+/// How a process is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Before the seam: nothing was done.
+    Before,
+    /// After it: it was done, and nobody knows.
+    After,
+    /// What was under way lands later.
+    Later,
+    /// The machine goes down with it, and half of a file is on the disk.
+    Torn,
+}
+
+/// A seam that a command crossed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seam {
+    /// One of several creates at once, by the probe: which of them comes first, no seed decides.
+    Probed,
+    Asked(Verb),
+    Disk(disk::Verb, When),
+}
+
+impl Seam {
+    /// The ways in which a process can be killed there.
+    pub(super) fn ways(self) -> &'static [Way] {
+        match self {
+            Seam::Asked(Verb::Create) => &[Way::Before, Way::After, Way::Later],
+            Seam::Asked(Verb::Overwrite | Verb::Delete) => &[Way::Before, Way::After],
+            Seam::Disk(disk::Verb::Write | disk::Verb::Append, When::After) => &[Way::After, Way::Torn],
+            Seam::Probed => &[],
+            // Nothing is changed by it.
+            Seam::Asked(_) | Seam::Disk(..) => &[Way::Before],
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Now {
+    /// The number of the command.
+    deed: u64,
+    mood: Mood,
+    collects: bool,
+    /// How often each seam was met.
+    met: HashMap<u64, u64>,
+    /// The seams that were crossed.
+    seams: Vec<Seam>,
+    dead: bool,
+}
+
+impl Now {
+    fn new(deed: u64, mood: Mood, collects: bool) -> Now {
+        Now { deed, mood, collects, met: HashMap::new(), seams: vec![], dead: false }
+    }
+}
+
+/// What one machine meets.
+#[derive(Debug)]
+pub(super) struct Weather {
+    world: Arc<World>,
+    machine: usize,
+    now: Mutex<Now>,
+}
+
+/// A number for anything.
+fn number(parts: &[&[u8]]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    u64::from_le_bytes(*hasher.finalize().as_bytes().first_chunk().expect("32 bytes"))
+}
+
+impl Weather {
+    pub(super) fn new(world: Arc<World>, machine: usize) -> Arc<Weather> {
+        Arc::new(Weather { world, machine, now: Mutex::new(Now::new(0, Mood::Fair, false)) })
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next command begins.
+    pub(super) fn begin(&self, deed: u64, mood: Mood, collects: bool) {
+        *self.now() = Now::new(deed, mood, collects);
+    }
+
+    /// Whether the command's process was killed.
+    pub(super) fn is_dead(&self) -> bool {
+        self.now().dead
+    }
+
+    /// The seams that the command crossed so far.
+    pub(super) fn seams(&self) -> Vec<Seam> {
+        self.now().seams.clone()
+    }
+
+    /// The store as this machine sees it.
+    pub(super) fn store(self: &Arc<Self>) -> Store {
+        self.store_in(&self.world.bucket)
+    }
+
+    /// Another store as this machine sees it.
+    pub(super) fn store_in(self: &Arc<Self>, bucket: &Arc<Bucket>) -> Store {
+        let backend: Arc<dyn Backend> = bucket.clone();
+        let url = StoreUrl::parse("memory:selftest").expect("a URL");
+        Store::over(url, Arc::new(Failing::planned(backend, self.clone()))).without_waits()
+    }
+
+    /// The disk as this machine sees it.
+    pub(super) fn disk(self: &Arc<Self>) -> Disk {
+        let weather = self.clone();
+        Disk::watched(move |verb, when, path| weather.step(verb, when, path))
+    }
+
+    /// Numbers for this seam.
+    fn draws(&self, seam: u64) -> Seeded {
+        let mut now = self.now();
+        let times = now.met.entry(seam).or_default();
+        *times += 1;
+        let own = [self.world.seed, self.machine as u64, *times, now.deed, seam].map(u64::to_le_bytes);
+        Seeded::new(number(&[own.as_flattened()]))
+    }
+
+    /// Others go on, perhaps, and perhaps for long.
+    fn pass(&self, draws: &mut Seeded) {
+        if self.world.is_calm() || !draws.once_in(PASSES) {
+            return;
+        }
+        let frozen = if draws.once_in(FREEZES) { 50 + draws.below(500) } else { 0 };
+        let others = self.world.turns.pass(self.machine, frozen, draws.draw());
+        if frozen > 0 && others > 0 {
+            let kind = if self.now().collects { Kind::FrozenCollector } else { Kind::FrozenWriter };
+            self.world.hit(kind);
+        }
+    }
+
+    /// A seam is crossed: in which way the process is killed there. It stays dead.
+    fn cross(&self, seam: Seam) -> Option<Way> {
+        let count = self.world.turns.cross();
+        let mut now = self.now();
+        now.seams.push(seam);
+        if count > MOST_SEAMS {
+            self.world.complain(format!("a hang: more than {MOST_SEAMS} seams"));
+            now.dead = true;
+        }
+        if now.dead {
+            return Some(Way::Before);
+        }
+        match now.mood {
+            Mood::Cut(at, way)
+                if at <= now.seams.len() as u64 && seam != Seam::Probed && !self.world.is_calm() =>
+            {
+                now.dead = true;
+                self.world.hit(Kind::Killed);
+                Some(way)
+            }
+            _ => None,
+        }
+    }
+
+    /// What befalls a request in a shower.
+    fn shower(&self, request: &Request<'_>, draws: &mut Seeded) -> Option<Fault> {
+        let common = [Fault::Before, Fault::After, Fault::Twice, Fault::Torn];
+        let (draw, any) = (draws.below(100), draws.draw());
+        Some(match request.verb {
+            _ if draw < 10 && !request.key.starts_with(key::PROBE) => return self.wait(Kind::Slow, draws),
+            Verb::Get if request.key == HEAD && draw < 60 => Fault::Former,
+            // It has no checksum, and a bit of a JSON number or id is another number or id.
+            Verb::Get if request.key == key::STORE => draws.one_of(&[Fault::Before, Fault::Torn]),
+            Verb::Get => draws.one_of(&[
+                Fault::Before,
+                Fault::Torn,
+                Fault::Torn,
+                Fault::Flipped(any),
+                Fault::Flipped(any),
+                Fault::Elsewhere,
+                Fault::Elsewhere,
+            ]),
+            Verb::Create if draw < 30 => return self.late(request, draws),
+            Verb::Create => draws.one_of(&[
+                Fault::Before,
+                Fault::After,
+                Fault::Twice,
+                Fault::LostAnswer,
+                Fault::LostAnswer,
+                Fault::FalseExists,
+                Fault::FalseExists,
+            ]),
+            Verb::List => draws.one_of(&[
+                Fault::Before,
+                Fault::After,
+                Fault::Lacks((any % 3) as u8),
+                Fault::Stale,
+                Fault::Repeated,
+            ]),
+            Verb::Delete => {
+                draws.one_of(&[Fault::Before, Fault::After, Fault::Twice, Fault::Kept, Fault::Kept])
+            }
+            Verb::Size | Verb::Overwrite | Verb::Modified => draws.one_of(&common),
+        })
+    }
+
+    /// It takes its time; nothing else is wrong with it.
+    fn wait(&self, kind: Kind, draws: &mut Seeded) -> Option<Fault> {
+        if self.world.turns.pass(self.machine, 10 + draws.below(60), draws.draw()) > 0 {
+            self.world.hit(kind);
+        }
+        None
+    }
+
+    /// An error is answered, and it lands when nobody waits for it any more.
+    fn late(&self, request: &Request<'_>, draws: &mut Seeded) -> Option<Fault> {
+        let payload = request.payload.filter(|_| !request.key.starts_with(key::PROBE))?;
+        self.world.bucket.delay(request.key, payload.to_bytes(), 1 + draws.below(300));
+        self.world.hit(Kind::LateCreate);
+        Some(Fault::Refused(Failure::Unreachable))
+    }
+
+    /// A step with a local file.
+    fn step(&self, verb: disk::Verb, when: When, path: &Path) -> io::Result<()> {
+        // What is above is another directory each time.
+        let parts: Vec<&OsStr> = path.iter().collect();
+        let own = parts.iter().rposition(|part| *part == "cache" || *part == "journal").unwrap_or(0);
+        let name = parts[own..].join(OsStr::new("/"));
+        let mut draws = self.draws(number(&[&[verb as u8, when as u8], name.as_encoded_bytes()]));
+        if when == When::Before && !self.now().dead {
+            self.pass(&mut draws);
+        }
+        if let Some(way) = self.cross(Seam::Disk(verb, when)) {
+            if way == Way::Torn && when == When::After {
+                self.tear(verb, path);
+            }
+            return Err(io::Error::other("the process was killed"));
+        }
+        let deed = self.now().deed;
+        self.world.note(self.machine, deed, &format!("{when:?} {verb:?} {}", name.display()));
+        let Mood::Showers(rate) = self.now().mood else { return Ok(()) };
+        if self.world.is_calm() || !draws.once_in(rate) {
+            return Ok(());
+        }
+        let writes = matches!(verb, disk::Verb::Write | disk::Verb::Begin | disk::Verb::Append);
+        match (when, draws.below(3)) {
+            (When::Before, 0) if writes => {
+                self.world.hit(Kind::DiskFull);
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            (_, 1) => {
+                self.world.hit(Kind::DiskError);
+                Err(io::Error::other("input/output error"))
+            }
+            (When::After, _) if verb == disk::Verb::Write && self.world.is_cache(path) => {
+                harm(path, &mut draws);
+                self.world.hit(Kind::TornCache);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The machine went down with the process, before all of the file was on the disk.
+    fn tear(&self, verb: disk::Verb, path: &Path) {
+        if matches!(verb, disk::Verb::Write | disk::Verb::Append)
+            && let Ok(file) = File::options().write(true).open(path)
+            && let Ok(meta) = file.metadata()
+        {
+            let _ = file.set_len(meta.len().saturating_sub(20) / 2);
+            self.world.hit(if self.world.is_cache(path) { Kind::TornCache } else { Kind::TornJournal });
+        }
+    }
+}
+
+/// A file is cut, or a bit of it is another.
+pub(super) fn harm(path: &Path, draws: &mut Seeded) {
+    let Ok(mut bytes) = fs::read(path) else { return };
+    if bytes.is_empty() || draws.once_in(2) {
+        bytes.truncate(bytes.len() / 2);
+    } else {
+        let at = draws.below(8 * bytes.len() as u64) as usize;
+        bytes[at / 8] ^= 1 << (at % 8);
+    }
+    let _ = fs::write(path, bytes);
+}
+
+impl Plan for Weather {
+    fn fate(&self, request: &Request<'_>) -> Option<Fault> {
+        let range = request.range.as_ref().map_or([0, 0], |it| [it.start, it.end]).map(u64::to_le_bytes);
+        // Several threads probe at once: they are told apart by what they write, and nobody else goes on meanwhile.
+        let probes = request.key.starts_with(key::PROBE);
+        let written = request.payload.filter(|_| probes).map(|it| it.to_bytes()).unwrap_or_default();
+        let seam = [&[request.verb as u8][..], request.key.as_bytes(), range.as_flattened(), &written];
+        let mut draws = self.draws(number(&seam));
+        if !probes && !self.now().dead {
+            self.pass(&mut draws);
+        }
+        // What was under way when the process was killed lands all the same, perhaps, and perhaps later.
+        let seam = match request.verb {
+            Verb::Create if probes => Seam::Probed,
+            verb => Seam::Asked(verb),
+        };
+        match self.cross(seam) {
+            None => {}
+            Some(Way::After) => return Some(Fault::After),
+            Some(Way::Later) => return self.late(request, &mut draws).or(Some(Fault::Before)),
+            Some(Way::Before | Way::Torn) => return Some(Fault::Before),
+        }
+        if self.world.is_calm() {
+            return None;
+        }
+        let (mood, crossed) = {
+            let now = self.now();
+            (now.mood, now.seams.len() as u64)
+        };
+        match mood {
+            Mood::Showers(rate) if draws.once_in(rate) => self.shower(request, &mut draws),
+            Mood::Refusing(from, failure) if crossed >= from => Some(Fault::Refused(failure)),
+            Mood::Erasing if request.verb == Verb::Create => Some(Fault::Erases),
+            _ => None,
+        }
+    }
+
+    fn former(&self, key: &str) -> Option<Bytes> {
+        self.world.bucket.old_hint().filter(|_| key == HEAD)
+    }
+
+    fn hit(&self, request: &Request<'_>, fault: Fault) {
+        let lists = request.verb == Verb::List;
+        let kind = match fault {
+            Fault::Before | Fault::After | Fault::Torn if lists => Kind::ListFails,
+            Fault::Torn if request.verb != Verb::Get => Kind::ErrorBefore,
+            Fault::Refused(Failure::Credentials) => Kind::Expired,
+            Fault::Refused(Failure::Full) => Kind::StoreFull,
+            // Counted where it was put off.
+            Fault::Refused(_) => return,
+            Fault::Before if self.now().dead => return,
+            Fault::Before => Kind::ErrorBefore,
+            Fault::After | Fault::Dead => Kind::ErrorAfter,
+            Fault::Torn => Kind::Truncated,
+            Fault::Flipped(_) => Kind::Flipped,
+            Fault::Elsewhere => Kind::WrongRange,
+            Fault::Former => Kind::StaleHint,
+            Fault::LostAnswer => Kind::LostAnswer,
+            Fault::FalseExists => Kind::FalseExists,
+            Fault::Twice => Kind::Twice,
+            Fault::Erases => Kind::Erases,
+            Fault::Kept => Kind::DeleteLies,
+            Fault::Lacks(_) => Kind::ListLacks,
+            Fault::Stale => Kind::ListStale,
+            Fault::Repeated => Kind::ListRepeats,
+        };
+        self.world.hit(kind);
+        if !request.key.starts_with(key::PROBE) {
+            self.world.note(self.machine, self.now().deed, kind.name());
+        }
+    }
+
+    fn done(&self, request: &Request<'_>) {
+        if request.key.starts_with(key::PROBE) {
+            return;
+        }
+        let (deed, mood, dead) = {
+            let now = self.now();
+            (now.deed, now.mood, now.dead)
+        };
+        let range = request.range.clone().unwrap_or_default();
+        self.world.note(self.machine, deed, &format!("{:?} {} {range:?}", request.verb, request.key));
+        if mood == Mood::Erasing && matches!(request.verb, Verb::Create | Verb::Overwrite) {
+            self.world.complain(format!("{} was written where create-only is ignored", request.key));
+        }
+        let mut draws = self.draws(number(&[b"done", request.key.as_bytes()]));
+        if let Mood::Showers(rate) = mood
+            && !dead
+            && !self.world.is_calm()
+            && draws.once_in(5 * rate)
+        {
+            self.wait(Kind::Stalled, &mut draws);
+        }
+    }
+}

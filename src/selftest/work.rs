@@ -1,0 +1,463 @@
+//! Pieces of work that are killed at each of their seams: what one command does, on a store and a machine as they were before it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bucket::Bucket;
+use super::deed::{AT_ONCE, Said};
+use super::ledger::{Files, exported, fetched};
+use super::shelf::Shelf;
+use super::weather::Weather;
+use super::world::World;
+use crate::bundle::Facts;
+use crate::cache::Cache;
+use crate::catalog::change::{Change, Drop};
+use crate::catalog::{Catalog, Journal};
+use crate::chance;
+use crate::id::{BundleId, Oid, PackKind, RepoId};
+use crate::ops::bundle::{Draft, Planned, open};
+use crate::ops::collection::{self, Waits};
+use crate::ops::label::{self, Expected};
+use crate::ops::promote::promote;
+use crate::ops::repair::{Damage, repair};
+use crate::ops::repo;
+use crate::ops::squash::{self, Git, Keep, Squash};
+use crate::ops::upload::{upload, upload_bundle};
+use crate::ops::verify::{Depth, verify};
+use crate::pack::{Frame, PackWriter};
+use crate::progress::Silent;
+use crate::store::{Store, key};
+
+/// Bytes of data that the small cache may keep.
+const CACHE: u64 = 120_000;
+/// The name of the small cache: that of a place.
+const PLACE: &str = "00000000000000000000000000000000";
+/// Bytes of a pack: several to a large push.
+const PACK: u64 = 100_000;
+
+/// Nothing goes before its time.
+const NEVER: Duration = Duration::from_secs(1 << 40);
+
+/// One machine, one store, and another one.
+pub(super) struct Stage {
+    pub world: Arc<World>,
+    pub weather: Arc<Weather>,
+    pub other: Arc<Bucket>,
+    pub disk: PathBuf,
+}
+
+/// A piece of work.
+pub(super) struct Work {
+    pub name: &'static str,
+    /// What was there before it.
+    pub prepare: fn(&Stage) -> Said,
+    /// The work itself, which can be done again.
+    pub act: fn(&Stage) -> Said,
+    /// Whether something is damaged before it is done.
+    pub mends: bool,
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// The files of these stages, by what they are for.
+pub(super) struct Names;
+
+impl Names {
+    /// Small ones: three for the store, one that is dropped, one that is pushed, and those for the cache; then large ones.
+    pub(super) fn shelf() -> std::io::Result<Shelf> {
+        let mut shelf = Shelf::new()?;
+        let noise = |seed: u8, length: usize| {
+            let mut bytes = vec![0; length];
+            blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
+            bytes
+        };
+        for seed in 0..5 {
+            shelf.put(noise(seed, 2_000 + 3_000 * usize::from(seed)))?;
+        }
+        for seed in 5..9 {
+            shelf.put(noise(seed, 50_000))?;
+        }
+        let large = noise(9, 400_000);
+        shelf.put(large.clone())?;
+        // Known and new parts in turn: more terms than a row holds.
+        let part = |(n, part): (usize, &[u8])| [&noise(20 + n as u8, 9_000)[..], part].concat();
+        shelf.put(large.chunks(16_000).enumerate().flat_map(part).collect())?;
+        Ok(shelf)
+    }
+}
+
+const KEPT: std::ops::Range<usize> = 0..3;
+const DROPPED: usize = 3;
+const NEW: usize = 4;
+const CACHED: std::ops::Range<usize> = 5..9;
+const LARGE: std::ops::Range<usize> = 9..11;
+
+impl Stage {
+    fn repo(&self) -> RepoId {
+        self.world.repos[0]
+    }
+
+    fn oids(&self, which: std::ops::Range<usize>) -> &[Oid] {
+        &self.world.shelf.all()[which]
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::at(self.disk.join("journal")).on(self.weather.disk())
+    }
+
+    fn store(&self) -> Store {
+        self.weather.store().with_packs_of(PACK)
+    }
+
+    fn open(&self) -> Result<Catalog, String> {
+        let cache = Cache::at(self.disk.join("cache")).on(self.weather.disk());
+        Catalog::open(self.store(), cache, self.journal()).map_err(said)
+    }
+
+    fn open_other(&self) -> Result<Catalog, String> {
+        let disk = self.weather.disk();
+        let cache = Cache::at(self.disk.join("other/cache")).on(disk.clone());
+        let journal = Journal::at(self.disk.join("other/journal")).on(disk);
+        Catalog::open(self.weather.store_in(&self.other), cache, journal).map_err(said)
+    }
+
+    fn create(&self) -> Result<Catalog, String> {
+        let cache = Cache::at(self.disk.join("cache")).on(self.weather.disk());
+        Catalog::create(self.store(), cache, self.journal()).map_err(said)
+    }
+
+    fn push(&self, catalog: &mut Catalog, oids: &[Oid]) -> Said {
+        let done = upload(catalog, self.repo(), &self.world.shelf.uploads(oids, None), &[], &Silent);
+        let done = done.map_err(said)?;
+        self.world.ledger().uploaded(self.repo(), &done);
+        Ok(())
+    }
+
+    fn commit(&self, catalog: &mut Catalog, oids: &[Oid]) -> Result<BundleId, String> {
+        let newest = catalog.state().bundles().iter().max_by_key(|(_, it)| it.seq).map(|(id, _)| *id);
+        let base =
+            newest.map(|id| open(catalog, id).map(|it| it.root().clone())).transpose().map_err(said)?;
+        let mut files: Files = newest.map(|id| self.world.ledger().files_of(id)).unwrap_or_default();
+        let planned = |oid: &Oid| {
+            let size = self.world.shelf.size(*oid);
+            (format!("files/{oid}").into_bytes(), Some(Planned::File { executable: false, oid: *oid, size }))
+        };
+        let changes: std::collections::BTreeMap<_, _> = oids.iter().map(planned).collect();
+        files.extend(oids.iter().map(|oid| (format!("files/{oid}").into_bytes(), *oid)));
+        let drafting = |_: &_| {
+            let draft = Draft::new(base.clone(), Facts::default(), changes.clone());
+            self.world.ledger().drafted(draft.id, files.clone());
+            Draft { is_latest: true, ..draft }
+        };
+        let uploads = self.world.shelf.uploads(oids, None);
+        let done = upload_bundle(catalog, self.repo(), &uploads, &drafting, &Silent).map_err(said)?;
+        self.world.ledger().uploaded(self.repo(), &done);
+        done.bundle.ok_or_else(|| "no version was made".to_owned())
+    }
+
+    fn label(&self, catalog: &mut Catalog, name: &str, to: BundleId) -> Said {
+        let moved = label::set(catalog, self.repo(), name, to, Expected::Anything).map_err(said)?;
+        self.world.ledger().labelled(self.repo(), name, moved.seq, Some(to));
+        Ok(())
+    }
+
+    fn give_up(&self, catalog: &mut Catalog, planned: &Squash) -> Said {
+        {
+            let mut ledger = self.world.ledger();
+            ledger.drop_versions(planned.gone());
+            ledger.drop_files(planned.planned_on, planned.files.keys().map(|oid| (planned.repo, *oid)));
+        }
+        planned.apply(catalog).map_err(said)
+    }
+
+    fn collect(&self, waits: Waits) -> Said {
+        collection::collect(&mut self.open()?, waits).map(drop).map_err(said)
+    }
+}
+
+/// A store with files, two versions, a label and a checkpoint.
+fn filled(stage: &Stage) -> Said {
+    let mut catalog = stage.create()?;
+    stage.push(&mut catalog, stage.oids(KEPT))?;
+    let first = stage.commit(&mut catalog, &stage.oids(KEPT)[..2])?;
+    stage.label(&mut catalog, "prod", first)?;
+    catalog.write_checkpoint().map_err(said)?;
+    stage.commit(&mut catalog, &stage.oids(KEPT)[1..]).map(drop)
+}
+
+/// The same with as many runs as a merge waits for.
+fn with_runs(stage: &Stage) -> Said {
+    filled(stage)?;
+    let mut catalog = stage.open()?;
+    for oid in stage.world.shelf.all() {
+        stage.push(&mut catalog, &[*oid])?;
+        catalog.write_checkpoint().map_err(said)?;
+    }
+    Ok(())
+}
+
+/// The same with a version and files that were given up, and a pack that nothing names.
+fn with_garbage(stage: &Stage) -> Said {
+    filled(stage)?;
+    let mut catalog = stage.open()?;
+    stage.push(&mut catalog, stage.oids(DROPPED..DROPPED + 1))?;
+    stage.push(&mut catalog, stage.oids(CACHED))?;
+    let planned_on = catalog.head().seq();
+    let gone: Vec<Oid> = stage.oids(DROPPED..CACHED.end).to_vec();
+    stage.world.ledger().drop_files(planned_on, gone.iter().map(|oid| (stage.repo(), *oid)));
+    let keys = gone.iter().map(|oid| (*oid, stage.repo())).collect();
+    let change = Change::Drop(Drop { planned_on, keys, bundles: vec![] });
+    catalog.commit(&catalog.record(planned_on, change)).map_err(said)?;
+    catalog.write_checkpoint().map_err(said)?;
+    let mut pack = PackWriter::new(PackKind::Data);
+    pack.add(&Frame::encode(vec![5; 1000]), vec![]);
+    pack.finish().put(&stage.store()).map_err(said)
+}
+
+fn with_condemned(stage: &Stage) -> Said {
+    with_garbage(stage)?;
+    stage.collect(Waits { grace: NEVER, ..AT_ONCE })
+}
+
+fn with_tombstones(stage: &Stage) -> Said {
+    with_condemned(stage)?;
+    stage.collect(Waits { tombstones: NEVER, ..AT_ONCE })
+}
+
+/// A repo of its own that was deleted.
+fn with_deleted(stage: &Stage) -> Said {
+    filled(stage)?;
+    let mut catalog = stage.open()?;
+    let id = stage.world.repos[1];
+    repo::create(&mut catalog, id, "of its own").map_err(said)?;
+    let uploads = stage.world.shelf.uploads(stage.oids(CACHED), None);
+    let done = upload(&mut catalog, id, &uploads, &[], &Silent).map_err(said)?;
+    stage.world.ledger().uploaded(id, &done);
+    repo::delete(&mut catalog, id).map_err(said)
+}
+
+/// Two stores with the same files, of which one is damaged.
+fn with_damage(stage: &Stage) -> Said {
+    let mut catalog = stage.create()?;
+    stage.push(&mut catalog, stage.oids(CACHED))?;
+    let mut other = Catalog::create(stage.weather.store_in(&stage.other), Cache::none(), Journal::none())
+        .map_err(said)?;
+    let uploads = stage.world.shelf.uploads(stage.oids(CACHED), None);
+    upload(&mut other, stage.repo(), &uploads, &[], &Silent).map_err(said)?;
+    let packs = catalog.state().packs().iter().filter(|(_, info)| info.kind == PackKind::Data);
+    let (pack, info) = packs.map(|(pack, info)| (*pack, *info)).next().ok_or("a push makes a pack")?;
+    stage.world.bucket.flip(&key::pack(info.kind, pack));
+    Ok(())
+}
+
+/// An empty store beside the one that is there.
+fn with_another(stage: &Stage) -> Said {
+    filled(stage)?;
+    Catalog::create(stage.weather.store_in(&stage.other), Cache::none(), Journal::none())
+        .map(drop)
+        .map_err(said)
+}
+
+fn with_large(stage: &Stage) -> Said {
+    filled(stage)?;
+    stage.push(&mut stage.open()?, &stage.oids(LARGE)[..1])
+}
+
+fn fetch_all(stage: &Stage, catalog: &mut Catalog) -> Said {
+    let promised = stage.world.ledger().promised();
+    let oids: Vec<Oid> = promised.iter().filter(|(of, _)| *of == stage.repo()).map(|(_, oid)| *oid).collect();
+    let wrong = fetched(catalog, stage.repo(), &oids, &stage.world.shelf);
+    wrong.into_iter().next().map_or(Ok(()), Err)
+}
+
+fn clone(stage: &Stage) -> Said {
+    let mut catalog = stage.open()?;
+    fetch_all(stage, &mut catalog)?;
+    let all: Vec<BundleId> = catalog.state().bundles().keys().copied().collect();
+    all.into_iter().try_for_each(|id| {
+        let wrong = exported(&catalog, id, None, &stage.world.shelf);
+        wrong.into_iter().next().map_or(Ok(()), Err)
+    })
+}
+
+/// Files come through a cache that cannot keep all of them.
+fn evict(stage: &Stage) -> Said {
+    let cache = Cache::at(stage.disk.join("cache").join(PLACE)).on(stage.weather.disk()).with_data(CACHE);
+    for oid in stage.oids(CACHED) {
+        let mut catalog = Catalog::open(stage.store(), cache.clone(), stage.journal()).map_err(said)?;
+        let wrong = fetched(&mut catalog, stage.repo(), &[*oid], &stage.world.shelf);
+        wrong.into_iter().next().map_or(Ok(()), Err)?;
+    }
+    Ok(())
+}
+
+fn mend(stage: &Stage) -> Said {
+    let mut catalog = stage.open()?;
+    let found = verify(&catalog, Depth::Data(100), &Silent).map_err(said)?;
+    catalog.keep_in_mind(&found.bad_packs, &found.good_packs, &found.wrong);
+    let mut damage = Damage::of(&catalog).map_err(said)?;
+    let (others, scratch) = ([stage.open_other()?], stage.world.shelf.out());
+    repair(&mut catalog, &mut damage, &[], &others, scratch.path(), &Silent).map_err(said)?;
+    if damage.is_empty() {
+        fetch_all(stage, &mut catalog)
+    } else {
+        Err("something is damaged still".to_owned())
+    }
+}
+
+fn carry(stage: &Stage) -> Said {
+    let (from, mut to) = (stage.open()?, stage.open_other()?);
+    for id in from.state().bundles().keys().copied() {
+        let scratch = stage.world.shelf.out();
+        promote(&from, &mut to, id, scratch.path(), &Silent).map_err(said)?;
+        let wrong = exported(&to, id, Some(&stage.world.ledger().files_of(id)), &stage.world.shelf);
+        wrong.into_iter().next().map_or(Ok(()), Err)?;
+    }
+    Ok(())
+}
+
+fn squash_to_one(stage: &Stage) -> Said {
+    let mut catalog = stage.open()?;
+    let keep = Keep { last: Some(1), semver: true, ..Keep::default() };
+    let planned = squash::plan(&catalog, stage.repo(), &keep, &Git::Overruled).map_err(said)?;
+    stage.give_up(&mut catalog, &planned)
+}
+
+fn drop_repo(stage: &Stage) -> Said {
+    let mut catalog = stage.open()?;
+    let planned = squash::plan_deleted(&catalog, stage.world.repos[1]).map_err(said)?;
+    stage.give_up(&mut catalog, &planned)
+}
+
+/// Every piece of work.
+pub(super) const WORKS: &[Work] = &[
+    Work { name: "init", prepare: |_| Ok(()), act: |it| it.create().map(drop), mends: false },
+    Work {
+        name: "push, small",
+        prepare: filled,
+        act: |it| it.push(&mut it.open()?, it.oids(NEW..NEW + 1)),
+        mends: false,
+    },
+    Work {
+        name: "push, large",
+        prepare: with_large,
+        act: |it| it.push(&mut it.open()?, it.oids(LARGE)),
+        mends: false,
+    },
+    Work {
+        name: "push, all known",
+        prepare: filled,
+        act: |it| it.push(&mut it.open()?, it.oids(KEPT)),
+        mends: false,
+    },
+    Work {
+        name: "push, of a machine new to the store",
+        prepare: |it| filled(it).map(|()| it.forget()),
+        act: |it| it.push(&mut it.open()?, it.oids(NEW..NEW + 1)),
+        mends: false,
+    },
+    Work { name: "clone", prepare: |it| with_large(it).map(|()| it.forget()), act: clone, mends: false },
+    Work { name: "fetch", prepare: with_large, act: |it| fetch_all(it, &mut it.open()?), mends: false },
+    Work {
+        name: "commit",
+        prepare: filled,
+        act: |it| it.commit(&mut it.open()?, it.oids(NEW..NEW + 1)).map(drop),
+        mends: false,
+    },
+    Work {
+        name: "label",
+        prepare: filled,
+        act: |it| {
+            let mut catalog = it.open()?;
+            let newest = catalog.state().bundles().iter().max_by_key(|(_, it)| it.seq).map(|(id, _)| *id);
+            it.label(&mut catalog, "prod", newest.ok_or("there are versions")?)
+        },
+        mends: false,
+    },
+    Work { name: "promote", prepare: with_another, act: carry, mends: false },
+    Work {
+        name: "gc plan",
+        prepare: with_garbage,
+        act: |it| collection::plan(&it.open()?, AT_ONCE).map(drop).map_err(said),
+        mends: false,
+    },
+    Work {
+        name: "gc condemn",
+        prepare: with_garbage,
+        act: |it| it.collect(Waits { grace: NEVER, ..AT_ONCE }),
+        mends: false,
+    },
+    Work {
+        name: "gc sweep",
+        prepare: with_condemned,
+        act: |it| it.collect(Waits { tombstones: NEVER, ..AT_ONCE }),
+        mends: false,
+    },
+    Work { name: "gc forget", prepare: with_tombstones, act: |it| it.collect(AT_ONCE), mends: false },
+    Work { name: "gc run", prepare: with_garbage, act: |it| it.collect(AT_ONCE), mends: false },
+    Work {
+        name: "checkpoint",
+        prepare: filled,
+        act: |it| it.open()?.write_checkpoint().map(drop).map_err(said),
+        mends: false,
+    },
+    Work {
+        name: "compact",
+        prepare: with_runs,
+        act: |it| it.open()?.merge_runs().map(drop).map_err(said),
+        mends: false,
+    },
+    Work { name: "squash", prepare: filled, act: squash_to_one, mends: false },
+    Work { name: "repo drop", prepare: with_deleted, act: drop_repo, mends: false },
+    Work { name: "repair", prepare: with_damage, act: mend, mends: true },
+    Work {
+        name: "cache eviction",
+        prepare: |it| {
+            filled(it)?;
+            it.push(&mut it.open()?, it.oids(CACHED))
+        },
+        act: evict,
+        mends: false,
+    },
+];
+
+impl Stage {
+    /// The machine never saw the store.
+    fn forget(&self) {
+        let _ = std::fs::remove_dir_all(&self.disk);
+    }
+
+    /// What every command does that plans something: what was left open is brought to its end.
+    pub(super) fn settle(&self) -> Said {
+        chance::given(5, self.world.bucket.clock(), || {
+            self.open()?.settle().map_err(said)?;
+            match self.other.is_empty() {
+                true => Ok(()),
+                false => self.open_other()?.settle().map_err(said),
+            }
+        })
+    }
+
+    /// Files in which something is left open.
+    pub(super) fn left_open(&self) -> usize {
+        let mut files = Vec::new();
+        below(&self.disk, &mut files);
+        let journals = |path: &&PathBuf| {
+            let is_journal = path.iter().any(|part| part == "journal");
+            let begun = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            is_journal && !begun && !path.iter().any(|part| part == "packs")
+        };
+        files.iter().filter(journals).count()
+    }
+}
+
+/// Every file below a directory.
+pub(super) fn below(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { below(&path, files) } else { files.push(path) }
+    }
+}
