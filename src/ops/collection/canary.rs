@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{NotCollected, Stock};
+use super::{ATTEMPTS, NotCollected, Stock};
 use crate::bundle::{Content, PageRef};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, CatalogError, Journal};
@@ -24,12 +24,34 @@ type Needs = BTreeMap<PackId, String>;
 
 /// Whether nothing live needs one of the doomed packs, and everything that it needs is there.
 pub fn check(catalog: &Catalog, doomed: &BTreeSet<PackId>, stock: &Stock) -> Result<(), NotCollected> {
+    for attempt in 1.. {
+        let mut fresh = Catalog::open(catalog.store().clone(), Cache::none(), Journal::none())?;
+        let seen = fresh.head().seq();
+        match compare(catalog, &fresh, doomed, stock) {
+            Err(NotCollected::Canary { what }) => {
+                fresh.refresh()?;
+                // What was needed then may lie elsewhere now, or was given up: others write and collect, too.
+                if fresh.head().seq() == seen || attempt == ATTEMPTS {
+                    return Err(NotCollected::Canary { what });
+                }
+            }
+            agreed => return agreed,
+        }
+    }
+    unreachable!("the last attempt says what it found")
+}
+
+fn compare(
+    catalog: &Catalog,
+    fresh: &Catalog,
+    doomed: &BTreeSet<PackId>,
+    stock: &Stock,
+) -> Result<(), NotCollected> {
     let alarm = |what: String| Err(NotCollected::Canary { what });
-    let fresh = Catalog::open(catalog.store().clone(), Cache::none(), Journal::none())?;
     if fresh.identity() != catalog.identity() || fresh.head().seq() < catalog.head().seq() {
         return alarm("another log is there than was marked".to_owned());
     }
-    let needs = needs(&fresh)?;
+    let needs = needs(fresh)?;
     for (pack, what) in &needs {
         if doomed.contains(pack) {
             return alarm(format!("{what} needs pack {pack}, which was condemned"));
@@ -37,11 +59,11 @@ pub fn check(catalog: &Catalog, doomed: &BTreeSet<PackId>, stock: &Stock) -> Res
         let Some(info) = fresh.state().packs().get(pack) else {
             return alarm(format!("{what} needs pack {pack}, which the log does not know"));
         };
-        if !is_there(&fresh, stock, *pack, info)? && !catalog.is_suspect(*pack) {
+        if !is_there(fresh, stock, *pack, info)? && !catalog.is_suspect(*pack) {
             return alarm(format!("{what} needs {}, which is not there", key::pack(info.kind, *pack)));
         }
     }
-    look_into(catalog, &fresh, &needs)
+    look_into(catalog, fresh, &needs)
 }
 
 /// Packs that came since the listing are asked for one by one.
