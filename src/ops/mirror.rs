@@ -1,4 +1,4 @@
-//! Mirror: the objects of a store at another place, under the same names, kept up by the log (ADR 19).
+//! Mirror: the objects of a store at another place, under the same names, kept up by the log (ADR 20).
 //!
 //! A mirror is no store: it has no `datamon.json`, so nobody pushes to it, and a log that two write to cannot come about. `mirror.json`
 //! says of which store it is. Who reads asks it for what the store does not give (`store/copies`).
