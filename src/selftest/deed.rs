@@ -12,7 +12,7 @@ use crate::catalog::change::{Change, Drop};
 use crate::chance::Seeded;
 use crate::id::{BundleId, Oid, RepoId};
 use crate::ops::bundle::{Draft, Planned, open};
-use crate::ops::collection::{self, Waits};
+use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
 use crate::ops::open::probe_once;
 use crate::ops::repair::{Damage, repair};
@@ -23,8 +23,8 @@ use crate::ops::verify::{Depth, verify};
 use crate::progress::Silent;
 
 /// Nothing waits.
-pub(super) const AT_ONCE: Waits =
-    Waits { grace: Duration::ZERO, orphans: Duration::ZERO, tombstones: Duration::ZERO };
+pub(super) const AT_ONCE: Limits =
+    Limits { grace: Duration::ZERO, orphans: Duration::ZERO, tombstones: Duration::ZERO, max_unused: None };
 
 /// Labels that are moved about.
 const LABELS: [&str; 3] = ["prod", "v1.0", "v1.1"];
@@ -110,16 +110,17 @@ impl Deed {
             Deed::Repair => {
                 let mut damage = Damage::of(catalog).map_err(said)?;
                 let out = machine.world.shelf.out();
-                repair(catalog, &mut damage, &[], &[], out.path(), &Silent).map(drop).map_err(said)
+                repair(catalog, &mut damage, &[], &[], &[], out.path(), &Silent).map(drop).map_err(said)
             }
         }
     }
 }
 
 /// Waits of some requests by the clock of the store.
-fn short(random: &mut Seeded) -> Waits {
+fn short(random: &mut Seeded) -> Limits {
     let grace = Duration::from_secs(random.below(100));
-    Waits { grace, orphans: 2 * grace, tombstones: 5 * grace }
+    let max_unused = random.once_in(2).then_some(10);
+    Limits { grace, orphans: 2 * grace, tombstones: 5 * grace, max_unused }
 }
 
 /// Most of what is done is done for the first repo.

@@ -17,7 +17,7 @@ use crate::catalog::{Catalog, Journal};
 use crate::chance;
 use crate::id::{BundleId, Oid, PackKind, RepoId};
 use crate::ops::bundle::{Draft, Planned, open};
-use crate::ops::collection::{self, Waits};
+use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
 use crate::ops::promote::promote;
 use crate::ops::repair::{Damage, repair};
@@ -173,8 +173,8 @@ impl Stage {
         planned.apply(catalog).map_err(said)
     }
 
-    fn collect(&self, waits: Waits) -> Said {
-        collection::collect(&mut self.open()?, waits).map(drop).map_err(said)
+    fn collect(&self, limits: Limits) -> Said {
+        collection::collect(&mut self.open()?, limits).map(drop).map_err(said)
     }
 }
 
@@ -219,12 +219,12 @@ fn with_garbage(stage: &Stage) -> Said {
 
 fn with_condemned(stage: &Stage) -> Said {
     with_garbage(stage)?;
-    stage.collect(Waits { grace: NEVER, ..AT_ONCE })
+    stage.collect(Limits { grace: NEVER, ..AT_ONCE })
 }
 
 fn with_tombstones(stage: &Stage) -> Said {
     with_condemned(stage)?;
-    stage.collect(Waits { tombstones: NEVER, ..AT_ONCE })
+    stage.collect(Limits { tombstones: NEVER, ..AT_ONCE })
 }
 
 /// A repo of its own that was deleted.
@@ -300,7 +300,7 @@ fn mend(stage: &Stage) -> Said {
     catalog.keep_in_mind(&found.bad_packs, &found.good_packs, &found.wrong);
     let mut damage = Damage::of(&catalog).map_err(said)?;
     let (others, scratch) = ([stage.open_other()?], stage.world.shelf.out());
-    repair(&mut catalog, &mut damage, &[], &others, scratch.path(), &Silent).map_err(said)?;
+    repair(&mut catalog, &mut damage, &[], &others, &[], scratch.path(), &Silent).map_err(said)?;
     if damage.is_empty() {
         fetch_all(stage, &mut catalog)
     } else {
@@ -387,13 +387,13 @@ pub(super) const WORKS: &[Work] = &[
     Work {
         name: "gc condemn",
         prepare: with_garbage,
-        act: |it| it.collect(Waits { grace: NEVER, ..AT_ONCE }),
+        act: |it| it.collect(Limits { grace: NEVER, ..AT_ONCE }),
         mends: false,
     },
     Work {
         name: "gc sweep",
         prepare: with_condemned,
-        act: |it| it.collect(Waits { tombstones: NEVER, ..AT_ONCE }),
+        act: |it| it.collect(Limits { tombstones: NEVER, ..AT_ONCE }),
         mends: false,
     },
     Work { name: "gc forget", prepare: with_tombstones, act: |it| it.collect(AT_ONCE), mends: false },

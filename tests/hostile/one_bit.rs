@@ -206,7 +206,7 @@ fn mended(store: &Store, machine: &Machine, clone: &TestRepo) -> Result<bool, St
     let repo = Repo::discover(clone.dir()).map_err(|e| text(&e))?;
     let clones = [Clone::of(&repo).map_err(|e| text(&e))?];
     let scratch = tempfile::tempdir().map_err(|e| text(&e))?;
-    repair(&mut catalog, &mut damage, &clones, &[], scratch.path(), &Silent).map_err(|e| text(&e))?;
+    repair(&mut catalog, &mut damage, &clones, &[], &[], scratch.path(), &Silent).map_err(|e| text(&e))?;
     Ok(damage.is_empty())
 }
 
