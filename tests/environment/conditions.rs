@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use datamon_test_support::run;
 
-use super::ground::{Place, STORE};
+use super::ground::{NOBODY, Place, STORE};
 
 /// Something about a machine or a repository.
 pub struct Condition {
@@ -114,9 +114,7 @@ fn no_home(place: &mut Place) -> Result<(), String> {
         place.vars.push((name, None));
     }
     // A user who is in no list of users has no home there either.
-    run(place.env.command("chown").args(["-R", "54321:54321"]).arg(place.env.root()));
-    words(place, &["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]);
-    Ok(())
+    place.run_by("54321")
 }
 
 fn tmp_on_another_disk(place: &mut Place) -> Result<(), String> {
@@ -126,9 +124,9 @@ fn tmp_on_another_disk(place: &mut Place) -> Result<(), String> {
 
 fn umask(place: &mut Place, mask: &str) -> Result<(), String> {
     // Root may write where nobody else may.
-    run(place.env.command("chown").args(["-R", "65534:65534"]).arg(place.env.root()));
+    place.run_by(NOBODY)?;
     let script = format!("umask {mask}; exec \"$@\"");
-    words(place, &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", &script, "sh"]);
+    place.runner.extend(["sh", "-c", &script, "sh"].map(OsString::from));
     let root = place.env.root().to_owned();
     place.when_lifted(move |env| drop(run(env.command("chmod").args(["-R", "u+rwX"]).arg(&root))));
     Ok(())

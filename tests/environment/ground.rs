@@ -23,7 +23,7 @@ pub const MAIN: u64 = 1;
 pub const SIDE: u64 = 2;
 pub const PULLED: u64 = 3;
 /// Who runs what a superuser would be let through.
-const NOBODY: &str = "65534";
+pub const NOBODY: &str = "65534";
 /// Where the store is, below the machine's root: `local` of a user with this data directory.
 pub const STORE: &str = "xdg/data/git-datamon";
 
@@ -111,8 +111,8 @@ impl Place {
         }
         self.runner.clear();
         self.vars.clear();
-        // What the other user made is read by this one, and git asks whose it is.
-        run(self.env.command("chown").args(["-R", "0:0"]).arg(self.env.root()));
+        // What the other user made is read by this one, and git asks whose it is. Who is not root was no other user.
+        let _ = Command::new("chown").args(["-R", "0:0"]).arg(self.env.root()).stderr(Stdio::null()).status();
     }
 
     /// A disk that somebody mounted there goes with the cell.
@@ -175,7 +175,7 @@ impl Place {
     /// A folder that the user may not even look into.
     pub fn forbidden(&mut self, folder: &str) -> Result<(), String> {
         fs::create_dir_all(self.at(folder)).map_err(|error| error.to_string())?;
-        self.by_nobody()?;
+        self.run_by(NOBODY)?;
         let path = self.at(folder);
         run(self.env.command("chmod").arg("000").arg(&path));
         self.when_lifted(move |env| drop(run(env.command("chmod").arg("755").arg(&path))));
@@ -183,14 +183,13 @@ impl Place {
     }
 
     /// Commands are run by a user without privileges, who owns the machine.
-    fn by_nobody(&mut self) -> Result<(), String> {
-        let owner = format!("{NOBODY}:{NOBODY}");
+    pub fn run_by(&mut self, id: &str) -> Result<(), String> {
+        let owner = format!("{id}:{id}");
         let chown = Command::new("chown").args(["-R", &owner]).arg(self.env.root()).output();
-        match chown {
-            Ok(said) if said.status.success() => {}
-            _ => return Err("only root can become another user".to_owned()),
+        if !chown.is_ok_and(|said| said.status.success()) {
+            return Err("only root can become another user".to_owned());
         }
-        let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
+        let ids = [format!("--reuid={id}"), format!("--regid={id}")];
         let words = ["setpriv", &ids[0], &ids[1], "--clear-groups"];
         self.runner = words.map(OsString::from).into();
         Ok(())
