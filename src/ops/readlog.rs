@@ -33,8 +33,8 @@ pub struct Read {
     pub repo: Option<RepoId>,
     /// The version, as far as one is known.
     pub bundle: Option<BundleId>,
-    /// The commit that was checked out, as far as one is known.
-    pub commit: Option<GitId>,
+    /// The commit that was checked out, as far as one is known, in hexadecimal.
+    pub commit: Option<String>,
     /// Files.
     pub files: u64,
     /// Their bytes.
@@ -58,7 +58,7 @@ impl Read {
         let versions =
             commit.map(|it| catalog.state().bundles_of_commit(self.repo.unwrap_or(RepoId::NIL), it));
         let bundle = versions.and_then(|versions| versions.last().copied());
-        Read { commit, bundle, ..self }
+        Read { commit: commit.map(|it| it.to_string()), bundle, ..self }
     }
 
     /// Writes it down, if the user of `git` wants that and something was read; what fails is left out.

@@ -112,7 +112,7 @@ pub fn run(args: &ReadlogArgs, context: &Context) -> Result<(), CommandError> {
 fn line(read: &Read, name: Option<String>) -> String {
     let Read { time, who, operation, repo, bundle, commit, files, bytes: size } = read;
     let dataset = name.or(repo.map(|it| it.to_string())).unwrap_or_else(|| "-".to_owned());
-    let what = bundle.map(|it| it.to_string()).or(commit.map(|it| it.to_string()));
+    let what = bundle.map(|it| it.to_string()).or_else(|| commit.clone());
     let (who, what) = (who.as_deref().unwrap_or("-"), what.unwrap_or_else(|| "-".to_owned()));
     one_line(&format!(
         "{}  {operation}  {dataset}  {what}  {files} files, {}  {who}",
