@@ -192,6 +192,23 @@ impl Bucket {
 }
 
 impl Inside {
+    /// Keep the object, or its size.
+    fn put(&mut self, key: &str, bytes: &Payload) {
+        let size = u32::try_from(bytes.len()).expect("objects are small");
+        let asked = &mut self.tally.0[Kind::of(key) as usize];
+        asked.put += 1;
+        asked.written += u64::from(size);
+        match (key::pack_id(key), key::log_seq(key)) {
+            (Some((_, pack)), _) => drop(self.meta.insert(pack, size)),
+            (_, Some(seq)) => {
+                assert_eq!(seq, self.log.len() as u64, "the log is dense");
+                self.log.push(size);
+            }
+            _ => {}
+        }
+        self.bodies.insert(key.to_owned(), bytes.to_bytes());
+    }
+
     fn size(&self, key: &str) -> Option<u64> {
         match (key::pack_id(key), key::log_seq(key)) {
             (Some((PackKind::Data, pack)), _) => self.data.get(&pack).map(|chunks| info(*chunks).size),
@@ -241,28 +258,17 @@ impl Backend for Bucket {
     }
 
     fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
-        let exists = self.inside().size(key).is_some();
-        if !exists {
-            self.overwrite(key, bytes)?;
+        // One lock for the look and the write: of several at once one creates.
+        let mut inside = self.inside();
+        if inside.size(key).is_some() {
+            return Ok(Create::Exists);
         }
-        Ok(if exists { Create::Exists } else { Create::Created })
+        inside.put(key, &bytes);
+        Ok(Create::Created)
     }
 
     fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
-        let mut inside = self.inside();
-        let size = u32::try_from(bytes.len()).expect("objects are small");
-        let asked = &mut inside.tally.0[Kind::of(key) as usize];
-        asked.put += 1;
-        asked.written += u64::from(size);
-        match (key::pack_id(key), key::log_seq(key)) {
-            (Some((_, pack)), _) => drop(inside.meta.insert(pack, size)),
-            (_, Some(seq)) => {
-                assert_eq!(seq, inside.log.len() as u64, "the log is dense");
-                inside.log.push(size);
-            }
-            _ => {}
-        }
-        inside.bodies.insert(key.to_owned(), bytes.to_bytes());
+        self.inside().put(key, &bytes);
         Ok(())
     }
 
