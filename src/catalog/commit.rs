@@ -27,6 +27,8 @@ impl Catalog {
     }
 
     fn append(&mut self, record: &ChangeRecord, only: Option<u64>) -> Result<Landed, CatalogError> {
+        // What an entry relies on is what the store itself holds (R6).
+        self.store = self.store.alone();
         self.resume()?;
         let change = record.encode();
         let mut append = Append::new(Rules::ALL, self.state.next());

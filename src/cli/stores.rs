@@ -54,10 +54,10 @@ pub fn prepare(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
     Ok(open::create(&url, &settings)?)
 }
 
-/// Opens the store, as the configuration of git in `dir` says.
+/// Opens the store itself, as the configuration of git in `dir` says: it may be written to.
 pub fn find(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
     let (url, settings) = place(url, dir)?;
-    Ok(open::open_to_read(&url, &settings)?)
+    Ok(open::open(&url, &settings)?)
 }
 
 /// Where a store is, and what the configuration of git in `dir` says of the place.

@@ -45,10 +45,11 @@ impl Copies {
         self.silent.lock().expect("no holder of this lock panics").clone()
     }
 
-    /// The answer of the store, after all tries: a store that gave none is not asked again.
+    /// The answer of the store, after all tries: one that nobody reached is not asked again. An object that cannot be read says nothing of
+    /// others.
     pub(super) fn heard<T>(&self, answer: &Result<T, BackendError>) {
         if let Err(error) = answer
-            && error.failure.may_pass()
+            && error.failure == Failure::Unreachable
         {
             *self.silent.lock().expect("no holder of this lock panics") = Some(error.clone());
         }

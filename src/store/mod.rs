@@ -93,11 +93,18 @@ impl Store {
         if settings.mirrors.is_empty() {
             return opened;
         }
-        let store = match opened {
-            Ok(store) => store,
-            Err(error) => Store::over(url.clone(), Arc::new(Silent::of(&error))),
-        };
-        Ok(Store { copies: Some(Arc::new(Copies::new(settings.mirrors.clone()))), ..store })
+        let copies = Copies::new(settings.mirrors.clone());
+        let store = opened.unwrap_or_else(|error| {
+            let silent = Silent::of(&error);
+            copies.heard(&Err::<(), _>(silent.0.clone()));
+            Store::over(url.clone(), Arc::new(silent))
+        });
+        Ok(Store { copies: Some(Arc::new(copies)), ..store })
+    }
+
+    /// The same store without its copies.
+    pub fn alone(&self) -> Store {
+        Store { copies: None, ..self.clone() }
     }
 
     /// The places with the same objects, as far as they are there.

@@ -1,17 +1,18 @@
 //! Mirrors over the library: whatever fails on the way, the next run makes the copy whole, and nothing that the log needs is removed.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Arc;
 
 use datamon::ops::collection::collect;
 use datamon::ops::mirror::{Synced, standing, sync};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
-use datamon::store::{Store, StoreUrl, key, memory};
+use datamon::store::{Settings, Store, StoreUrl, key, memory};
 use datamon_test_support::seeded_bytes;
 
 use super::collection::{AT_ONCE, Dropped};
-use super::world::{Machine, Shelf, fresh, push, store};
+use super::world::{Machine, Shelf, directory, folder, fresh, push, store};
 
 fn place() -> Store {
     Store::over(StoreUrl::parse("memory:mirror").expect("a URL"), memory()).without_waits()
@@ -97,4 +98,24 @@ fn a_copy_that_failed_at_any_request_is_made_whole_by_the_next() {
         }
     }
     assert!(hits > 100, "{hits} faults");
+}
+
+#[test]
+fn no_entry_is_built_on_what_only_a_mirror_can_read() {
+    let (root, mut shelf) = (folder(), Shelf::new());
+    let (from, to) = (directory(&root.path().join("store")), directory(&root.path().join("mirror")));
+    let oid = shelf.put(&seeded_bytes(1, 20_000));
+    push(&mut Machine::new().create(&from).expect("made"), &shelf.files(&[oid])).expect("pushed");
+    synced(&from, &to);
+    let settings = Settings { mirrors: vec![(to.url().clone(), Settings::default())], ..Settings::default() };
+    let store = Store::open_to_read(from.url(), &settings).expect("opens").without_waits();
+    let mut catalog = fresh(&store).expect("opens");
+    let head = key::log(catalog.head().seq());
+    let newest = root.path().join("store").join(&head);
+    fs::remove_file(&newest).expect("removed");
+    std::os::unix::fs::symlink(&newest, &newest).expect("what cannot be read");
+    assert!(store.get(&head).expect("the mirror has it").is_some() && store.silence().is_none());
+    let new = shelf.put(b"something new");
+    push(&mut catalog, &shelf.files(&[new])).expect_err("nobody may follow it");
+    assert_eq!(from.get(&key::log(catalog.head().seq() + 1)).expect("reads"), None);
 }
