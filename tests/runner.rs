@@ -14,6 +14,7 @@ mod hostile;
 mod independent_reader;
 mod memory;
 mod models;
+mod races;
 mod selftest;
 mod setups;
 mod simulation;

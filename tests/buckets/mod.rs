@@ -51,7 +51,7 @@ fn azure() -> Store {
 }
 
 /// A command with credentials for the S3 server at `endpoint`: `key:secret`.
-fn with_s3<'c>(command: &'c mut Command, endpoint: &str, key: &str) -> &'c mut Command {
+pub fn with_s3<'c>(command: &'c mut Command, endpoint: &str, key: &str) -> &'c mut Command {
     let (key, secret) = key.split_once(':').expect("key:secret");
     command
         .env("AWS_ENDPOINT_URL", endpoint)

@@ -1,12 +1,12 @@
 //! The real binary killed (`kill -9`) before steps that show in a directory, and stopped (SIGSTOP) while others go on: what was
 //! acknowledged is there, and doing it again is enough.
 //!
-//! Verbs that work on git repositories are killed so in `tests/transfer/steps.rs`. Each test here takes some of the steps;
+//! Verbs that work on git repositories are killed so in `tests/transfer/steps.rs` and `tests/transfer/kills.rs`. Each test here takes some of the steps;
 //! `just nightly` takes all.
 
 use std::fs;
 
-use datamon_test_support::{Hermetic, Killed, Meddler, run, seeded_bytes};
+use datamon_test_support::{Hermetic, Killed, Meddler, Tally, run, seeded_bytes};
 
 use super::{WEATHER, command, json, listing, machine, upload, weather, write};
 
@@ -19,12 +19,14 @@ struct Verb {
     named: usize,
 }
 
-/// Everything at once.
-const COLLECT: [&str; 6] = ["gc", "run", "--grace", "0", "--orphans", "0"];
+/// Everything at once, also what is dead in packs that live on.
+const COLLECT: [&str; 8] = ["gc", "run", "--grace", "0", "--orphans", "0", "--max-unused", "0"];
 
 fn change(env: &Hermetic, at: u64) {
     write(env, "data/large", seeded_bytes(at, 90_000 + at as usize));
     write(env, "data/small/new", seeded_bytes(1000 + at, 3_000));
+    // Stays for a while, in packs of which the rest is dead.
+    write(env, "data/small/kept", seeded_bytes(2000 + at / 3, 5_000));
 }
 
 fn another_version(env: &Hermetic, at: u64) {
@@ -37,14 +39,13 @@ fn garbage(env: &Hermetic, at: u64) {
     weather(env, &["squash", "--keep-last", "1", "--apply"]);
 }
 
-const VERBS: [Verb; 7] = [
+const VERBS: [Verb; 6] = [
     Verb { words: &["upload", "data"], before: change, named: 4 },
     Verb { words: &["label", "set", "prod", "latest"], before: another_version, named: 4 },
     Verb { words: &["squash", "--keep-last", "1", "--apply"], before: another_version, named: 4 },
     Verb { words: &COLLECT, before: garbage, named: 2 },
     Verb { words: &["download", "latest", "--dest", "out"], before: another_version, named: 4 },
     Verb { words: &["repair"], before: another_version, named: 2 },
-    Verb { words: &["install"], before: |env, _| drop(env.git_lfs()), named: 0 },
 ];
 
 impl Verb {
@@ -64,8 +65,6 @@ impl Verb {
             let (said, reached) = meddler.kill(&mut command(&env, &self.words()), killed, at);
             let context = format!("{:?}, {killed:?} before step {at}: {}", self.words, said.stderr);
             run(&mut command(&env, &["fsck", "--store", "store"]));
-            // A git that is killed leaves its lock, and says so to whoever comes next; git-lfs does not hand that on.
-            let _ = fs::remove_file(env.home().join(".gitconfig.lock"));
             run(&mut command(&env, &self.words()));
             run(&mut command(&env, &["fsck", "--data", "--store", "store"]));
             let _ = fs::remove_dir_all(env.work().join("out"));
@@ -90,9 +89,11 @@ fn verbs_that_are_killed_at_some_steps_lose_nothing_and_are_done_again() {
 #[test]
 #[ignore = "nightly"]
 fn verbs_that_are_killed_at_every_step_lose_nothing_and_are_done_again() {
-    let kill = |verb: &Verb| verb.kill(Killed::One, 0..) + verb.kill(Killed::All, 0..);
-    let kills: u64 = VERBS.iter().map(kill).sum();
-    assert!(kills >= 150, "{kills} kills");
+    let mut tally = Tally::anew(concat!(env!("CARGO_TARGET_TMPDIR"), "/kills-verbs.tsv"));
+    for verb in &VERBS {
+        tally.add(verb.words[0], verb.kill(Killed::One, 0..) + verb.kill(Killed::All, 0..));
+    }
+    assert!(tally.sum() >= 150, "{} kills", tally.sum());
 }
 
 /// A writer is stopped before step `at` while a collection without any wait runs to its end and another one writes; it goes on.
@@ -159,4 +160,7 @@ fn a_process_that_is_stopped_anywhere_breaks_nothing() {
     let writers = (0..).take_while(|at| stopped_writer(*at)).count();
     let collectors = (0..).take_while(|at| stopped_collector(*at)).count();
     assert!(writers > 10 && collectors > 10, "{writers} and {collectors} stops");
+    let mut tally = Tally::anew(concat!(env!("CARGO_TARGET_TMPDIR"), "/stops-verbs.tsv"));
+    tally.add("upload", writers as u64);
+    tally.add("gc run", collectors as u64);
 }

@@ -20,7 +20,7 @@ use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Backend, Store, memory};
 use datamon::table::Row;
-use datamon_test_support::seeded_bytes;
+use datamon_test_support::{Tally, seeded_bytes};
 
 use super::around::Around;
 use super::collection::{AT_ONCE, packs};
@@ -233,36 +233,86 @@ fn deed(random: &mut Random, world: &World) -> Deed {
     }
 }
 
-/// A machine that is frozen at one request while others do something.
-fn frozen(
-    backend: &Arc<dyn Backend>,
+/// What a process does, and what others do while it is frozen at one of its requests, one after the other; each of them
+/// may be frozen itself.
+struct Act {
+    deed: Deed,
+    machine: Arc<Machine>,
     at: u64,
-    beside: impl FnOnce() + Send + 'static,
-) -> (Store, Arc<AtomicU64>) {
-    let (served, beside) = (Arc::new(AtomicU64::new(0)), Mutex::new(Some(beside)));
-    let count = served.clone();
-    let around = Around::new(backend.clone()).before(move |_, _| {
-        if count.fetch_add(1, SeqCst) == at
-            && let Some(beside) = beside.lock().expect("no panic").take()
-        {
-            beside();
-        }
-        Ok(())
-    });
-    (store(around.shared()), served)
+    beside: Vec<Act>,
 }
 
-fn run(seed: u64) -> (u64, u64) {
+impl Act {
+    /// One of so many processes, on any of the machines: two may share one.
+    fn any(random: &mut Random, world: &World, machines: &[Arc<Machine>], processes: u64) -> Act {
+        let machine = machines[random.below(machines.len() as u64) as usize].clone();
+        let (mut act, mut left) =
+            (Act { deed: deed(random, world), machine, at: random.below(40), beside: vec![] }, processes - 1);
+        while left > 0 {
+            let some = 1 + random.below(left);
+            act.beside.push(Act::any(random, world, machines, some));
+            left -= some;
+        }
+        act
+    }
+}
+
+/// A schedule that is played.
+struct Play {
+    world: Arc<World>,
+    backend: Arc<dyn Backend>,
+    told: Mutex<Vec<Told>>,
+    freezes: AtomicU64,
+    context: String,
+}
+
+impl Play {
+    fn act(self: &Arc<Self>, act: Act) {
+        let Act { deed, machine, at, beside } = act;
+        let alone = beside.is_empty();
+        let (served, beside, play) = (AtomicU64::new(0), Mutex::new(Some(beside)), self.clone());
+        let around = Around::new(self.backend.clone()).before(move |_, _| {
+            if served.fetch_add(1, SeqCst) == at
+                && let Some(others) = beside.lock().expect("no panic").take()
+                && !others.is_empty()
+            {
+                play.freezes.fetch_add(1, SeqCst);
+                others.into_iter().for_each(|other| play.act(other));
+            }
+            Ok(())
+        });
+        let (told, done) = self.world.act(&deed, &store(around.shared()), &machine);
+        self.told.lock().expect("no panic").push(told);
+        // Overtaken a few times, it may give up; what it says it has done it has.
+        if alone && let Err(error) = done {
+            panic!("{}, beside it {deed:?}: {error}", self.context);
+        }
+    }
+}
+
+/// What a schedule met.
+#[derive(Default)]
+struct Met {
+    faults: u64,
+    freezes: u64,
+}
+
+/// How many processes the largest act of a schedule has.
+fn processes(seed: u64) -> u64 {
+    2 + seed % 7
+}
+
+fn run(seed: u64) -> Met {
     let mut random = Random(seed);
     let world = Arc::new(World::new());
     let backend = memory();
     let whole = store(backend.clone());
-    let machines: Vec<Arc<Machine>> = (0..3).map(|_| Arc::new(Machine::new())).collect();
+    let machines: Vec<Arc<Machine>> = (0..2 + seed % 3).map(|_| Arc::new(Machine::new())).collect();
     machines[0].create(&whole).expect("made");
     let mut promised = Promised::default();
-    let (mut faults, mut freezes) = (0, 0);
+    let mut met = Met::default();
     for step in 0..25 {
-        let machine = machines[random.below(3) as usize].clone();
+        let machine = machines[random.below(machines.len() as u64) as usize].clone();
         let what = deed(&mut random, &world);
         let context = format!("seed {seed}, step {step}, {what:?}");
         match random.below(6) {
@@ -271,25 +321,21 @@ fn run(seed: u64) -> (u64, u64) {
                     [random.below(5) as usize];
                 let failing = Arc::new(Failing::new(backend.clone(), fault, random.below(30)));
                 promised.take(world.act(&what, &store(failing.clone()), &machine).0);
-                faults += failing.hits().min(1);
+                met.faults += failing.hits().min(1);
             }
             2..=4 => {
-                let others: Vec<Deed> = (0..1 + random.below(3)).map(|_| deed(&mut random, &world)).collect();
-                let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-                let (theirs, list, known) = (store(backend.clone()), told.clone(), world.clone());
-                let (other, named) = (machines[random.below(3) as usize].clone(), context.clone());
-                let (slow, served) = frozen(&backend, random.below(40), move || {
-                    for deed in others {
-                        let (told, done) = known.act(&deed, &theirs, &other);
-                        done.unwrap_or_else(|error| panic!("{named}, beside it {deed:?}: {error}"));
-                        list.lock().expect("no panic").push(told);
-                    }
+                let play = Arc::new(Play {
+                    world: world.clone(),
+                    backend: backend.clone(),
+                    told: Mutex::default(),
+                    freezes: AtomicU64::new(0),
+                    context: context.clone(),
                 });
-                // Overtaken a few times, it may give up; what it says it has done it has.
-                let (own, _) = world.act(&what, &slow, &machine);
-                let theirs = std::mem::take(&mut *told.lock().expect("no panic"));
-                theirs.into_iter().chain([own]).for_each(|told| promised.take(told));
-                freezes += u64::from(served.load(SeqCst) > 0);
+                play.act(Act::any(&mut random, &world, &machines, processes(seed)));
+                std::mem::take(&mut *play.told.lock().expect("no panic"))
+                    .into_iter()
+                    .for_each(|told| promised.take(told));
+                met.freezes += play.freezes.load(SeqCst);
             }
             _ => {
                 let (told, done) = world.act(&what, &whole, &machine);
@@ -316,24 +362,36 @@ fn run(seed: u64) -> (u64, u64) {
     assert_packs(&whole);
     let found = verify(&catalog, Depth::Data(100), &Silent).expect("verified");
     assert!(found.problems.is_empty(), "seed {seed}: {:?}", found.problems);
-    (faults, freezes)
+    met
 }
 
 #[test]
 fn nothing_promised_is_lost_under_seeded_schedules() {
     let (mut faults, mut freezes) = (0, 0);
     for seed in 0..40 {
-        let (some, others) = run(seed);
-        (faults, freezes) = (faults + some, freezes + others);
+        let met = run(seed);
+        (faults, freezes) = (faults + met.faults, freezes + met.freezes);
     }
-    assert!(faults > 40 && freezes > 100, "{faults} faults, {freezes} freezes");
+    assert!(faults > 40 && freezes > 150, "{faults} faults, {freezes} freezes");
 }
 
+/// Plays `DATAMON_SCHEDULES` more, from where the run before it stopped as `target/tmp/schedules.tsv` says; or, with
+/// `DATAMON_SEED`, that one again.
 #[test]
 #[ignore = "nightly"]
 fn nothing_promised_is_lost_under_very_many_seeded_schedules() {
-    let first: u64 = std::env::var("DATAMON_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1000);
-    for seed in first..first + 2000 {
+    let number = |name| std::env::var(name).ok().map(|it| it.parse::<u64>().expect("a number"));
+    if let Some(seed) = number("DATAMON_SEED") {
         run(seed);
+        return;
+    }
+    let mut tally = Tally::resumed(concat!(env!("CARGO_TARGET_TMPDIR"), "/schedules.tsv"));
+    for _ in 0..number("DATAMON_SCHEDULES").unwrap_or(2000) {
+        let seed = tally.get("schedules");
+        let met = run(seed);
+        tally.add("faults", met.faults);
+        tally.add("freezes", met.freezes);
+        tally.add(&format!("schedules of {} processes", processes(seed)), 1);
+        tally.add("schedules", 1);
     }
 }

@@ -17,6 +17,7 @@ mod history;
 mod hooks;
 mod input;
 mod killed;
+mod kills;
 mod kinship;
 mod latest;
 mod layouts;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use datamon_test_support::{Hermetic, Killed, Meddler, TestRepo, run, seeded_bytes};
+use datamon_test_support::{Hermetic, Killed, Meddler, Tally, TestRepo, run, seeded_bytes};
 use serde_json::Value;
 
 use super::{Team, assert_files, first, git_fails};
@@ -42,13 +42,14 @@ fn unlock(repo: &TestRepo) -> bool {
     locks.iter().any(|(name, _)| name == "index.lock")
 }
 
-/// Commits with a label, killed before every `stride`-th step. Each goes on where the one before it came to an end.
-fn commit_killed(killed: Killed, stride: usize) {
+/// Commits with a label, killed before every `stride`-th step. Each goes on where the one before it came to an end. How often it was
+/// killed, as all of these say.
+fn commit_killed(killed: Killed, stride: usize) -> u64 {
     let team = Team::pushed(first);
     let meddler = Meddler::new(&team.env);
     let repo = &team.repo;
     let message = ["commit", "-m", "next", "--label", "current"];
-    let (mut moved, mut kept) = (0, 0);
+    let (mut moved, mut kept, mut kills) = (0, 0, 0);
     for at in (0..).step_by(stride) {
         let files = change_everything(repo, at);
         let before = repo.head();
@@ -70,6 +71,7 @@ fn commit_killed(killed: Killed, stride: usize) {
             repo.git(["datamon"].iter().chain(&message));
         }
         assert_converged(&team, &files, &before, &context);
+        kills += u64::from(reached);
         if !reached {
             assert_eq!(said.code, Some(0), "{context}");
             break;
@@ -82,6 +84,7 @@ fn commit_killed(killed: Killed, stride: usize) {
     let moves = json(repo, &["datamon", "label", "history", "current", "--json"]);
     assert_eq!(moves.as_array().map(Vec::len), Some(moved + kept), "one move for each commit");
     team.assert_sound();
+    kills
 }
 
 /// A file of git-lfs anew, another changed, one of git, and one of git that is staged; each of another length than before, as
@@ -192,10 +195,10 @@ fn forget_objects(repo: &TestRepo) {
 /// How far the steps are apart where they are looked at closely.
 const CLOSE: usize = 2;
 
-fn push_killed(killed: Killed, stride: usize) {
+fn push_killed(killed: Killed, stride: usize) -> u64 {
     let team = Team::pushed(first);
     let meddler = Meddler::new(&team.env);
-    let (mut arrived, mut not) = (0, 0);
+    let (mut arrived, mut not, mut kills) = (0, 0, 0);
     let (mut at, mut stride) = (0, stride);
     for seed in 2.. {
         let files = several(seed);
@@ -223,6 +226,7 @@ fn push_killed(killed: Killed, stride: usize) {
         assert_eq!(status(&team.repo)["clean"], true, "{context}: {}", status(&team.repo));
         assert_eq!(json(&team.repo, &["datamon", "show", "--json"])["commit"], head, "{context}");
         assert_eq!(team.remote.git(["rev-parse", "main"]).text(), head, "{context}");
+        kills += u64::from(reached);
         if !reached && stride <= CLOSE {
             assert_files(&team.clone_elsewhere(first), &files);
             break;
@@ -232,9 +236,10 @@ fn push_killed(killed: Killed, stride: usize) {
     }
     assert!(arrived > 1 && not > 1, "{not} ended before the remote had the commit, {arrived} after");
     team.assert_sound();
+    kills
 }
 
-fn checkout_killed(killed: Killed, stride: usize) {
+fn checkout_killed(killed: Killed, stride: usize) -> u64 {
     let team = Team::pushed(first);
     let meddler = Meddler::new(&team.env);
     let repo = &team.repo;
@@ -243,7 +248,7 @@ fn checkout_killed(killed: Killed, stride: usize) {
         team.change("side", &several(n));
         repo.push("origin", &format!("side-{n}"));
     }
-    let mut half = 0;
+    let (mut half, mut kills) = (0, 0);
     for (n, at) in (0..).zip((0..).step_by(stride)) {
         forget_objects(repo);
         let branch = format!("side-{}", n % 2);
@@ -265,17 +270,20 @@ fn checkout_killed(killed: Killed, stride: usize) {
         if !reached {
             break;
         }
+        kills += 1;
     }
     assert!(half > 0, "nothing was half written: few steps");
     team.assert_sound();
+    kills
 }
 
-fn pull_killed(killed: Killed, stride: usize) {
+fn pull_killed(killed: Killed, stride: usize) -> u64 {
     let team = Team::pushed(first);
     let env = first();
     let meddler = Meddler::new(&env);
     run(env.command("git").args(["datamon", "-q", "clone"]).arg(team.remote.dir()).arg("clone"));
     let clone = env.repo("clone");
+    let mut kills = 0;
     for at in (0..).step_by(stride) {
         let files = several(at);
         let head = team.change("next", &files);
@@ -297,17 +305,19 @@ fn pull_killed(killed: Killed, stride: usize) {
         if !reached {
             break;
         }
+        kills += 1;
     }
     super::assert_clean(&clone);
+    kills
 }
 
-fn clone_killed(killed: Killed, stride: usize) {
+fn clone_killed(killed: Killed, stride: usize) -> u64 {
     let team = Team::pushed(first);
     team.change("next", &several(1));
     team.repo.push("origin", "main");
     let env: Hermetic = first();
     let meddler = Meddler::new(&env);
-    let mut completed = 0;
+    let (mut completed, mut kills) = (0, 0);
     for at in (0..).step_by(stride) {
         let name = at.to_string();
         let clone = |name: &str| {
@@ -344,8 +354,10 @@ fn clone_killed(killed: Killed, stride: usize) {
             assert_eq!(said.code, Some(0), "{context}");
             break;
         }
+        kills += 1;
     }
     assert!(completed > 1, "{completed} clones ended after git was done: few steps");
+    kills
 }
 
 #[test]
@@ -375,17 +387,20 @@ fn a_clone_killed_at_any_step_is_completed_by_a_pull() {
 #[test]
 #[ignore = "every step, for `just nightly`"]
 fn a_push_killed_at_every_single_step_is_completed_by_the_next() {
-    push_killed(Killed::All, 1);
-    push_killed(Killed::One, 1);
+    let mut tally = Tally::anew(concat!(env!("CARGO_TARGET_TMPDIR"), "/kills-push.tsv"));
+    for killed in [Killed::All, Killed::One] {
+        tally.add("push", push_killed(killed, 1));
+    }
 }
 
 #[test]
 #[ignore = "every step, for `just nightly`"]
 fn a_switch_killed_at_every_single_step_is_completed_by_the_next() {
+    let mut tally = Tally::anew(concat!(env!("CARGO_TARGET_TMPDIR"), "/kills-switch.tsv"));
     for killed in [Killed::All, Killed::One] {
-        checkout_killed(killed, 1);
-        pull_killed(killed, 1);
-        clone_killed(killed, 1);
+        tally.add("checkout", checkout_killed(killed, 1));
+        tally.add("pull", pull_killed(killed, 1));
+        tally.add("clone", clone_killed(killed, 1));
     }
 }
 
@@ -402,6 +417,8 @@ fn a_commit_of_which_one_process_is_killed_at_any_step_is_made_by_the_next() {
 #[test]
 #[ignore = "every step, for `just nightly`"]
 fn a_commit_killed_at_every_single_step_is_made_by_the_next() {
-    commit_killed(Killed::All, 1);
-    commit_killed(Killed::One, 1);
+    let mut tally = Tally::anew(concat!(env!("CARGO_TARGET_TMPDIR"), "/kills-commit.tsv"));
+    for killed in [Killed::All, Killed::One] {
+        tally.add("commit", commit_killed(killed, 1));
+    }
 }

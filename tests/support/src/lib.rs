@@ -16,6 +16,7 @@ mod process;
 mod repo;
 mod requests;
 mod servers;
+mod tally;
 
 pub use bucket_server::{BucketServer, refusal};
 pub use bytes::{seeded_bytes, seeded_numbers};
@@ -28,3 +29,4 @@ pub use meddle::{Change, Killed, Meddler, Stopped};
 pub use process::{Output, run, run_failing};
 pub use repo::TestRepo;
 pub use servers::server;
+pub use tally::Tally;
