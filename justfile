@@ -39,7 +39,16 @@ setups:
 # all tests with other seeds, and those that take too long for every push
 nightly:
     PROPTEST_RNG_SEED=$(date +%s) cargo nextest run --workspace --release --run-ignored all -E 'not test(/bless/) and not test(mutants_by_the_million)'
+    just counted
     just selftest 10000
+
+# what the last nightly run counted: kills and stops by verb, races, schedules
+counted:
+    #!/bin/sh
+    for file in target/tmp/kills-*.tsv target/tmp/stops-*.tsv target/tmp/races-*.tsv target/tmp/schedules.tsv; do
+        [ ! -f "$file" ] || sed "s|^|$(basename "$file" .tsv)\t|" "$file"
+    done
+    cat target/tmp/kills-*.tsv | awk -F'\t' '{ kills += $2 } END { print kills + 0 " kills in all" }'
 
 # mutants for every decoder, as many as DATAMON_FUZZ_EXECUTIONS says (10^8 of itself, an hour and more); counts in fuzz/executions.tsv
 fuzz:

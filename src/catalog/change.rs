@@ -348,6 +348,23 @@ pub enum Change {
     Unknown,
 }
 
+impl Change {
+    /// Keys of rows that it kills, each with the last birth that it means (R9).
+    pub fn kills(&self) -> Vec<((Oid, RepoId), u64)> {
+        match self {
+            Change::Drop(drop) => drop.keys.iter().map(|key| (*key, drop.planned_on)).collect(),
+            Change::Init { .. }
+            | Change::Repo(_)
+            | Change::Push(_)
+            | Change::Label(_)
+            | Change::Compact(_) => {
+                vec![]
+            }
+            Change::Condemn(_) | Change::Forget(_) | Change::Checkpoint(_) | Change::Unknown => vec![],
+        }
+    }
+}
+
 /// One change with what every kind has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeRecord {

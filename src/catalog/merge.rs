@@ -16,7 +16,7 @@ use super::log::{Catalog, CatalogError};
 use super::plan::{self, TableRun};
 use super::state::{Remedy, Segment};
 use crate::cache::Cache;
-use crate::id::{PackId, Prefix};
+use crate::id::PackId;
 use crate::pack::{Blob, MetaSeries};
 use crate::table::{HookMerge, Row, Slices, Written, is_damage, kept, segment_len, write_segment};
 
@@ -108,36 +108,29 @@ impl Catalog {
     /// Segments of files that were found damaged go, and others come with every row that pushes promised in their place: only where all
     /// that any push ever promised can still be read, else they stay. How many rows came.
     pub fn replace_damaged_tables(&mut self) -> Result<u64, CatalogError> {
-        let damaged: Vec<SegmentRef> = self
+        let damaged: Vec<Segment> = self
             .state
             .table(TableKind::Files)
             .filter(|segment| self.suspects.has(segment.at.fence.pack))
-            .map(|segment| segment.at.clone())
+            .cloned()
             .collect();
         if damaged.is_empty() || self.state.unknown().is_some() {
             return Ok(0);
         }
         let mut rows = Vec::new();
-        let all = self.pushed_rows(|some| {
-            let lost = |row: &Row| damaged.iter().any(|at| at.covers(Prefix::from(&row.oid)));
-            rows.extend(some.into_iter().filter(lost));
+        let killed = self.pushed_rows(|some| {
+            rows.extend(some.into_iter().filter(|row| plan::held(self.state.rules(), &damaged, row)));
         })?;
-        if !all {
+        let Some(killed) = killed else { return Ok(0) };
+        let Some(plan::Merged { mut rows, named }) = plan::rebuilt(&self.state, rows, &killed) else {
             return Ok(0);
-        }
-        rows.sort_by_key(Row::key);
-        let plan::Merged { mut rows, mut named } = plan::merge(&self.state, rows, true);
-        // What a push said may lead to packs that were repacked since, and nobody knows where to any more.
-        named.extend(rows.iter().flat_map(Row::packs));
-        if !named.iter().all(|pack| self.state.packs().contains_key(pack)) {
-            return Ok(0);
-        }
+        };
         let count = rows.len() as u64;
         let mut output = Output { segments: vec![], metas: MetaSeries::new(&self.store), named };
         while !rows.is_empty() {
             output.write_files(&mut rows, &self.cache)?;
         }
-        let outs = damaged.iter().map(|at| at.fence).collect();
+        let outs = damaged.iter().map(|it| it.at.fence).collect();
         self.compact(outs, output).map(|landed| if landed { count } else { 0 })
     }
 

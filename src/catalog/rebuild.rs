@@ -13,6 +13,7 @@ use super::fold::BadLog;
 use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
 use super::log::{Catalog, CatalogError, bad_log, parts, read_hint, read_identity};
+use super::plan::Deaths;
 use super::rules::Rules;
 use super::state::State;
 use super::suspects::Suspects;
@@ -100,13 +101,19 @@ impl Catalog {
         Ok(wrong)
     }
 
-    /// Hands over what every push promised, dead rows too, from the pushes themselves: what tables can be made of again. Whether all of
-    /// it could be read; segments that a collection took are gone, and what they said lies in others.
-    pub fn pushed_rows(&self, mut take: impl FnMut(Vec<Row>)) -> Result<bool, CatalogError> {
+    /// Hands over what every push promised, dead rows too, from the pushes themselves: what tables can be made of again. What was
+    /// killed of it by any Drop, and up to which birth; nothing where not all could be read: segments that a collection took are
+    /// gone, and what they said lies in others.
+    pub fn pushed_rows(&self, mut take: impl FnMut(Vec<Row>)) -> Result<Option<Deaths>, CatalogError> {
         let mut read = Reading::of(&self.store);
-        let mut all = true;
+        let (mut all, mut killed) = (true, Deaths::new());
         for seq in 0..=self.head.seq() {
-            let Change::Push(push) = read.change(seq, &self.head)?.change else { continue };
+            let change = read.change(seq, &self.head)?.change;
+            for (key, upto) in change.kills() {
+                let known = killed.entry(key).or_default();
+                *known = upto.max(*known);
+            }
+            let Change::Push(push) = change else { continue };
             take(
                 push.rows
                     .iter()
@@ -124,7 +131,7 @@ impl Catalog {
                 }
             }
         }
-        Ok(all)
+        Ok(all.then_some(killed))
     }
 
     /// The packs of the newest checkpoint in which a blob is not what was written.

@@ -53,6 +53,18 @@ pub enum Rule {
     FoundLive,
     /// R9: a Compact names the forward targets it wrote into rows.
     RewriteNames,
+    /// R9: a table that is built again from pushes leaves out what any Drop in the log has killed; off: what the state remembers.
+    RebuiltDead,
+    /// R9: of what pushes promised, only rows of the births that a damaged segment had come in its place.
+    RebuiltBirths,
+    /// R14: a deleted repo takes no pushes.
+    DeletedTakes,
+    /// R14: a repo of which something was dropped is not undeleted.
+    DroppedStays,
+    /// R14: a Drop was planned after its repo was last deleted or undeleted.
+    LifeSeen,
+    /// R14: a label leads to a bundle that is live where it lands.
+    LabelLeads,
     /// R14: a Drop spares bundles that a label leads to.
     LabelKeeps,
     /// R14: a label moves only from the change that its mover saw.
@@ -62,7 +74,7 @@ pub enum Rule {
 /// A set of rules in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rules {
-    off: u32,
+    off: u64,
 }
 
 impl Rules {

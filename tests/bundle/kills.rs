@@ -93,7 +93,7 @@ fn verbs_that_are_killed_at_every_step_lose_nothing_and_are_done_again() {
     for verb in &VERBS {
         tally.add(verb.words[0], verb.kill(Killed::One, 0..) + verb.kill(Killed::All, 0..));
     }
-    assert!(tally.sum() >= 150, "{} kills", tally.sum());
+    assert!(tally.sum() >= 110, "{} kills", tally.sum());
 }
 
 /// A writer is stopped before step `at` while a collection without any wait runs to its end and another one writes; it goes on.

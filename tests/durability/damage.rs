@@ -1,11 +1,15 @@
 //! Damage to any object: an error of one line that names it, or the right bytes; never a panic, never other bytes.
 
-use datamon::catalog::Catalog;
+use datamon::catalog::plan::held;
+use datamon::catalog::state::Segment;
+use datamon::catalog::{Catalog, Rules};
 use datamon::id::Oid;
 use datamon::store::{Store, key, memory};
+use datamon::table::{Recipe, Row};
 use datamon_test_support::seeded_bytes;
 
-use super::world::{Machine, Shelf, assert_chain, fresh, push, store};
+use super::collection::drop_of;
+use super::world::{Machine, REPO, Shelf, assert_chain, fresh, push, store};
 
 /// A store with one of everything: data packs, a long recipe in a meta pack, a segment and a checkpoint, inline rows.
 struct Small {
@@ -193,4 +197,39 @@ fn a_store_of_a_later_version_asks_for_an_upgrade() {
     small.store.overwrite(&name, bytes.into()).expect("written");
     let error = fresh(&small.store).expect_err("newer").to_string();
     assert!(error.contains("upgrade git-datamon") && !error.contains("damaged"), "{error}");
+}
+
+/// The state forgets a Drop once no segment holds what it killed; pushes say for ever what they promised.
+#[test]
+fn what_was_given_up_does_not_come_back_with_a_table_that_is_built_again() {
+    let (store, machine, mut shelf) = (store(memory()), Machine::new(), Shelf::new());
+    let mut oids: Vec<Oid> = (0..30).map(|n| shelf.put(&seeded_bytes(n, 3_000))).collect();
+    oids.sort();
+    // In the middle of those that stay, so that their table covers it.
+    let gone = oids.remove(15);
+    oids.swap(1, 28);
+    let mut rest = oids.iter();
+    let mut catalog = machine.create(&store).expect("made");
+    let mut next = |catalog: &mut Catalog| {
+        let oid = *rest.next().expect("merged long before");
+        push(catalog, &shelf.files(&[oid])).expect("pushed");
+        catalog.write_checkpoint().expect("written");
+        catalog.merge_runs().expect("merged, or nothing to do");
+        oid
+    };
+    let born = push(&mut catalog, &shelf.files(&[gone])).expect("pushed").receipt.entries[0].0;
+    let mut kept = vec![next(&mut catalog)];
+    catalog.commit(&drop_of(&catalog, &[gone])).expect("dropped");
+    while !catalog.state().drops().is_empty() {
+        kept.push(next(&mut catalog));
+    }
+    let segments: Vec<Segment> = catalog.state().segments().values().cloned().collect();
+    let promised = Row { oid: gone, repo: REPO, born, size: 3_000, recipe: Recipe::Inline(vec![]) };
+    assert!(held(Rules::ALL, &segments, &promised), "its push would be read for this table");
+    catalog.suspect(segments.iter().map(|it| it.at.fence.pack));
+    assert_eq!(catalog.replace_damaged_tables().expect("replaced"), kept.len() as u64);
+    assert!(catalog.find(REPO, &[gone]).expect("reads").is_empty(), "it came back");
+    let mut cold = fresh(&store).expect("opens");
+    assert!(cold.find(REPO, &[gone]).expect("reads").is_empty(), "it came back");
+    shelf.assert_download(&mut cold, &kept, "built again");
 }

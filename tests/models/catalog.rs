@@ -12,15 +12,22 @@
 //!   lookup of the oid finds a row that can
 //! - dangling: no live segment or checkpoint is gone, no live row names bytes that are gone
 //! - resurrected: no row comes back after its Drop, and no lookup finds one
-//! - labelled: what a label leads to is a live bundle, and each move of a label follows the one that its mover saw
+//! - labelled: what a label of a live repo leads to is a live bundle, and each move of a label follows the one that its mover saw
+//! - and a repo that is undeleted has all that it had when it was deleted
 
 #[path = "catalog_actors.rs"]
 mod actors;
+#[path = "catalog_rebuild.rs"]
+mod rebuild;
+#[path = "catalog_repos.rs"]
+mod repos;
+#[path = "catalog_versions.rs"]
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use datamon::catalog::change::{BundleRef, Push, SegmentRef, TableKind};
+use datamon::catalog::change::{BundleRef, Label, Push, RepoChange, SegmentRef, TableKind};
 use datamon::catalog::plan::{Finding, Mark, Merged, Named, runs};
 use datamon::catalog::state::Run;
 use datamon::catalog::{Change, ChangeRecord, Remedy, Rule, Rules};
@@ -29,7 +36,7 @@ use datamon::pack::Blob;
 use datamon::table::{Recipe, Row, Written};
 
 use super::explore::{Model, Outcome, explore};
-use super::world::{LogId, World, adding, frame, number, oid, repo, row};
+use super::world::{LogId, World, adding, frame, number, oid, record, repo, row};
 
 pub const X: u8 = 0;
 pub const Z: u8 = 1;
@@ -86,14 +93,58 @@ struct Needs {
     words: Vec<(u64, String)>,
 }
 
+/// The births of rows, and the packs that bundles need.
+type Rows = BTreeMap<(Oid, RepoId), u64>;
+type Bundles = BTreeMap<BundleId, BTreeSet<u8>>;
+
 /// What was acknowledged and not dropped: the specification, kept beside the log.
 #[derive(Clone, Default)]
 struct Promised {
-    rows: BTreeMap<(Oid, RepoId), u64>,
-    bundles: BTreeMap<BundleId, BTreeSet<u8>>,
-    /// The seq of the label's last move, and of a move that did not follow the one before it.
-    label: Option<u64>,
+    rows: Rows,
+    bundles: Bundles,
+    /// The seq of each label's last move, and of a move that did not follow the one before it.
+    labels: BTreeMap<String, u64>,
     overtaken: Option<u64>,
+    /// When repo 0 was last deleted or undeleted, and what it had if it is deleted.
+    life: u64,
+    buried: Option<(Rows, Bundles)>,
+}
+
+impl Promised {
+    fn moves(&mut self, label: &Label, seq: u64) {
+        if label.previous != self.labels.get(&label.name).copied() {
+            self.overtaken = Some(seq);
+        }
+        self.labels.insert(label.name.clone(), seq);
+    }
+
+    fn takes(&mut self, change: &Change, seq: u64) {
+        match change {
+            Change::Push(push) => push.labels.iter().for_each(|label| self.moves(label, seq)),
+            Change::Drop(drop) => {
+                // Who gives up a repo that is deleted has seen what it had then, and one that came back is not given up.
+                let meant = if self.buried.is_some() { self.life } else { u64::MAX };
+                let killed =
+                    |key: &_, born: u64| drop.keys.contains(key) && born <= drop.planned_on && born < meant;
+                if drop.planned_on >= self.life {
+                    self.rows.retain(|key, born| !killed(key, *born));
+                    self.bundles.retain(|bundle, _| !drop.bundles.contains(bundle));
+                }
+            }
+            Change::Label(label) => self.moves(label, seq),
+            Change::Repo(RepoChange::Delete { .. }) => {
+                (self.life, self.buried) = (seq, Some((self.rows.clone(), self.bundles.clone())));
+            }
+            Change::Repo(RepoChange::Undelete { .. }) => {
+                let (rows, bundles) = self.buried.take().unwrap_or_default();
+                let of = |key: &(Oid, RepoId)| key.1 == repo(0);
+                self.life = seq;
+                self.rows.extend(rows.into_iter().filter(|(key, _)| of(key)));
+                self.bundles.extend(bundles);
+            }
+            _ => {}
+        }
+    }
 }
 
 pub struct Catalog {
@@ -144,9 +195,12 @@ impl Catalog {
         let needs = BTreeMap::from_iter(with_bundle.then_some((BASE, BTreeSet::from([M0, X]))));
         let (a, z) = (row(b'a', 0, X), row(b'z', 0, Z));
         let many = SegmentRef { rows: 100, ..segment(frame(S0), &a) };
-        let first = adding(0, &[X, M0, S0], push(repo(0), vec![many], bundles));
-        let log = model.commit(0, first, vec![(frame(S0), vec![a])], needs, None).expect("lands");
-        let second = adding(1, &[Z, S1], push(repo(0), vec![segment(frame(S1), &z)], vec![]));
+        let made = RepoChange::Create { repo: repo(0), name: "data".to_owned() };
+        let made = record(0, Change::Repo(made));
+        let log = model.commit(0, made, vec![], BTreeMap::new(), None).expect("lands");
+        let first = adding(1, &[X, M0, S0], push(repo(0), vec![many], bundles));
+        let log = model.commit(log, first, vec![(frame(S0), vec![a])], needs, None).expect("lands");
+        let second = adding(2, &[Z, S1], push(repo(0), vec![segment(frame(S1), &z)], vec![]));
         let rows = vec![(frame(S1), vec![z])];
         let log = model.commit(log, second, rows, BTreeMap::new(), None).expect("lands");
         (model, log)
@@ -163,24 +217,11 @@ impl Catalog {
     ) -> Result<LogId, Remedy> {
         let mut promised = self.promised[&log].clone();
         let seq = self.world.log(log).state.next();
-        match &record.change {
-            Change::Push(_) => {
-                promised.rows.extend(rows.iter().flat_map(|(_, rows)| rows).map(|row| (row.key(), seq)));
-                promised.bundles.extend(bundles);
-            }
-            Change::Drop(drop) => {
-                let killed = |key: &_, born: u64| drop.keys.contains(key) && born <= drop.planned_on;
-                promised.rows.retain(|key, born| !killed(key, *born));
-                promised.bundles.retain(|bundle, _| !drop.bundles.contains(bundle));
-            }
-            Change::Label(label) => {
-                if label.previous != promised.label {
-                    promised.overtaken = Some(seq);
-                }
-                promised.label = Some(seq);
-            }
-            _ => {}
+        if let Change::Push(_) = &record.change {
+            promised.rows.extend(rows.iter().flat_map(|(_, rows)| rows).map(|row| (row.key(), seq)));
+            promised.bundles.extend(bundles);
         }
+        promised.takes(&record.change, seq);
         let after = self.world.append(log, record, rows, blobs).map_err(|refusal| refusal.remedy())?;
         self.promised.entry(after).or_insert(promised);
         Ok(after)
@@ -238,7 +279,7 @@ impl Catalog {
     }
 
     /// Packs that the pages of a bundle name, whether or not it was dropped.
-    fn pages(&self, log: LogId, bundle: BundleId) -> BTreeSet<u8> {
+    pub fn pages(&self, log: LogId, bundle: BundleId) -> BTreeSet<u8> {
         let mut at = log;
         loop {
             if let Some(pages) = self.promised[&at].bundles.get(&bundle) {
@@ -262,8 +303,10 @@ impl Catalog {
                 pages.iter().map(|n| (word(run_of(*n)), format!("lost: bundle {bundle} needs pack {n}"))),
             );
         }
-        let led = state.labels().values().filter_map(|at| at.bundle);
-        if let Some(gone) = led.into_iter().find(|bundle| !state.bundles().contains_key(bundle)) {
+        let live = |of: &RepoId| state.repos().get(of).is_none_or(|known| !known.deleted);
+        let labels = state.labels().iter().filter(|((of, _), _)| live(of));
+        let mut led = labels.filter_map(|(_, at)| at.bundle);
+        if let Some(gone) = led.find(|bundle| !state.bundles().contains_key(bundle)) {
             needs.broken = Some(format!("labelled: bundle {gone} was dropped"));
         }
         if let Some(seq) = promised.overtaken {
@@ -386,6 +429,12 @@ fn every_rule_switched_off_alone_loses_something() {
         (Rule::Covers, "BCT"),
         (Rule::KeepBase, "TG"),
         (Rule::CompactOwn, "RG"),
+        (Rule::RebuiltDead, "UDLA"),
+        (Rule::RebuiltBirths, "UADJ"),
+        (Rule::DeletedTakes, "XTK"),
+        (Rule::DroppedStays, "XKY"),
+        (Rule::LifeSeen, "XYK"),
+        (Rule::LabelLeads, "ND"),
         (Rule::LabelKeeps, "ND"),
         (Rule::LabelSeen, "NN"),
     ];
@@ -393,6 +442,35 @@ fn every_rule_switched_off_alone_loses_something() {
         run(scenario, Rules::without(rule))
             .assert_violated(&format!("catalog: without {rule:?}, {scenario}"));
     }
+}
+
+/// Versions on versions on versions, of which one in between is given up.
+#[test]
+fn every_schedule_of_deep_trees_is_safe() {
+    safe(&["VVE", "VVG", "VVEG", "VED", "VEDG", "VVDG", "VEGG", "VRE"]);
+    run("VEVG", Rules::without(Rule::BaseBundle)).assert_violated("catalog: without BaseBundle, VEVG");
+}
+
+/// Repos that are deleted, come back and are given up, and labels on what goes.
+#[test]
+fn every_schedule_of_repos_and_labels_is_safe() {
+    safe(&[
+        "XT", "XB", "XN", "XYT", "XYK", "XKT", "XKN", "XKG", "XYD", "XYKT", "XYKB", "XYNK", "XKTG", "XKBG",
+        "XYKG", "XXY", "XYDG", "XKC", "F", "FD", "FQ", "FF", "FQD", "FDG", "FFD", "FXK", "FXYK", "FND",
+        "QQD",
+    ]);
+    run("FQ", Rules::without(Rule::LabelSeen)).assert_violated("catalog: without LabelSeen, FQ");
+    run("FED", Rules::without(Rule::LabelKeeps)).assert_violated("catalog: without LabelKeeps, FED");
+}
+
+/// Tables that are built again from what pushes said, while others push, merge, drop and collect.
+#[test]
+fn every_schedule_of_repairs_is_safe() {
+    safe(&[
+        "A", "AT", "AD", "AL", "AM", "AG", "AA", "AW", "ADG", "ATD", "ALD", "AMD", "ARG", "AUD", "ADC", "ATL",
+    ]);
+    safe(&["UDLA", "UADM", "UADJ", "JTD", "JDG", "ATDG", "ALDG", "UDLG", "-ARG", "-AWRG", "AADL"]);
+    run("-AWRG", Rules::without(Rule::RewriteNames)).assert_violated("catalog: without RewriteNames, -AWRG");
 }
 
 #[test]
@@ -415,5 +493,5 @@ fn the_state_of_the_model_is_what_it_says() {
     assert_eq!(model.world.log(log).state.bundles().len(), 1);
     let rows: Vec<_> =
         model.rows(log).into_iter().map(|(_, row)| (row.key(), row.born, pack_of(&row))).collect();
-    assert_eq!(rows, [((oid(b'a'), repo(0)), 1, X), ((oid(b'z'), repo(0)), 2, Z)]);
+    assert_eq!(rows, [((oid(b'a'), repo(0)), 2, X), ((oid(b'z'), repo(0)), 3, Z)]);
 }

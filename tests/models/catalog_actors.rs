@@ -5,7 +5,8 @@ use std::fmt;
 use std::ops::Range;
 
 use datamon::catalog::change::{
-    BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, Drop, Forward, Label, Parent, TableKind,
+    BundleRef, Checkpoint, CheckpointBlob, Compact, Condemn, DEFAULT_BRANCH, Drop, Forward, Label, Parent,
+    TableKind,
 };
 use datamon::catalog::plan::{self, Mark, due, merge, names, runs};
 use datamon::catalog::state::Run;
@@ -20,27 +21,29 @@ use crate::models::world::{
 
 type Report<'a> = dyn FnMut(Schedule, fmt::Arguments<'_>) + 'a;
 
-/// The label that is moved.
-const LABEL: &str = "reviewed";
+/// The label that an actor moves: N one of a user, the others where `latest` leads.
+fn label_of(kind: char) -> &'static str {
+    if kind == 'N' { "reviewed" } else { DEFAULT_BRANCH }
+}
 
 /// What an actor's step changes.
-struct Turn<'a, 'r> {
-    at: &'a Schedule,
-    i: usize,
+pub struct Turn<'a, 'r> {
+    pub at: &'a Schedule,
+    pub i: usize,
     report: &'a mut Report<'r>,
 }
 
 impl Turn<'_, '_> {
-    fn to(&mut self, actor: Actor, what: fmt::Arguments<'_>) {
+    pub fn to(&mut self, actor: Actor, what: fmt::Arguments<'_>) {
         self.go(self.at.log, self.at.packs, actor, what);
     }
 
-    fn put(&mut self, actor: Actor, put: &[u8]) {
+    pub fn put(&mut self, actor: Actor, put: &[u8]) {
         let packs = put.iter().fold(self.at.packs, |word, n| word | 1 << n);
         self.go(self.at.log, packs, actor, format_args!("put {put:?}"));
     }
 
-    fn go(&mut self, log: LogId, packs: u64, actor: Actor, what: fmt::Arguments<'_>) {
+    pub fn go(&mut self, log: LogId, packs: u64, actor: Actor, what: fmt::Arguments<'_>) {
         let mut actors = self.at.actors.clone();
         actors[self.i] = actor;
         (self.report)(Schedule { log, packs, actors }, format_args!("{}{} {what}", actor.kind, self.i));
@@ -48,11 +51,17 @@ impl Turn<'_, '_> {
 }
 
 /// The place of a plan among those made before.
-fn number_of<T: PartialEq>(plans: &mut Vec<T>, plan: T) -> usize {
+pub fn number_of<T: PartialEq>(plans: &mut Vec<T>, plan: T) -> usize {
     plans.iter().position(|known| *known == plan).unwrap_or_else(|| {
         plans.push(plan);
         plans.len() - 1
     })
+}
+
+/// A move from where the actor saw its label.
+fn move_of(actor: Actor, to: BundleId) -> Label {
+    let previous = (actor.floor > 0).then_some(actor.floor);
+    Label { repo: repo(0), name: label_of(actor.kind).to_owned(), bundle: Some(to), previous }
 }
 
 impl Catalog {
@@ -63,11 +72,16 @@ impl Catalog {
         match actor.kind {
             _ if actor.pc == Pc::Done => {}
             'T' | 'U' | 'P' => self.touch(actor, turn),
-            'B' => self.bundle(actor, turn),
+            'B' | 'F' => self.bundle(actor, turn),
+            'V' => self.version(actor, turn),
+            'E' => self.give_up(actor, turn),
+            'X' | 'Y' => self.live(actor, turn),
+            'K' => self.drop_repo(actor, turn),
+            'A' | 'J' => self.rebuild(actor, turn),
             'L' | 'M' | 'W' => self.merge(actor, turn),
             'D' => self.drop(actor, turn),
             'C' => self.checkpoint(actor, turn),
-            'N' => self.name(actor, turn),
+            'N' | 'Q' => self.name(actor, turn),
             'G' | 'R' => self.collect(actor, turn),
             other => panic!("no actor is called {other}"),
         }
@@ -107,6 +121,8 @@ impl Catalog {
                         format_args!("pushes its row"),
                     ),
                     Err(_) if actor.round == 1 => {}
+                    // The repo is deleted: once it is back, it may land.
+                    Err(Remedy::GiveUp) => {}
                     Err(Remedy::Restart) => turn.to(Actor { base: head, ..anew }, format_args!("restarts")),
                     Err(Remedy::RedoWithout(gone)) => {
                         assert_eq!(gone, [pack(actor.borrowed)]);
@@ -139,7 +155,7 @@ impl Catalog {
         self.commit(log, record, vec![(frame(added[0]), rows)], BTreeMap::new(), None)
     }
 
-    /// Writes a bundle that changes one page of `base` and shares the other.
+    /// Writes a bundle that changes one page of `base` and shares the other; F moves `latest` to it in the same entry.
     fn bundle(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
         let share = actor.borrowed == M0;
@@ -150,7 +166,7 @@ impl Catalog {
                 let borrowed =
                     if self.world.log(log).state.bundles().contains_key(&BASE) { M0 } else { NONE };
                 turn.to(
-                    Actor { pc: Pc::Put, base: head, borrowed, ..actor },
+                    Actor { pc: Pc::Put, base: head, borrowed, floor: self.seen(log, actor.kind), ..actor },
                     format_args!("plans a bundle on {borrowed}"),
                 );
             }
@@ -166,7 +182,11 @@ impl Catalog {
                         commit: None,
                         tree: None,
                     };
-                    let record = adding(actor.base, &added, push(repo(0), vec![], vec![bundle]));
+                    let mut change = push(repo(0), vec![], vec![bundle]);
+                    if let (Change::Push(push), 'F') = (&mut change, actor.kind) {
+                        push.labels.push(move_of(actor, id));
+                    }
+                    let record = adding(actor.base, &added, change);
                     let shared: &[u8] = if share { &[M0, X] } else { &[] };
                     let needs = BTreeSet::from_iter(added.iter().chain(shared).copied());
                     model.commit(log, record, vec![], BTreeMap::from([(id, needs)]), None)
@@ -182,11 +202,21 @@ impl Catalog {
                     Err(Remedy::Restart | Remedy::BuildAlone) if actor.round == 0 => {
                         turn.to(anew, format_args!("restarts alone"));
                     }
+                    // It goes on from where the label was put meanwhile.
+                    Err(Remedy::GiveUp) if actor.floor != self.seen(log, actor.kind) => {
+                        let floor = self.seen(log, actor.kind);
+                        turn.to(Actor { floor, ..actor }, format_args!("sees the label moved at {floor}"));
+                    }
                     Err(_) => {}
                 }
             }
             _ => {}
         }
+    }
+
+    /// The seq of the label's last move; 0 is none, for log/0 moves no label.
+    fn seen(&self, log: LogId, kind: char) -> u64 {
+        self.world.log(log).state.label(repo(0), label_of(kind)).map_or(0, |at| at.seq)
     }
 
     /// Merges what is due where one run is enough (M: two, so that the oldest stays); W merges all, and rewrites rows
@@ -257,21 +287,19 @@ impl Catalog {
         }
     }
 
-    /// Moves the label to `base`, from where it was seen; who comes too late, or finds the bundle gone, gives up. The seq of the
-    /// move seen is kept where other actors keep a floor; 0 is none, for log/0 moves no label.
+    /// Moves a label to `base`, from where it was seen; who comes too late, or finds the bundle gone, gives up. The seq of the
+    /// move seen is kept where other actors keep a floor.
     fn name(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
         match actor.pc {
             Pc::Plan => {
-                let seen = self.world.log(log).state.label(repo(0), LABEL).map_or(0, |at| at.seq);
+                let seen = self.seen(log, actor.kind);
                 let next = Actor { pc: Pc::Commit, base: head, floor: seen, ..actor };
                 turn.to(next, format_args!("sees the label moved at {seen}"));
             }
             Pc::Commit => {
                 let landed = self.once(log, i, actor, |model| {
-                    let previous = (actor.floor > 0).then_some(actor.floor);
-                    let label = Label { repo: repo(0), name: LABEL.to_owned(), bundle: Some(BASE), previous };
-                    let change = record(actor.base, Change::Label(label));
+                    let change = record(actor.base, Change::Label(move_of(actor, BASE)));
                     model.commit(log, change, vec![], BTreeMap::new(), None)
                 });
                 let done = Actor { pc: Pc::Done, ..actor };

@@ -86,7 +86,7 @@ impl Member {
     /// Every fourth pushes with git; the others upload directories.
     fn new(shared: &Shared, i: usize) -> Member {
         let (env, name) = (first(), format!("member-{i}"));
-        let git = (i % 4 == 0).then(|| {
+        let git = i.is_multiple_of(4).then(|| {
             let (repo, remote) = (env.init(&name), env.init_bare("remote.git"));
             let mut init = shared.command(&env);
             init.current_dir(repo.dir()).args(["datamon", "-q", "init", "--store", &shared.url]);

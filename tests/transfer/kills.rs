@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{Team, assert_files, change, file, first, flip, objects};
 
 type Steps<'a> = &'a mut dyn Iterator<Item = u64>;
+type Kill = fn(Killed, Steps<'_>) -> u64;
 
 /// A verb that is killed, again and again.
 struct Verb<'a> {
@@ -238,46 +239,46 @@ fn repair(killed: Killed, steps: Steps<'_>) -> u64 {
 
 /// A few steps, of one process.
 #[track_caller]
-fn some(kill: fn(Killed, Steps<'_>) -> u64) {
-    let kills = kill(Killed::One, &mut [2, 7].into_iter());
+fn some(kill: Kill, steps: [u64; 2]) {
+    let kills = kill(Killed::One, &mut steps.into_iter());
     assert!(kills > 0, "nothing was killed");
 }
 
 #[test]
 fn an_init_that_is_killed_is_done_by_the_next() {
-    some(init);
+    some(init, [9, 24]);
 }
 
 #[test]
 fn an_install_that_is_killed_is_done_by_the_next() {
-    some(install);
+    some(install, [2, 7]);
 }
 
 #[test]
 fn a_promote_that_is_killed_is_done_by_the_next() {
-    some(promote);
+    some(promote, [2, 7]);
 }
 
 #[test]
 fn a_mirror_whose_sync_is_killed_has_no_half_and_is_brought_up_by_the_next() {
-    some(mirror_sync);
+    some(mirror_sync, [2, 7]);
 }
 
 #[test]
 fn a_prune_that_is_killed_loses_nothing() {
-    some(prune);
+    some(prune, [2, 7]);
 }
 
 #[test]
 fn a_repair_that_is_killed_is_done_by_the_next() {
-    some(repair);
+    some(repair, [2, 7]);
 }
 
 #[test]
 #[ignore = "every step, for `just nightly`"]
 fn verbs_that_are_killed_at_every_single_step_are_done_by_the_next() {
     let mut tally = Tally::anew(concat!(env!("CARGO_TARGET_TMPDIR"), "/kills-repositories.tsv"));
-    let verbs: [(&str, fn(Killed, Steps<'_>) -> u64); 6] = [
+    let verbs: [(&str, Kill); 6] = [
         ("init", init),
         ("install", install),
         ("promote", promote),

@@ -1,10 +1,10 @@
 //! Rows: what a push must name, and how segments merge (R2, R9).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::rules::{Rule, Rules};
-use crate::catalog::state::{Run, State};
-use crate::id::{PackId, RepoId};
+use crate::catalog::state::{Run, Segment, State};
+use crate::id::{Oid, PackId, Prefix, RepoId};
 use crate::pack::Term;
 use crate::table::{Recipe, Row};
 
@@ -54,6 +54,31 @@ pub fn merge(state: &State, mut rows: Vec<Row>, rewrite: bool) -> Merged {
         named.clear();
     }
     Merged { rows, named }
+}
+
+/// Up to which birth Drops have killed the rows of a key, in the whole log.
+pub type Deaths = BTreeMap<(Oid, RepoId), u64>;
+
+/// Whether damaged segments may have held a row that a push promised: by its key and its birth.
+///
+/// A row of another birth lies in a segment of its own, which alone says how long the Drops that kill it are kept.
+pub fn held(rules: Rules, damaged: &[Segment], row: &Row) -> bool {
+    let born = |it: &Segment| !rules.on(Rule::RebuiltBirths) || (it.oldest..=it.born).contains(&row.born);
+    damaged.iter().any(|it| it.at.covers(Prefix::from(&row.oid)) && born(it))
+}
+
+/// What takes the place of damaged segments: of the rows that pushes promised and that were [`held`] there those that no Drop of the
+/// whole log has killed, for the state forgets a Drop once no segment holds what it killed. Nothing where a row leads to a pack that
+/// is gone: it was repacked, and the segment alone said where to.
+pub fn rebuilt(state: &State, mut rows: Vec<Row>, killed: &Deaths) -> Option<Merged> {
+    let rules = state.rules();
+    let dead = |row: &Row| killed.get(&row.key()).is_some_and(|upto| row.born <= *upto);
+    rows.retain(|row| !rules.on(Rule::RebuiltDead) || !dead(row));
+    let mut merged = merge(state, rows, true);
+    if rules.on(Rule::RewriteNames) {
+        merged.named.extend(merged.rows.iter().flat_map(Row::packs));
+    }
+    merged.named.iter().all(|pack| state.packs().contains_key(pack)).then_some(merged)
 }
 
 /// Rewrites a row to the ends of its forwards, as far as its terms lie in the row itself.

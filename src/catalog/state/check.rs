@@ -255,7 +255,9 @@ impl State {
             RepoChange::Delete { repo } => live(repo),
             RepoChange::Undelete { repo } => match known(repo)? {
                 it if !it.deleted => Err(Refusal::RepoMoved { repo: *repo, why: "it is not deleted" }),
-                it if it.dropped => Err(Refusal::RepoMoved { repo: *repo, why: "its data was dropped" }),
+                it if it.dropped && self.rules.on(Rule::DroppedStays) => {
+                    Err(Refusal::RepoMoved { repo: *repo, why: "its data was dropped" })
+                }
                 it => self.check_free(&it.name),
             },
         }
@@ -264,7 +266,9 @@ impl State {
     /// R14: nothing is promised to a deleted repo, whose next Drop would take it.
     fn check_takes_pushes(&self, repo: RepoId) -> Result<(), Refusal> {
         match self.repos.get(&repo) {
-            Some(known) if known.deleted && repo != RepoId::NIL => Err(Refusal::RepoDeleted { repo }),
+            Some(known) if known.deleted && repo != RepoId::NIL && self.rules.on(Rule::DeletedTakes) => {
+                Err(Refusal::RepoDeleted { repo })
+            }
             _ => Ok(()),
         }
     }
@@ -307,7 +311,7 @@ impl State {
             self.bundles().get(id).is_some_and(|it| it.repo == repo)
                 || new.iter().any(|it| it.id == *id && it.repo == repo)
         };
-        if let Some(bundle) = bundle.filter(|id| !is_there(id)) {
+        if let Some(bundle) = bundle.filter(|id| !is_there(id) && self.rules.on(Rule::LabelLeads)) {
             return Err(Refusal::BundleUnknown { bundle, repo });
         }
         let known = self.label(repo, &label.name);
@@ -367,7 +371,8 @@ impl State {
         let repos: BTreeSet<RepoId> = drop.keys.iter().map(|(_, repo)| *repo).chain(bundles).collect();
         for repo in repos {
             // A repo deleted or undeleted since may need a different plan (R14).
-            if self.repos.get(&repo).is_some_and(|known| known.changed > drop.planned_on) {
+            let moved = self.repos.get(&repo).is_some_and(|known| known.changed > drop.planned_on);
+            if moved && self.rules.on(Rule::LifeSeen) {
                 return Err(Refusal::RepoMoved {
                     repo,
                     why: "it was created, deleted or undeleted meanwhile",
