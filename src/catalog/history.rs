@@ -1,6 +1,8 @@
 //! History: single changes of the log, by their place in it. Entries never change and are never deleted, so what was read once
 //! is kept.
 
+use bytes::Bytes;
+
 use super::change::{Change, ChangeRecord};
 use super::entry::Entry;
 use super::fold::BadLog;
@@ -35,6 +37,13 @@ impl Catalog {
         let entry = Entry::decode(seq, &bytes).map_err(|e| self.bad(e))?;
         self.cache.put(&name, entry.change());
         entry.own().map_err(|e| self.bad(e))
+    }
+
+    /// Entry `seq` as the store holds it, verified, and its change.
+    pub fn entry(&self, seq: u64) -> Result<(Bytes, ChangeRecord), CatalogError> {
+        let bytes = self.store.get(&key::log(seq))?.ok_or_else(|| self.lost(seq))?;
+        let entry = Entry::decode(seq, &bytes).map_err(|e| self.bad(e))?;
+        Ok((bytes, entry.own().map_err(|e| self.bad(e))?))
     }
 
     /// Every change after entry `seq`, each read from the store itself: a checkpoint may have folded some away, and the state does

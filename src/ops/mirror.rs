@@ -5,20 +5,27 @@
 //!
 //! What names comes after what is named, so that the log of a mirror never leads to a pack that it was not given. The log is copied entry by
 //! entry and its newest entry says what is there already: what an entry after it added is copied, and what one after it lets go of (a
-//! Forget) is removed. Every pack is verified before it is written: a damaged one would take the place of a sound one for ever. It is
-//! passed over and told of, and copied when everything is compared again.
+//! Forget) is removed right before that entry is copied. Whatever is written is verified before: something damaged would take the place of
+//! what is sound for ever. A damaged pack is passed over and told of, and a mark is left in the mirror before its log leads there, so that
+//! the next copy compares everything, whoever is killed in between.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use rayon::prelude::*;
 
+use crate::catalog::fold::BadLog;
 use crate::catalog::identity::BadIdentity;
-use crate::catalog::{Catalog, CatalogError, Change, Identity, head};
-use crate::id::{PackId, PackKind, StoreId};
+use crate::catalog::{Catalog, CatalogError, Change, Entry, Identity, head};
+use crate::id::{Nonce, PackId, PackKind, StoreId};
 use crate::pack::{PackInfo, verify_bytes};
 use crate::progress::Progress;
-use crate::store::{Create, Store, StoreError, key};
+use crate::store::{Store, StoreError, key};
+
+/// Times that a pack is read that is not as it was written.
+const READS: usize = 2;
 
 /// Why a place is no mirror of a store.
 #[derive(Debug, thiserror::Error)]
@@ -104,26 +111,43 @@ pub struct Standing {
     pub head: Option<u64>,
     /// Entries of the store that it lacks.
     pub behind: u64,
+    /// Whether an earlier copy had to pass over packs that its entries lead to.
+    pub lacking: bool,
 }
 
 /// Makes a store of a mirror whose store is lost: with an id of its own, as the lost one may come back (R6).
 pub fn promote(place: &Store) -> Result<StoreId, NotMirrored> {
-    let url = || place.url().to_string();
-    if place.get(key::STORE)?.is_some() {
-        return Err(NotMirrored::IsStore { url: url() });
+    if let Some(store) = finish(place)? {
+        return Ok(store);
     }
-    let Some(bytes) = place.get(key::MIRROR)? else { return Err(NotMirrored::None { url: url() }) };
+    let url = || place.url().to_string();
+    let bytes = place.get(key::MIRROR)?.ok_or_else(|| NotMirrored::None { url: url() })?;
     let bad = |source: BadIdentity| CatalogError::Identity { url: url(), source };
     let identity = Identity { store: Identity::new().store, ..Identity::decode(&bytes).map_err(bad)? };
     if newest(place)?.is_none() {
         return Err(NotMirrored::Unfinished { url: url() });
     }
     place.probe()?;
-    if place.create_shared(key::STORE, &identity.encode().into())? == Create::Exists {
-        return Err(NotMirrored::IsStore { url: url() });
+    // An earlier try may land only now: whichever does so first counts.
+    place.create_shared(key::STORE, &identity.encode().into())?;
+    finish(place)?.ok_or_else(|| StoreError::Missing { url: url(), key: key::STORE.to_owned() }.into())
+}
+
+/// The last step of a promotion, wherever it was interrupted: a place that is a store by now is no mirror any more. None if nobody has
+/// begun one.
+fn finish(place: &Store) -> Result<Option<StoreId>, NotMirrored> {
+    let url = || place.url().to_string();
+    let bad = |source: BadIdentity| CatalogError::Identity { url: url(), source };
+    match (place.get(key::STORE)?, place.get(key::MIRROR)?) {
+        (Some(_), None) => Err(NotMirrored::IsStore { url: url() }),
+        (None, None) => Err(NotMirrored::None { url: url() }),
+        (None, Some(_)) => Ok(None),
+        (Some(bytes), Some(_)) => {
+            let store = Identity::decode(&bytes).map_err(bad)?.store;
+            place.delete(key::MIRROR)?;
+            Ok(Some(store))
+        }
     }
-    place.delete(key::MIRROR)?;
-    Ok(identity.store)
 }
 
 /// How far the mirror at a place is; it has to be one of this store.
@@ -131,7 +155,7 @@ pub fn standing(from: &Catalog, to: &Store) -> Result<Standing, NotMirrored> {
     let newest = if is_mirror(from, to)? { newest(to)? } else { None };
     let entries = from.head().seq() + 1;
     let there = newest.map_or(0, |newest| newest + 1);
-    Ok(Standing { head: newest, behind: entries.saturating_sub(there) })
+    Ok(Standing { head: newest, behind: entries.saturating_sub(there), lacking: !marks(to)?.is_empty() })
 }
 
 /// Copies what the mirror lacks, by what the log says since its newest entry; `all` compares every pack.
@@ -141,45 +165,45 @@ pub fn sync(
     all: bool,
     progress: &dyn Progress,
 ) -> Result<Synced, NotMirrored> {
-    from.refresh()?;
     begin(from, to)?;
-    let newest = newest(to)?;
+    // Others copy too: what is there is looked at before the store is, or it would be ahead of what is seen of the store.
+    let (newest, marks) = (newest(to)?, marks(to)?);
+    let mut all = all || newest.is_none() || !marks.is_empty();
+    let there = if all { Some(stock(to)?) } else { None };
+    from.refresh()?;
     if let Some(newest) = newest {
         check_same(from, to, newest)?;
     }
     let mut done = Synced::default();
     let mut next = newest.map_or(0, |newest| newest + 1);
-    let mut all = all || newest.is_none();
+    let mut mark = None;
     loop {
         let head = from.head().seq();
-        let packs = match all {
-            true => from.state().packs().iter().map(|(id, info)| (*id, *info)).collect(),
-            false => added_since(from, next)?,
-        };
-        carry(from.store(), to, &packs, all, progress, &mut done)?;
-        for pack in if newest.is_some() { forgotten_since(from, next)? } else { vec![] } {
-            for kind in [PackKind::Data, PackKind::Meta] {
-                to.delete(&key::pack(kind, pack))?;
-            }
-            done.removed += 1;
+        let (added, gone) = added_since(from, next)?;
+        let packs = if all { from.state().packs() } else { &added };
+        carry(from.store(), to, packs, there.as_ref().filter(|_| all), progress, &mut done)?;
+        // Until all entries are there, some may lead to what is given up, or lies elsewhere by now; and what an interrupted first copy left
+        // is looked for at the end.
+        let unsure = gone || newest.is_none() || !done.lacking.is_empty();
+        if unsure && mark.is_none() {
+            mark = Some(leave_mark(to)?);
         }
-        for seq in next..=head {
-            let bytes = from
-                .store()
-                .get(&key::log(seq))?
-                .ok_or_else(|| CatalogError::Lost { url: from.store().url().to_string(), seq })?;
-            (done.objects, done.bytes) = (done.objects + 1, done.bytes + bytes.len() as u64);
-            to.create_own(&key::log(seq), bytes.into())?;
-        }
-        if head >= next {
-            to.overwrite(key::HEAD, format!("{head:016x}\n").into())?;
-        }
+        carry_log(from, to, next..=head, newest.is_some(), &mut done)?;
         (next, all, done.head) = (head + 1, false, head);
         from.refresh()?;
         if from.head().seq() == head {
-            return Ok(done);
+            break;
         }
     }
+    if let Some(there) = &there {
+        remove_forgotten(from, to, there)?;
+    }
+    // What a collection took meanwhile is no loss.
+    let known = |name: &str| key::pack_id(name).is_some_and(|(_, id)| from.state().packs().contains_key(&id));
+    done.lacking.retain(|(name, _)| known(name));
+    let answered = marks.into_iter().chain(mark.filter(|_| done.lacking.is_empty()));
+    answered.into_iter().try_for_each(|mark| to.delete(&mark))?;
+    Ok(done)
 }
 
 /// Whether a mirror of this store is there already.
@@ -200,13 +224,44 @@ fn begin(from: &Catalog, to: &Store) -> Result<(), NotMirrored> {
         return Ok(());
     }
     if let Some(found) = to.list("", "")?.into_iter().find(|it| !it.key.starts_with(key::PROBE)) {
-        return Err(NotMirrored::NotEmpty { url: to.url().to_string(), key: found.key });
+        // It may have become one meanwhile.
+        return match is_mirror(from, to)? {
+            true => Ok(()),
+            false => Err(NotMirrored::NotEmpty { url: to.url().to_string(), key: found.key }),
+        };
     }
     to.probe()?;
-    if to.create_shared(key::MIRROR, &from.identity().encode().into())? == Create::Exists {
-        is_mirror(from, to)?;
-    }
-    Ok(())
+    // Who makes the same mirror now writes the same.
+    Ok(to.create_own(key::MIRROR, from.identity().encode().into())?)
+}
+
+/// What says that the mirror lacks a pack that its log leads to.
+fn marks(to: &Store) -> Result<Vec<String>, StoreError> {
+    let is_mark = |key: &String| key.strip_prefix(key::LACKING).is_some_and(|it| it.parse::<Nonce>().is_ok());
+    Ok(to.list(key::LACKING, "")?.into_iter().map(|it| it.key).filter(is_mark).collect())
+}
+
+/// Says that the mirror lacks something.
+fn leave_mark(to: &Store) -> Result<String, StoreError> {
+    let name = format!("{}{}", key::LACKING, Nonce::new());
+    to.create_own(&name, Bytes::from_static(b"compare all").into())?;
+    Ok(name)
+}
+
+/// The packs of a mirror, and their sizes.
+fn stock(to: &Store) -> Result<BTreeMap<String, u64>, StoreError> {
+    let both = [key::DATA, key::META].map(|folder| to.list(folder, ""));
+    let both = both.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(both.into_iter().flatten().map(|it| (it.key, it.size)).collect())
+}
+
+/// Removes what an interrupted copy left that the store has let go of since. Every pack of a mirror was once in the table of the store,
+/// so one that was there before the store was read, and is not known by now, was forgotten.
+fn remove_forgotten(from: &Catalog, to: &Store, there: &BTreeMap<String, u64>) -> Result<(), StoreError> {
+    let state = from.state();
+    let known = |id: &PackId| state.packs().contains_key(id) || state.condemned().contains_key(id);
+    let packs = there.keys().filter(|name| key::pack_id(name).is_some_and(|(_, id)| !known(&id)));
+    packs.into_iter().try_for_each(|name| to.delete(name))
 }
 
 /// The newest entry of a mirror, none before its first copy was complete: only then it has a hint.
@@ -214,38 +269,66 @@ fn newest(to: &Store) -> Result<Option<u64>, NotMirrored> {
     let hint = to.get(key::HEAD)?.unwrap_or_default();
     let hint = std::str::from_utf8(&hint).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
     let Some(hint) = hint else { return Ok(None) };
-    match head::find(Some(hint), |seq| to.size(&key::log(seq)).map(|size| size.is_some())) {
+    let there = |seq| to.size(&key::log(seq)).map(|size| size.is_some());
+    // It has no checksum: one that leads nowhere is no hint.
+    let known = there(hint)?.then_some(hint);
+    match head::find(known, there) {
         Ok(newest) => Ok(Some(newest)),
         Err(head::NoHead::Probe(error)) => Err(error.into()),
         Err(head::NoHead::NoLog) => Ok(None),
     }
 }
 
-/// Each entry has the hash of the one before it: if the newest is the same, all are.
+/// Each entry has the hash of the one before it: if the newest is the same, all are. What cannot be read says nothing of that.
 fn check_same(from: &Catalog, to: &Store, newest: u64) -> Result<(), NotMirrored> {
-    let there = to.get(&key::log(newest))?;
-    match newest <= from.head().seq() && there.is_some() && there == from.store().get(&key::log(newest))? {
+    let url = || to.url().to_string();
+    let there = to.get(&key::log(newest))?.unwrap_or_default();
+    let bad = |error| CatalogError::Log { url: url(), source: BadLog::from(error) };
+    Entry::decode(newest, &there).map_err(bad)?;
+    match newest <= from.head().seq() && from.entry(newest)?.0 == there {
         true => Ok(()),
-        false => Err(NotMirrored::Diverged { url: to.url().to_string(), seq: newest }),
+        false => Err(NotMirrored::Diverged { url: url(), seq: newest }),
     }
 }
 
-/// Packs that entries from `next` on added, and that the store has still.
-fn added_since(from: &Catalog, next: u64) -> Result<BTreeMap<PackId, PackInfo>, CatalogError> {
-    let Some(before) = next.checked_sub(1) else { return Ok(BTreeMap::new()) };
+/// Packs that entries from `next` on added, and that the store has still; and whether there were others.
+fn added_since(from: &Catalog, next: u64) -> Result<(BTreeMap<PackId, PackInfo>, bool), CatalogError> {
+    let Some(before) = next.checked_sub(1) else { return Ok(Default::default()) };
     let records = from.since(before)?;
     let added = records.into_iter().flat_map(|(_, record)| record.added);
-    Ok(added.filter(|(pack, _)| from.state().packs().contains_key(pack)).collect())
+    let (there, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        added.partition(|(pack, _)| from.state().packs().contains_key(pack));
+    Ok((there, !gone.is_empty()))
 }
 
-/// Packs that entries from `next` on let go of.
-fn forgotten_since(from: &Catalog, next: u64) -> Result<Vec<PackId>, CatalogError> {
-    let Some(before) = next.checked_sub(1) else { return Ok(vec![]) };
-    let forgets = from.since(before)?.into_iter().filter_map(|(_, record)| match record.change {
-        Change::Forget(forget) => Some(forget.packs),
-        _ => None,
-    });
-    Ok(forgets.flatten().collect())
+/// Copies entries of the log. What a Forget lets go of is removed before the Forget is copied, and after the Condemn is there: so the log
+/// of the mirror names nothing that went, and a copy that was interrupted goes on with it.
+fn carry_log(
+    from: &Catalog,
+    to: &Store,
+    entries: RangeInclusive<u64>,
+    removes: bool,
+    done: &mut Synced,
+) -> Result<(), NotMirrored> {
+    let head = *entries.end();
+    let is_new = !entries.is_empty();
+    for seq in entries {
+        let (bytes, record) = from.entry(seq)?;
+        if let (Change::Forget(forget), true) = (record.change, removes) {
+            for pack in forget.packs {
+                for kind in [PackKind::Data, PackKind::Meta] {
+                    to.delete(&key::pack(kind, pack))?;
+                }
+                done.removed += 1;
+            }
+        }
+        (done.objects, done.bytes) = (done.objects + 1, done.bytes + bytes.len() as u64);
+        to.create_own(&key::log(seq), bytes.into())?;
+    }
+    if is_new {
+        to.overwrite(key::HEAD, format!("{head:016x}\n").into())?;
+    }
+    Ok(())
 }
 
 /// Copies packs that are not there, data before what names it.
@@ -253,20 +336,12 @@ fn carry(
     from: &Store,
     to: &Store,
     packs: &BTreeMap<PackId, PackInfo>,
-    all: bool,
+    listed: Option<&BTreeMap<String, u64>>,
     progress: &dyn Progress,
     done: &mut Synced,
 ) -> Result<(), StoreError> {
     // One by one it is asked for where they are few.
-    let listed: Option<HashMap<String, u64>> = match all {
-        true => {
-            let both = [key::DATA, key::META].map(|folder| to.list(folder, ""));
-            let both = both.into_iter().collect::<Result<Vec<_>, _>>()?;
-            Some(both.into_iter().flatten().map(|it| (it.key, it.size)).collect())
-        }
-        false => None,
-    };
-    let size_there = |key: &str| match &listed {
+    let size_there = |key: &str| match listed {
         Some(listed) => Ok(listed.get(key).copied()),
         None => to.size(key),
     };
@@ -300,15 +375,19 @@ fn carry_one(
     info: PackInfo,
 ) -> Result<Result<(), String>, StoreError> {
     let name = key::pack(info.kind, pack);
-    let bytes = match from.get(&name) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Ok(Err("the store lacks it".to_owned())),
-        Err(error) if error.is_archived() => return Ok(Err(error.to_string())),
-        Err(error) => return Err(error),
-    };
-    if let Err(error) = verify_bytes(&bytes, pack, info) {
-        return Ok(Err(error.to_string()));
+    let mut why = String::new();
+    // What was damaged on its way comes whole another time.
+    for _ in 0..READS {
+        let bytes = match from.get(&name) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Err("the store lacks it".to_owned())),
+            Err(error) if error.is_archived() => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        match verify_bytes(&bytes, pack, info) {
+            Ok(_) => return Ok(Ok(to.create_own(&name, bytes.into())?)),
+            Err(error) => why = error.to_string(),
+        }
     }
-    to.create_own(&name, bytes.into())?;
-    Ok(Ok(()))
+    Ok(Err(why))
 }

@@ -16,6 +16,7 @@ use super::download;
 use super::fetch::{self, Source, Wanted};
 use super::here::is_file_of;
 use crate::catalog::{Catalog, CatalogError};
+use crate::disk::Disk;
 use crate::git::{Pointer, Repo};
 use crate::id::{Oid, PackId, RepoId};
 use crate::pack::Term;
@@ -177,11 +178,11 @@ fn packs_of(row: &Row, terms: &Result<Vec<Term>, String>) -> BTreeSet<PackId> {
 }
 
 /// Delete what goes; an object that changed since it was looked at stays. Gives how many went, and their bytes.
-pub fn delete(goes: &[Local]) -> io::Result<(u64, u64)> {
+pub fn delete(goes: &[Local], disk: &Disk) -> io::Result<(u64, u64)> {
     let (mut count, mut bytes) = (0, 0);
     for Local { pointer, path } in goes {
         if is_file_of(path, pointer) {
-            fs::remove_file(path)?;
+            disk.remove(path)?;
             count += 1;
             bytes += pointer.size;
         }

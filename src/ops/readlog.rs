@@ -65,10 +65,14 @@ impl Read {
     pub fn note(self, catalog: &Catalog, git: &Git, config: &Config) {
         let is_wanted = config.is_true(KEY) && self.files > 0 && catalog.store().silence().is_none();
         if is_wanted && trust::is_trusted(config, catalog) {
-            let noted = Read { time: now(), who: git.author(), ..self };
-            let bytes = serde_json::to_vec(&noted).expect("plain values always encode");
-            let _ = catalog.store().create_once(&key::read(ReadId::new()), bytes.into());
+            Read { time: now(), who: git.author(), ..self }.write(catalog.store());
         }
+    }
+
+    /// Writes it into a store; what fails is left out.
+    pub fn write(&self, store: &Store) {
+        let bytes = serde_json::to_vec(self).expect("plain values always encode");
+        let _ = store.create_once(&key::read(ReadId::new()), bytes.into());
     }
 
     /// The same as the configuration of git says that `git` sees.

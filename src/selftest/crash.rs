@@ -14,12 +14,13 @@ use tempfile::TempDir;
 
 use super::bucket::Bucket;
 use super::clean;
+use super::copies::COPIES;
 use super::ledger::Ledger;
 use super::machine::words;
 use super::shelf::{Shelf, scratch};
 use super::turns::Turns;
 use super::weather::{Mood, Seam, Way, Weather};
-use super::work::{Names, Stage, WORKS, Work, below};
+use super::work::{Moment, Names, Stage, WORKS, Work, below};
 use super::world::World;
 use super::{Cast, memory};
 use crate::chance;
@@ -61,7 +62,7 @@ const WAYS: [Way; 4] = [Way::Before, Way::After, Way::Later, Way::Torn];
 struct Prepared {
     work: &'static Work,
     bucket: Bucket,
-    other: Bucket,
+    beside: Bucket,
     disk: TempDir,
     ledger: Ledger,
     shelf: Arc<Shelf>,
@@ -69,11 +70,12 @@ struct Prepared {
     seams: Vec<Seam>,
 }
 
-fn stage(bucket: Bucket, other: Bucket, shelf: &Arc<Shelf>, ledger: Ledger, disk: &Path) -> Stage {
-    let world = Arc::new(World::new(1, bucket, Turns::new(1, 0), shelf.clone()));
+fn stage(bucket: Bucket, beside: Bucket, shelf: &Arc<Shelf>, ledger: Ledger, disk: &Path) -> Stage {
+    let world = World::new(1, bucket, Turns::new(1, 0), shelf.clone());
+    let world = Arc::new(world.with_beside(beside));
     *world.ledger() = ledger;
     let weather = Weather::new(world.clone(), 0);
-    Stage { weather, world, other: Arc::new(other), disk: disk.to_owned() }
+    Stage { weather, world, disk: disk.to_owned() }
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
@@ -93,21 +95,24 @@ impl Prepared {
         let (disk, shelf) = (scratch().map_err(said)?, Arc::new(Names::shelf().map_err(said)?));
         let before = stage(Bucket::default(), Bucket::default(), &shelf, Ledger::default(), disk.path());
         chance::given(1, before.world.bucket.clock(), || (work.prepare)(&before))?;
-        let (bucket, other) = (before.world.bucket.twin(), before.other.twin());
+        let (bucket, beside) = (before.world.bucket.twin(), before.world.beside.twin());
         let ledger = before.world.ledger().clone();
-        let mut prepared = Prepared { work, bucket, other, disk, ledger, shelf, seams: vec![] };
+        let mut prepared = Prepared { work, bucket, beside, disk, ledger, shelf, seams: vec![] };
         let (whole, _disk) = prepared.stage().map_err(said)?;
         whole.weather.begin(1, Mood::Fair, false);
         prepared.run(&whole, 2)?;
         prepared.seams = whole.weather.seams();
-        Ok(prepared)
+        match (work.look)(&whole, Moment::Done).into_iter().next() {
+            Some(what) => Err(format!("it does not do its work: {what}")),
+            None => Ok(prepared),
+        }
     }
 
     fn stage(&self) -> io::Result<(Stage, TempDir)> {
         let disk = scratch()?;
         copy(self.disk.path(), disk.path())?;
-        let (bucket, other) = (self.bucket.twin(), self.other.twin());
-        Ok((stage(bucket, other, &self.shelf, self.ledger.clone(), disk.path()), disk))
+        let (bucket, beside) = (self.bucket.twin(), self.beside.twin());
+        Ok((stage(bucket, beside, &self.shelf, self.ledger.clone(), disk.path()), disk))
     }
 
     /// The work, by a process with these numbers.
@@ -150,13 +155,14 @@ impl Prepared {
             world.complain("the process was not killed".to_owned());
         }
         let store = memory(&world.bucket);
-        let look = |when: &str| {
-            let wrong = world.ledger().complaints(&store, &self.shelf);
+        let say = |when: &str, wrong: Vec<String>| {
             wrong.into_iter().for_each(|what| world.complain(format!("{when}: {what}")));
         };
+        let look = |when: &str| say(when, world.ledger().complaints(&store, &self.shelf));
         if !self.work.mends && self.work.name != "init" {
             look("killed");
         }
+        say("killed", (self.work.look)(&stage, Moment::Killed));
         let mut twice = false;
         if let Some(again) = point.again {
             stage.weather.begin(2, Mood::Cut(again, Way::After), false);
@@ -174,12 +180,15 @@ impl Prepared {
             world.complain("a journal is left".to_owned());
         }
         world.bucket.settle();
+        world.beside.settle();
         look("done again");
+        say("done again", (self.work.look)(&stage, Moment::Done));
         if let Err(why) = clean(world, &store) {
             world.complain(why);
         }
         look("collected");
-        world.bucket.wrong().into_iter().for_each(|what| world.complain(what));
+        let wrong = world.bucket.wrong().into_iter().chain(world.beside.wrong());
+        wrong.for_each(|what| world.complain(what));
         Ok((world.wrong(), twice))
     }
 }
@@ -189,7 +198,7 @@ pub fn crash_everywhere() -> io::Result<Crashes> {
     let crashes = Mutex::new(Crashes::default());
     let add = |what: &dyn Fn(&mut Crashes)| what(&mut crashes.lock().expect("no holder of this lock panics"));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    for work in WORKS {
+    for work in WORKS.iter().chain(COPIES) {
         let cast = Cast::of(1)?;
         let prepared = match cast.alone(|| Prepared::new(work)) {
             Ok(prepared) => prepared,

@@ -2,10 +2,13 @@
 //! ledger, and what it is about to give up before it does.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::kind::Kind;
 use super::ledger::{exported, fetched};
 use super::machine::Machine;
+use super::mirror::claims;
 use crate::bundle::Facts;
 use crate::catalog::Catalog;
 use crate::catalog::change::{Change, Drop};
@@ -14,6 +17,7 @@ use crate::id::{BundleId, Oid, RepoId};
 use crate::ops::bundle::{Draft, Planned, open};
 use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
+use crate::ops::mirror::{self, NotMirrored};
 use crate::ops::open::probe_once;
 use crate::ops::repair::{Damage, repair};
 use crate::ops::repo;
@@ -21,6 +25,7 @@ use crate::ops::squash::{self, Git, Keep, Squash};
 use crate::ops::upload::{upload, upload_bundle};
 use crate::ops::verify::{Depth, verify};
 use crate::progress::Silent;
+use crate::store::key;
 
 /// Nothing waits.
 pub(super) const AT_ONCE: Limits =
@@ -46,6 +51,8 @@ pub(super) enum Deed {
     Repo,
     Fsck,
     Repair,
+    Sync,
+    LoseStore,
 }
 
 /// Why it was not done, in words.
@@ -57,7 +64,7 @@ fn said(error: impl std::fmt::Display) -> String {
 
 impl Deed {
     pub(super) fn draw(random: &mut Seeded) -> Deed {
-        match random.below(60) {
+        match random.below(66) {
             0..16 => Deed::Push,
             16..25 => Deed::Commit,
             25..29 => Deed::Label,
@@ -71,8 +78,15 @@ impl Deed {
             54..56 => Deed::DropFiles,
             56..58 => Deed::Repo,
             58 => Deed::Fsck,
-            _ => Deed::Repair,
+            59 => Deed::Repair,
+            60..65 => Deed::Sync,
+            _ => Deed::LoseStore,
         }
+    }
+
+    /// Whether who does it may have opened the store to read, mirrors behind it. What is written must not come to rely on them.
+    pub(super) fn may_read_mirrors(self) -> bool {
+        matches!(self, Deed::Fetch | Deed::Export | Deed::Push | Deed::Commit)
     }
 
     /// Does it.
@@ -109,9 +123,11 @@ impl Deed {
             }
             Deed::Repair => {
                 let mut damage = Damage::of(catalog).map_err(said)?;
-                let out = machine.world.shelf.out();
-                repair(catalog, &mut damage, &[], &[], &[], out.path(), &Silent).map(drop).map_err(said)
+                let (out, mirrors) = (machine.world.shelf.out(), [machine.beside()]);
+                repair(catalog, &mut damage, &[], &[], &mirrors, out.path(), &Silent).map(drop).map_err(said)
             }
+            Deed::Sync => copy(machine, catalog, random),
+            Deed::LoseStore => lose_store(machine),
         }
     }
 }
@@ -220,15 +236,57 @@ fn export_one(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
         return Ok(());
     }
     let id = random.one_of(&all);
-    told(machine, exported(catalog, id, None, &machine.world.shelf))
+    let files = machine.world.ledger().files_of(id);
+    told(machine, exported(catalog, id, Some(&files), &machine.world.shelf))
 }
 
 /// A file that does not come is told of, and may come another time. Other bytes must never come.
 fn told(machine: &Machine, wrong: Vec<String>) -> Said {
-    if let Some(what) = wrong.iter().find(|it| it.contains("came back with other bytes")) {
+    let is_other = |it: &&String| it.contains("came back with other bytes") || it.contains("other files");
+    if let Some(what) = wrong.iter().find(is_other) {
         machine.world.complain(what.clone());
     }
     wrong.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Brings the mirror up to the store.
+fn copy(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said {
+    let done = mirror::sync(catalog, &machine.beside(), random.once_in(8), &Silent);
+    if let Err(
+        error @ (NotMirrored::IsStore { .. }
+        | NotMirrored::Another { .. }
+        | NotMirrored::NotEmpty { .. }
+        | NotMirrored::Diverged { .. }),
+    ) = &done
+    {
+        machine.world.complain(format!("a copy by machine {}: {error}", machine.number));
+    }
+    let packs = catalog.state().packs();
+    let taken = |name: &str| key::pack_id(name).is_some_and(|(_, id)| !packs.contains_key(&id));
+    match done.map_err(said)?.lacking.into_iter().next() {
+        Some((pack, why)) if taken(&pack) => {
+            machine.world.complain(format!("{pack} was collected, and a copy tells of it as lost: {why}"));
+            Ok(())
+        }
+        Some((pack, why)) => Err(format!("{pack} was not copied: {why}")),
+        None => Ok(()),
+    }
+}
+
+/// What if the store were lost now? Its mirror becomes a store, at another place, so that this one goes on.
+fn lose_store(machine: &Machine) -> Said {
+    let twin = Arc::new(machine.world.beside.twin());
+    if !twin.has(key::MIRROR) {
+        return Ok(());
+    }
+    let done = mirror::promote(&machine.place(&twin));
+    if !twin.has(key::MIRROR) && !twin.has(key::STORE) {
+        machine.world.complain("what was to become a store is neither that nor a mirror".to_owned());
+    }
+    claims(&twin).into_iter().for_each(|what| machine.world.complain(what));
+    done.map_err(said)?;
+    machine.world.hit(Kind::MirrorLost);
+    Ok(())
 }
 
 /// Drops what a squash planned.

@@ -40,6 +40,8 @@ kinds! {
     Slow "slow request",
     Stalled "stalled answer",
     Expired "expired credentials",
+    Silent "silent store, read from its mirror",
+    MirrorLost "store lost, and its mirror made one",
     StoreFull "store without space",
     DeleteLies "delete that lies",
     Foreign "foreign object",

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::bucket::Bucket;
 use super::deed::{Deed, Said, push};
 use super::kind::Kind;
 use super::weather::{Mood, Way, Weather, harm};
@@ -13,7 +14,7 @@ use super::world::World;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, CatalogError, Journal};
 use crate::chance::{self, Seeded};
-use crate::store::{Failure, key};
+use crate::store::{Failure, Store, key};
 
 /// Ten years, milliseconds.
 const DECADE: u64 = 10 * 365 * 24 * 3600 * 1000;
@@ -36,6 +37,22 @@ impl Machine {
         let disk = self.weather.disk();
         let cache = Cache::at(self.disk.join("cache")).on(disk.clone());
         (cache, Journal::at(self.disk.join("journal")).on(disk))
+    }
+
+    /// What lies beside the store, as this machine sees it.
+    pub(super) fn beside(&self) -> Store {
+        self.weather.beside()
+    }
+
+    /// A place that only this machine sees.
+    pub(super) fn place(&self, bucket: &Arc<Bucket>) -> Store {
+        self.weather.store_in(bucket, "own/")
+    }
+
+    /// The store for who reads: what it does not give its mirror is asked for.
+    fn open_to_read(&self) -> Result<Catalog, CatalogError> {
+        let (cache, journal) = self.kept();
+        Catalog::open(self.weather.store().with_copies(vec![self.beside()]), cache, journal)
     }
 
     /// The store, made where there is none.
@@ -78,7 +95,9 @@ impl Machine {
             0 if world.bucket.has(&key::log(0)) => {
                 let folder = random.one_of(&["data/", "data/7f/", "meta/", "log/", "", "loglists/"]);
                 let key = format!("{folder}notes-{}", random.below(100));
-                world.bucket.plant(&key, b"somebody else's".as_slice().into());
+                let is_mirror = world.beside.has(key::MIRROR) && random.once_in(3);
+                let bucket = if is_mirror { &world.beside } else { &world.bucket };
+                bucket.plant(&key, b"somebody else's".as_slice().into());
                 world.hit(Kind::Foreign);
             }
             1 if fs::remove_dir_all(self.disk.join("cache")).is_ok() => world.hit(Kind::CacheLost),
@@ -119,7 +138,11 @@ impl Machine {
 
     /// One command, by this process or by a new one. Gives the process if it goes on.
     fn run(&self, deed: u64, session: Option<Catalog>, random: &mut Seeded) -> Option<Catalog> {
-        let (what, mood) = (Deed::draw(random), Machine::mood(random));
+        let (what, mut mood) = (Deed::draw(random), Machine::mood(random));
+        let mirrored = what.may_read_mirrors() && random.once_in(3);
+        if mirrored && random.once_in(2) {
+            mood = Mood::Refusing(1 + random.below(20), Failure::Unreachable);
+        }
         self.weather.begin(deed, mood, what == Deed::Collect);
         let mut clock = self.world.bucket.clock();
         if random.once_in(4) {
@@ -130,7 +153,7 @@ impl Machine {
         let done = chance::given(random.draw(), clock, || {
             catch_unwind(AssertUnwindSafe(|| match mood {
                 Mood::Erasing => (self.over_a_liar(random), None),
-                _ => self.act(what, session, random),
+                _ => self.act(what, mirrored, session, random),
             }))
         });
         let (said, catalog) = done.unwrap_or_else(|panic| {
@@ -148,10 +171,27 @@ impl Machine {
         catalog.filter(|_| goes_on && said.is_ok() && !self.weather.is_dead())
     }
 
-    fn act(&self, what: Deed, session: Option<Catalog>, random: &mut Seeded) -> (Said, Option<Catalog>) {
-        let opened = session.map_or_else(|| self.open(), Ok);
+    fn act(
+        &self,
+        what: Deed,
+        mirrored: bool,
+        session: Option<Catalog>,
+        random: &mut Seeded,
+    ) -> (Said, Option<Catalog>) {
+        let same = session.filter(|it| it.store().copies().next().is_some() == mirrored);
+        let opened = match (same, mirrored) {
+            (Some(catalog), _) => Ok(catalog),
+            (None, true) => self.open_to_read(),
+            (None, false) => self.open(),
+        };
         match opened {
-            Ok(mut catalog) => (what.act(self, &mut catalog, random), Some(catalog)),
+            Ok(mut catalog) => {
+                let said = what.act(self, &mut catalog, random);
+                if said.is_ok() && catalog.store().silence().is_some() {
+                    self.world.hit(Kind::Silent);
+                }
+                (said, Some(catalog))
+            }
             Err(error) => (Err(error.to_string()), None),
         }
     }

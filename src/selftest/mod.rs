@@ -1,20 +1,22 @@
 //! L5 · The simulator: several machines, one store, and everything that can go wrong between them, decided by a seed.
 //!
-//! Machines do what people do, through `ops`: push, commit, label, fetch, collect, squash, drop, repair. Each has its own cache,
+//! Machines do what people do, through `ops`: push, commit, label, fetch, collect, squash, drop, repair, copy to a mirror. Each has its own cache,
 //! journal and clock, and runs on a thread of its own; but only one goes on at a time, up to its next *seam*: a request to the store or
 //! a step with a local file. At each seam the seed decides who goes on, and what fails. So a run follows from its seed alone, and one
 //! that fails is had again by its number.
 //!
 //! What is acknowledged is written into a ledger. When the faults end, every machine goes on with what it left; then all that the
 //! ledger has and nobody gave up has to come out of the store bit for bit, a collection has to leave nothing but what the log
-//! knows, and `fsck` has to find nothing. No seed may hang (seams are counted, not seconds), panic, or fail without words.
+//! knows, `fsck` has to find nothing, and the mirror alone has to give all of it too. No seed may hang (seams are counted, not seconds), panic, or fail without words.
 
 mod bucket;
+mod copies;
 mod crash;
 mod deed;
 mod kind;
 mod ledger;
 mod machine;
+mod mirror;
 mod shelf;
 mod turns;
 mod weather;
@@ -169,6 +171,7 @@ fn end(world: &World, machines: &[Arc<Machine>]) {
         world.complain(why);
     }
     look("after the last collection");
+    mirror::converge(world).into_iter().for_each(|what| world.complain(what));
     world.bucket.wrong().into_iter().for_each(|what| world.complain(what));
 }
 

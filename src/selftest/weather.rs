@@ -142,14 +142,20 @@ impl Weather {
 
     /// The store as this machine sees it.
     pub(super) fn store(self: &Arc<Self>) -> Store {
-        self.store_in(&self.world.bucket)
+        self.store_in(&self.world.bucket, "")
     }
 
-    /// Another store as this machine sees it.
-    pub(super) fn store_in(self: &Arc<Self>, bucket: &Arc<Bucket>) -> Store {
+    /// What lies beside the store: its mirror, or another store.
+    pub(super) fn beside(self: &Arc<Self>) -> Store {
+        self.store_in(&self.world.beside, "beside/")
+    }
+
+    /// Any store as this machine sees it; its name begins those of its objects in what is noted.
+    pub(super) fn store_in(self: &Arc<Self>, bucket: &Arc<Bucket>, name: &'static str) -> Store {
         let backend: Arc<dyn Backend> = bucket.clone();
         let url = StoreUrl::parse("memory:selftest").expect("a URL");
-        Store::over(url, Arc::new(Failing::planned(backend, self.clone()))).without_waits()
+        let view = Arc::new(View { weather: self.clone(), bucket: bucket.clone(), name });
+        Store::over(url, Arc::new(Failing::planned(backend, view))).without_waits()
     }
 
     /// The disk as this machine sees it.
@@ -204,62 +210,12 @@ impl Weather {
         }
     }
 
-    /// What befalls a request in a shower.
-    fn shower(&self, request: &Request<'_>, draws: &mut Seeded) -> Option<Fault> {
-        let common = [Fault::Before, Fault::After, Fault::Twice, Fault::Torn];
-        let (draw, any) = (draws.below(100), draws.draw());
-        Some(match request.verb {
-            _ if draw < 10 && !request.key.starts_with(key::PROBE) => return self.wait(Kind::Slow, draws),
-            Verb::Get if request.key == HEAD && draw < 60 => Fault::Former,
-            // It has no checksum, and a bit of a JSON number or id is another number or id.
-            Verb::Get if request.key == key::STORE => draws.one_of(&[Fault::Before, Fault::Torn]),
-            Verb::Get => draws.one_of(&[
-                Fault::Before,
-                Fault::Torn,
-                Fault::Torn,
-                Fault::Flipped(any),
-                Fault::Flipped(any),
-                Fault::Elsewhere,
-                Fault::Elsewhere,
-            ]),
-            Verb::Create if draw < 30 => return self.late(request, draws),
-            Verb::Create => draws.one_of(&[
-                Fault::Before,
-                Fault::After,
-                Fault::Twice,
-                Fault::LostAnswer,
-                Fault::LostAnswer,
-                Fault::FalseExists,
-                Fault::FalseExists,
-            ]),
-            Verb::List => draws.one_of(&[
-                Fault::Before,
-                Fault::After,
-                Fault::Lacks((any % 3) as u8),
-                Fault::Stale,
-                Fault::Repeated,
-            ]),
-            Verb::Delete => {
-                draws.one_of(&[Fault::Before, Fault::After, Fault::Twice, Fault::Kept, Fault::Kept])
-            }
-            Verb::Size | Verb::Overwrite | Verb::Modified => draws.one_of(&common),
-        })
-    }
-
     /// It takes its time; nothing else is wrong with it.
     fn wait(&self, kind: Kind, draws: &mut Seeded) -> Option<Fault> {
         if self.world.turns.pass(self.machine, 10 + draws.below(60), draws.draw()) > 0 {
             self.world.hit(kind);
         }
         None
-    }
-
-    /// An error is answered, and it lands when nobody waits for it any more.
-    fn late(&self, request: &Request<'_>, draws: &mut Seeded) -> Option<Fault> {
-        let payload = request.payload.filter(|_| !request.key.starts_with(key::PROBE))?;
-        self.world.bucket.delay(request.key, payload.to_bytes(), 1 + draws.below(300));
-        self.world.hit(Kind::LateCreate);
-        Some(Fault::Refused(Failure::Unreachable))
     }
 
     /// A step with a local file.
@@ -327,49 +283,125 @@ pub(super) fn harm(path: &Path, draws: &mut Seeded) {
     let _ = fs::write(path, bytes);
 }
 
-impl Plan for Weather {
+/// One store as a machine sees it.
+#[derive(Debug)]
+struct View {
+    weather: Arc<Weather>,
+    bucket: Arc<Bucket>,
+    name: &'static str,
+}
+
+impl View {
+    /// What befalls a request in a shower.
+    fn shower(&self, request: &Request<'_>, draws: &mut Seeded) -> Option<Fault> {
+        let common = [Fault::Before, Fault::After, Fault::Twice, Fault::Torn];
+        let (draw, any) = (draws.below(100), draws.draw());
+        Some(match request.verb {
+            _ if draw < 10 && !request.key.starts_with(key::PROBE) => {
+                return self.weather.wait(Kind::Slow, draws);
+            }
+            Verb::Get if request.key == HEAD && draw < 60 => Fault::Former,
+            // It has no checksum, and a bit of a JSON number or id is another number or id.
+            Verb::Get if request.key == key::STORE => draws.one_of(&[Fault::Before, Fault::Torn]),
+            Verb::Get => draws.one_of(&[
+                Fault::Before,
+                Fault::Torn,
+                Fault::Torn,
+                Fault::Flipped(any),
+                Fault::Flipped(any),
+                Fault::Elsewhere,
+                Fault::Elsewhere,
+            ]),
+            Verb::Create if draw < 30 => return self.late(request, draws),
+            Verb::Create => draws.one_of(&[
+                Fault::Before,
+                Fault::After,
+                Fault::Twice,
+                Fault::LostAnswer,
+                Fault::LostAnswer,
+                Fault::FalseExists,
+                Fault::FalseExists,
+            ]),
+            Verb::List => draws.one_of(&[
+                Fault::Before,
+                Fault::After,
+                Fault::Lacks((any % 3) as u8),
+                Fault::Stale,
+                Fault::Repeated,
+            ]),
+            Verb::Delete => {
+                draws.one_of(&[Fault::Before, Fault::After, Fault::Twice, Fault::Kept, Fault::Kept])
+            }
+            Verb::Size | Verb::Overwrite | Verb::Modified => draws.one_of(&common),
+        })
+    }
+
+    /// An error is answered, and it lands when nobody waits for it any more.
+    fn late(&self, request: &Request<'_>, draws: &mut Seeded) -> Option<Fault> {
+        let payload = request.payload.filter(|_| !request.key.starts_with(key::PROBE))?;
+        self.bucket.delay(request.key, payload.to_bytes(), 1 + draws.below(300));
+        self.weather.world.hit(Kind::LateCreate);
+        Some(Fault::Refused(Failure::Unreachable))
+    }
+
+    /// Whether the store says no, or nothing. Where nobody can reach the store, what lies beside it can be reached.
+    fn refuses(&self, failure: Failure) -> bool {
+        self.name.is_empty() || failure != Failure::Unreachable
+    }
+}
+
+impl Plan for View {
     fn fate(&self, request: &Request<'_>) -> Option<Fault> {
         let range = request.range.as_ref().map_or([0, 0], |it| [it.start, it.end]).map(u64::to_le_bytes);
         // Several threads probe at once: they are told apart by what they write, and nobody else goes on meanwhile.
         let probes = request.key.starts_with(key::PROBE);
         let written = request.payload.filter(|_| probes).map(|it| it.to_bytes()).unwrap_or_default();
-        let seam = [&[request.verb as u8][..], request.key.as_bytes(), range.as_flattened(), &written];
-        let mut draws = self.draws(number(&seam));
-        if !probes && !self.now().dead {
-            self.pass(&mut draws);
+        let weather = &self.weather;
+        let seam = [
+            &[request.verb as u8][..],
+            self.name.as_bytes(),
+            request.key.as_bytes(),
+            range.as_flattened(),
+            &written,
+        ];
+        let mut draws = weather.draws(number(&seam));
+        if !probes && !weather.now().dead {
+            weather.pass(&mut draws);
         }
         // What was under way when the process was killed lands all the same, perhaps, and perhaps later.
         let seam = match request.verb {
             Verb::Create if probes => Seam::Probed,
             verb => Seam::Asked(verb),
         };
-        match self.cross(seam) {
+        match weather.cross(seam) {
             None => {}
             Some(Way::After) => return Some(Fault::After),
             Some(Way::Later) => return self.late(request, &mut draws).or(Some(Fault::Before)),
             Some(Way::Before | Way::Torn) => return Some(Fault::Before),
         }
-        if self.world.is_calm() {
+        if weather.world.is_calm() {
             return None;
         }
         let (mood, crossed) = {
-            let now = self.now();
+            let now = weather.now();
             (now.mood, now.seams.len() as u64)
         };
         match mood {
             Mood::Showers(rate) if draws.once_in(rate) => self.shower(request, &mut draws),
-            Mood::Refusing(from, failure) if crossed >= from => Some(Fault::Refused(failure)),
+            Mood::Refusing(from, failure) if crossed >= from && self.refuses(failure) => {
+                Some(Fault::Refused(failure))
+            }
             Mood::Erasing if request.verb == Verb::Create => Some(Fault::Erases),
             _ => None,
         }
     }
 
     fn former(&self, key: &str) -> Option<Bytes> {
-        self.world.bucket.old_hint().filter(|_| key == HEAD)
+        self.bucket.old_hint().filter(|_| key == HEAD)
     }
 
     fn hit(&self, request: &Request<'_>, fault: Fault) {
-        let lists = request.verb == Verb::List;
+        let (weather, lists) = (&self.weather, request.verb == Verb::List);
         let kind = match fault {
             Fault::Before | Fault::After | Fault::Torn if lists => Kind::ListFails,
             Fault::Torn if request.verb != Verb::Get => Kind::ErrorBefore,
@@ -377,7 +409,7 @@ impl Plan for Weather {
             Fault::Refused(Failure::Full) => Kind::StoreFull,
             // Counted where it was put off.
             Fault::Refused(_) => return,
-            Fault::Before if self.now().dead => return,
+            Fault::Before if weather.now().dead => return,
             Fault::Before => Kind::ErrorBefore,
             Fault::After | Fault::Dead => Kind::ErrorAfter,
             Fault::Torn => Kind::Truncated,
@@ -393,9 +425,9 @@ impl Plan for Weather {
             Fault::Stale => Kind::ListStale,
             Fault::Repeated => Kind::ListRepeats,
         };
-        self.world.hit(kind);
+        weather.world.hit(kind);
         if !request.key.starts_with(key::PROBE) {
-            self.world.note(self.machine, self.now().deed, kind.name());
+            weather.world.note(weather.machine, weather.now().deed, kind.name());
         }
     }
 
@@ -403,22 +435,24 @@ impl Plan for Weather {
         if request.key.starts_with(key::PROBE) {
             return;
         }
+        let weather = &self.weather;
         let (deed, mood, dead) = {
-            let now = self.now();
+            let now = weather.now();
             (now.deed, now.mood, now.dead)
         };
         let range = request.range.clone().unwrap_or_default();
-        self.world.note(self.machine, deed, &format!("{:?} {} {range:?}", request.verb, request.key));
+        let (verb, name, key) = (request.verb, self.name, request.key);
+        weather.world.note(weather.machine, deed, &format!("{verb:?} {name}{key} {range:?}"));
         if mood == Mood::Erasing && matches!(request.verb, Verb::Create | Verb::Overwrite) {
-            self.world.complain(format!("{} was written where create-only is ignored", request.key));
+            weather.world.complain(format!("{name}{key} was written where create-only is ignored"));
         }
-        let mut draws = self.draws(number(&[b"done", request.key.as_bytes()]));
+        let mut draws = weather.draws(number(&[b"done", name.as_bytes(), key.as_bytes()]));
         if let Mood::Showers(rate) = mood
             && !dead
-            && !self.world.is_calm()
+            && !weather.world.is_calm()
             && draws.once_in(5 * rate)
         {
-            self.wait(Kind::Stalled, &mut draws);
+            weather.wait(Kind::Stalled, &mut draws);
         }
     }
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bucket::Bucket;
 use super::deed::{AT_ONCE, Said};
 use super::ledger::{Files, exported, fetched};
+use super::memory;
 use super::shelf::Shelf;
 use super::weather::Weather;
 use super::world::World;
@@ -39,12 +39,18 @@ const PACK: u64 = 100_000;
 /// Nothing goes before its time.
 const NEVER: Duration = Duration::from_secs(1 << 40);
 
-/// One machine, one store, and another one.
+/// One machine, one store, and what lies beside it: another store or a mirror.
 pub(super) struct Stage {
     pub world: Arc<World>,
     pub weather: Arc<Weather>,
-    pub other: Arc<Bucket>,
     pub disk: PathBuf,
+}
+
+/// When one looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    Killed,
+    Done,
 }
 
 /// A piece of work.
@@ -54,11 +60,17 @@ pub(super) struct Work {
     pub prepare: fn(&Stage) -> Said,
     /// The work itself, which can be done again.
     pub act: fn(&Stage) -> Said,
+    /// What is wrong then beside what is of everything.
+    pub look: fn(&Stage, Moment) -> Vec<String>,
     /// Whether something is damaged before it is done.
     pub mends: bool,
 }
 
-fn said(error: impl std::fmt::Display) -> String {
+/// Work of which there is no more to say.
+pub(super) const PLAIN: Work =
+    Work { name: "", prepare: |_| Ok(()), act: |_| Ok(()), look: |_, _| vec![], mends: false };
+
+pub(super) fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
@@ -66,7 +78,8 @@ fn said(error: impl std::fmt::Display) -> String {
 pub(super) struct Names;
 
 impl Names {
-    /// Small ones: three for the store, one that is dropped, one that is pushed, and those for the cache; then large ones.
+    /// Small ones: three for the store, one that is dropped, one that is pushed, and those for the cache; then large ones, several
+    /// frames each.
     pub(super) fn shelf() -> std::io::Result<Shelf> {
         let mut shelf = Shelf::new()?;
         let noise = |seed: u8, length: usize| {
@@ -85,22 +98,24 @@ impl Names {
         // Known and new parts in turn: more terms than a row holds.
         let part = |(n, part): (usize, &[u8])| [&noise(20 + n as u8, 9_000)[..], part].concat();
         shelf.put(large.chunks(16_000).enumerate().flat_map(part).collect())?;
+        shelf.put(noise(10, 300_000))?;
         Ok(shelf)
     }
 }
 
-const KEPT: std::ops::Range<usize> = 0..3;
-const DROPPED: usize = 3;
-const NEW: usize = 4;
-const CACHED: std::ops::Range<usize> = 5..9;
+pub(super) const KEPT: std::ops::Range<usize> = 0..3;
+pub(super) const DROPPED: usize = 3;
+pub(super) const NEW: usize = 4;
+pub(super) const CACHED: std::ops::Range<usize> = 5..9;
 const LARGE: std::ops::Range<usize> = 9..11;
+const BESIDE: usize = 11;
 
 impl Stage {
-    fn repo(&self) -> RepoId {
+    pub(super) fn repo(&self) -> RepoId {
         self.world.repos[0]
     }
 
-    fn oids(&self, which: std::ops::Range<usize>) -> &[Oid] {
+    pub(super) fn oids(&self, which: std::ops::Range<usize>) -> &[Oid] {
         &self.world.shelf.all()[which]
     }
 
@@ -108,11 +123,11 @@ impl Stage {
         Journal::at(self.disk.join("journal")).on(self.weather.disk())
     }
 
-    fn store(&self) -> Store {
+    pub(super) fn store(&self) -> Store {
         self.weather.store().with_packs_of(PACK)
     }
 
-    fn open(&self) -> Result<Catalog, String> {
+    pub(super) fn open(&self) -> Result<Catalog, String> {
         let cache = Cache::at(self.disk.join("cache")).on(self.weather.disk());
         Catalog::open(self.store(), cache, self.journal()).map_err(said)
     }
@@ -121,15 +136,15 @@ impl Stage {
         let disk = self.weather.disk();
         let cache = Cache::at(self.disk.join("other/cache")).on(disk.clone());
         let journal = Journal::at(self.disk.join("other/journal")).on(disk);
-        Catalog::open(self.weather.store_in(&self.other), cache, journal).map_err(said)
+        Catalog::open(self.weather.beside(), cache, journal).map_err(said)
     }
 
-    fn create(&self) -> Result<Catalog, String> {
+    pub(super) fn create(&self) -> Result<Catalog, String> {
         let cache = Cache::at(self.disk.join("cache")).on(self.weather.disk());
         Catalog::create(self.store(), cache, self.journal()).map_err(said)
     }
 
-    fn push(&self, catalog: &mut Catalog, oids: &[Oid]) -> Said {
+    pub(super) fn push(&self, catalog: &mut Catalog, oids: &[Oid]) -> Said {
         let done = upload(catalog, self.repo(), &self.world.shelf.uploads(oids, None), &[], &Silent);
         let done = done.map_err(said)?;
         self.world.ledger().uploaded(self.repo(), &done);
@@ -164,6 +179,14 @@ impl Stage {
         Ok(())
     }
 
+    /// A pack of data is damaged.
+    pub(super) fn harm(&self, catalog: &Catalog) -> Said {
+        let packs = catalog.state().packs().iter().filter(|(_, info)| info.kind == PackKind::Data);
+        let (pack, info) = packs.map(|(pack, info)| (*pack, *info)).next().ok_or("a push makes a pack")?;
+        self.world.bucket.flip(&key::pack(info.kind, pack));
+        Ok(())
+    }
+
     fn give_up(&self, catalog: &mut Catalog, planned: &Squash) -> Said {
         {
             let mut ledger = self.world.ledger();
@@ -173,13 +196,21 @@ impl Stage {
         planned.apply(catalog).map_err(said)
     }
 
-    fn collect(&self, limits: Limits) -> Said {
+    pub(super) fn drop_files(&self, catalog: &mut Catalog, gone: &[Oid]) -> Said {
+        let planned_on = catalog.head().seq();
+        self.world.ledger().drop_files(planned_on, gone.iter().map(|oid| (self.repo(), *oid)));
+        let keys = gone.iter().map(|oid| (*oid, self.repo())).collect();
+        let change = Change::Drop(Drop { planned_on, keys, bundles: vec![] });
+        catalog.commit(&catalog.record(planned_on, change)).map(drop).map_err(said)
+    }
+
+    pub(super) fn collect(&self, limits: Limits) -> Said {
         collection::collect(&mut self.open()?, limits).map(drop).map_err(said)
     }
 }
 
 /// A store with files, two versions, a label and a checkpoint.
-fn filled(stage: &Stage) -> Said {
+pub(super) fn filled(stage: &Stage) -> Said {
     let mut catalog = stage.create()?;
     stage.push(&mut catalog, stage.oids(KEPT))?;
     let first = stage.commit(&mut catalog, &stage.oids(KEPT)[..2])?;
@@ -200,21 +231,44 @@ fn with_runs(stage: &Stage) -> Said {
 }
 
 /// The same with a version and files that were given up, and a pack that nothing names.
-fn with_garbage(stage: &Stage) -> Said {
+pub(super) fn with_garbage(stage: &Stage) -> Said {
     filled(stage)?;
     let mut catalog = stage.open()?;
     stage.push(&mut catalog, stage.oids(DROPPED..DROPPED + 1))?;
     stage.push(&mut catalog, stage.oids(CACHED))?;
-    let planned_on = catalog.head().seq();
-    let gone: Vec<Oid> = stage.oids(DROPPED..CACHED.end).to_vec();
-    stage.world.ledger().drop_files(planned_on, gone.iter().map(|oid| (stage.repo(), *oid)));
-    let keys = gone.iter().map(|oid| (*oid, stage.repo())).collect();
-    let change = Change::Drop(Drop { planned_on, keys, bundles: vec![] });
-    catalog.commit(&catalog.record(planned_on, change)).map_err(said)?;
+    stage.drop_files(&mut catalog, stage.oids(DROPPED..CACHED.end))?;
     catalog.write_checkpoint().map_err(said)?;
     let mut pack = PackWriter::new(PackKind::Data);
     pack.add(&Frame::encode(vec![5; 1000]), vec![]);
     pack.finish().put(&stage.store()).map_err(said)
+}
+
+/// A pack of several frames, of which the first is dead.
+pub(super) fn waste(stage: &Stage) -> Said {
+    let cache = Cache::at(stage.disk.join("cache")).on(stage.weather.disk());
+    let mut catalog = Catalog::open(stage.weather.store(), cache, stage.journal()).map_err(said)?;
+    let (gone, stays) = (stage.oids(LARGE)[0], stage.oids(BESIDE..BESIDE + 1)[0]);
+    stage.push(&mut catalog, &[gone, stays])?;
+    stage.drop_files(&mut catalog, &[gone])
+}
+
+pub(super) fn repack(stage: &Stage) -> Said {
+    stage.collect(Limits { max_unused: Some(0), ..AT_ONCE })
+}
+
+/// Something was copied, and nothing is dead in what stays.
+pub(super) fn is_repacked(stage: &Stage, moment: Moment) -> Vec<String> {
+    let looked = || -> Result<(usize, u64), String> {
+        let cache = Cache::none();
+        let catalog = Catalog::open(memory(&stage.world.bucket), cache, Journal::none()).map_err(said)?;
+        let waste = collection::plan(&catalog, AT_ONCE).map_err(said)?.unused_bytes;
+        Ok((catalog.state().forwards().len(), waste))
+    };
+    match looked() {
+        Ok((forwards, 0)) if forwards > 0 => vec![],
+        _ if moment == Moment::Killed => vec![],
+        found => vec![format!("packs emptied, and bytes that are dead: {found:?}")],
+    }
 }
 
 fn with_condemned(stage: &Stage) -> Said {
@@ -243,22 +297,16 @@ fn with_deleted(stage: &Stage) -> Said {
 fn with_damage(stage: &Stage) -> Said {
     let mut catalog = stage.create()?;
     stage.push(&mut catalog, stage.oids(CACHED))?;
-    let mut other = Catalog::create(stage.weather.store_in(&stage.other), Cache::none(), Journal::none())
-        .map_err(said)?;
+    let mut other = Catalog::create(stage.weather.beside(), Cache::none(), Journal::none()).map_err(said)?;
     let uploads = stage.world.shelf.uploads(stage.oids(CACHED), None);
     upload(&mut other, stage.repo(), &uploads, &[], &Silent).map_err(said)?;
-    let packs = catalog.state().packs().iter().filter(|(_, info)| info.kind == PackKind::Data);
-    let (pack, info) = packs.map(|(pack, info)| (*pack, *info)).next().ok_or("a push makes a pack")?;
-    stage.world.bucket.flip(&key::pack(info.kind, pack));
-    Ok(())
+    stage.harm(&catalog)
 }
 
 /// An empty store beside the one that is there.
 fn with_another(stage: &Stage) -> Said {
     filled(stage)?;
-    Catalog::create(stage.weather.store_in(&stage.other), Cache::none(), Journal::none())
-        .map(drop)
-        .map_err(said)
+    Catalog::create(stage.weather.beside(), Cache::none(), Journal::none()).map(drop).map_err(said)
 }
 
 fn with_large(stage: &Stage) -> Said {
@@ -266,7 +314,7 @@ fn with_large(stage: &Stage) -> Said {
     stage.push(&mut stage.open()?, &stage.oids(LARGE)[..1])
 }
 
-fn fetch_all(stage: &Stage, catalog: &mut Catalog) -> Said {
+pub(super) fn fetch_all(stage: &Stage, catalog: &mut Catalog) -> Said {
     let promised = stage.world.ledger().promised();
     let oids: Vec<Oid> = promised.iter().filter(|(of, _)| *of == stage.repo()).map(|(_, oid)| *oid).collect();
     let wrong = fetched(catalog, stage.repo(), &oids, &stage.world.shelf);
@@ -295,12 +343,16 @@ fn evict(stage: &Stage) -> Said {
 }
 
 fn mend(stage: &Stage) -> Said {
+    mend_from(stage, &[stage.open_other()?], &[])
+}
+
+pub(super) fn mend_from(stage: &Stage, others: &[Catalog], mirrors: &[Store]) -> Said {
     let mut catalog = stage.open()?;
     let found = verify(&catalog, Depth::Data(100), &Silent).map_err(said)?;
     catalog.keep_in_mind(&found.bad_packs, &found.good_packs, &found.wrong);
     let mut damage = Damage::of(&catalog).map_err(said)?;
-    let (others, scratch) = ([stage.open_other()?], stage.world.shelf.out());
-    repair(&mut catalog, &mut damage, &[], &others, &[], scratch.path(), &Silent).map_err(said)?;
+    let scratch = stage.world.shelf.out();
+    repair(&mut catalog, &mut damage, &[], others, mirrors, scratch.path(), &Silent).map_err(said)?;
     if damage.is_empty() {
         fetch_all(stage, &mut catalog)
     } else {
@@ -332,40 +384,40 @@ fn drop_repo(stage: &Stage) -> Said {
     stage.give_up(&mut catalog, &planned)
 }
 
-/// Every piece of work.
+/// Every piece of work, but those of [`super::copies`].
 pub(super) const WORKS: &[Work] = &[
-    Work { name: "init", prepare: |_| Ok(()), act: |it| it.create().map(drop), mends: false },
+    Work { name: "init", prepare: |_| Ok(()), act: |it| it.create().map(drop), ..PLAIN },
     Work {
         name: "push, small",
         prepare: filled,
         act: |it| it.push(&mut it.open()?, it.oids(NEW..NEW + 1)),
-        mends: false,
+        ..PLAIN
     },
     Work {
         name: "push, large",
         prepare: with_large,
         act: |it| it.push(&mut it.open()?, it.oids(LARGE)),
-        mends: false,
+        ..PLAIN
     },
     Work {
         name: "push, all known",
         prepare: filled,
         act: |it| it.push(&mut it.open()?, it.oids(KEPT)),
-        mends: false,
+        ..PLAIN
     },
     Work {
         name: "push, of a machine new to the store",
         prepare: |it| filled(it).map(|()| it.forget()),
         act: |it| it.push(&mut it.open()?, it.oids(NEW..NEW + 1)),
-        mends: false,
+        ..PLAIN
     },
-    Work { name: "clone", prepare: |it| with_large(it).map(|()| it.forget()), act: clone, mends: false },
-    Work { name: "fetch", prepare: with_large, act: |it| fetch_all(it, &mut it.open()?), mends: false },
+    Work { name: "clone", prepare: |it| with_large(it).map(|()| it.forget()), act: clone, ..PLAIN },
+    Work { name: "fetch", prepare: with_large, act: |it| fetch_all(it, &mut it.open()?), ..PLAIN },
     Work {
         name: "commit",
         prepare: filled,
         act: |it| it.commit(&mut it.open()?, it.oids(NEW..NEW + 1)).map(drop),
-        mends: false,
+        ..PLAIN
     },
     Work {
         name: "label",
@@ -375,44 +427,51 @@ pub(super) const WORKS: &[Work] = &[
             let newest = catalog.state().bundles().iter().max_by_key(|(_, it)| it.seq).map(|(id, _)| *id);
             it.label(&mut catalog, "prod", newest.ok_or("there are versions")?)
         },
-        mends: false,
+        ..PLAIN
     },
-    Work { name: "promote", prepare: with_another, act: carry, mends: false },
+    Work { name: "promote", prepare: with_another, act: carry, ..PLAIN },
     Work {
         name: "gc plan",
         prepare: with_garbage,
         act: |it| collection::plan(&it.open()?, AT_ONCE).map(drop).map_err(said),
-        mends: false,
+        ..PLAIN
     },
     Work {
         name: "gc condemn",
         prepare: with_garbage,
         act: |it| it.collect(Limits { grace: NEVER, ..AT_ONCE }),
-        mends: false,
+        ..PLAIN
     },
     Work {
         name: "gc sweep",
         prepare: with_condemned,
         act: |it| it.collect(Limits { tombstones: NEVER, ..AT_ONCE }),
-        mends: false,
+        ..PLAIN
     },
-    Work { name: "gc forget", prepare: with_tombstones, act: |it| it.collect(AT_ONCE), mends: false },
-    Work { name: "gc run", prepare: with_garbage, act: |it| it.collect(AT_ONCE), mends: false },
+    Work { name: "gc forget", prepare: with_tombstones, act: |it| it.collect(AT_ONCE), ..PLAIN },
+    Work { name: "gc run", prepare: with_garbage, act: |it| it.collect(AT_ONCE), ..PLAIN },
+    Work {
+        name: "gc repack",
+        prepare: |it| filled(it).and_then(|()| waste(it)),
+        act: repack,
+        look: is_repacked,
+        ..PLAIN
+    },
     Work {
         name: "checkpoint",
         prepare: filled,
         act: |it| it.open()?.write_checkpoint().map(drop).map_err(said),
-        mends: false,
+        ..PLAIN
     },
     Work {
         name: "compact",
         prepare: with_runs,
         act: |it| it.open()?.merge_runs().map(drop).map_err(said),
-        mends: false,
+        ..PLAIN
     },
-    Work { name: "squash", prepare: filled, act: squash_to_one, mends: false },
-    Work { name: "repo drop", prepare: with_deleted, act: drop_repo, mends: false },
-    Work { name: "repair", prepare: with_damage, act: mend, mends: true },
+    Work { name: "squash", prepare: filled, act: squash_to_one, ..PLAIN },
+    Work { name: "repo drop", prepare: with_deleted, act: drop_repo, ..PLAIN },
+    Work { name: "repair", prepare: with_damage, act: mend, mends: true, ..PLAIN },
     Work {
         name: "cache eviction",
         prepare: |it| {
@@ -420,7 +479,7 @@ pub(super) const WORKS: &[Work] = &[
             it.push(&mut it.open()?, it.oids(CACHED))
         },
         act: evict,
-        mends: false,
+        ..PLAIN
     },
 ];
 
@@ -434,9 +493,9 @@ impl Stage {
     pub(super) fn settle(&self) -> Said {
         chance::given(5, self.world.bucket.clock(), || {
             self.open()?.settle().map_err(said)?;
-            match self.other.is_empty() {
-                true => Ok(()),
-                false => self.open_other()?.settle().map_err(said),
+            match self.world.beside.has(key::STORE) {
+                true => self.open_other()?.settle().map_err(said),
+                false => Ok(()),
             }
         })
     }

@@ -17,6 +17,8 @@ use crate::id::RepoId;
 pub(super) struct World {
     pub seed: u64,
     pub bucket: Arc<Bucket>,
+    /// What lies beside it: its mirror, or another store.
+    pub beside: Arc<Bucket>,
     pub turns: Turns,
     pub shelf: Arc<Shelf>,
     pub repos: Vec<RepoId>,
@@ -39,6 +41,7 @@ impl World {
         World {
             seed,
             bucket: Arc::new(bucket),
+            beside: Arc::default(),
             turns,
             shelf,
             repos: vec![repo(7), repo(8), repo(9), RepoId::NIL],
@@ -51,10 +54,16 @@ impl World {
         }
     }
 
+    /// The same with something else beside the store.
+    pub(super) fn with_beside(self, beside: Bucket) -> World {
+        World { beside: Arc::new(beside), ..self }
+    }
+
     /// Nothing fails any more.
     pub(super) fn calm_down(&self) {
         self.calm.store(true, SeqCst);
         self.bucket.settle();
+        self.beside.settle();
     }
 
     pub(super) fn is_calm(&self) -> bool {

@@ -34,6 +34,16 @@ impl Copies {
         Copies { all: places.into_iter().map(copy).collect(), silent: Mutex::default() }
     }
 
+    /// Places that are open.
+    pub(super) fn opened(stores: Vec<Store>) -> Copies {
+        let copy = |store: Store| Copy {
+            url: store.url().clone(),
+            settings: Settings::default(),
+            store: OnceLock::from(Some(store)),
+        };
+        Copies { all: stores.into_iter().map(copy).collect(), silent: Mutex::default() }
+    }
+
     /// Those that are there. One that is not is passed over.
     pub(super) fn stores(&self) -> impl Iterator<Item = &Store> {
         let open = |copy: &Copy| Store::open_with(&copy.url, &copy.settings).ok();

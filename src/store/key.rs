@@ -14,6 +14,8 @@ pub const LOG: &str = "log/";
 pub const PROBE: &str = "probe/";
 /// Everything below says who read what; nothing depends on it.
 pub const READS: &str = "readlog/";
+/// Everything below says that a mirror lacks something that its log leads to.
+pub const LACKING: &str = "lacking/";
 /// Everything below is data packs.
 pub const DATA: &str = "data/";
 /// Everything below is meta packs.

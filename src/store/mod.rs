@@ -102,6 +102,11 @@ impl Store {
         Ok(Store { copies: Some(Arc::new(copies)), ..store })
     }
 
+    /// The same store for who only reads, with these copies of it: for tests, whose places no URL names.
+    pub fn with_copies(self, copies: Vec<Store>) -> Store {
+        Store { copies: Some(Arc::new(Copies::opened(copies))), ..self }
+    }
+
     /// The same store without its copies.
     pub fn alone(&self) -> Store {
         Store { copies: None, ..self.clone() }

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 
 use datamon::ops::collection::collect;
-use datamon::ops::mirror::{Synced, standing, sync};
+use datamon::ops::mirror::{NotMirrored, Synced, standing, sync};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Settings, Store, StoreUrl, key, memory};
@@ -67,9 +67,15 @@ fn a_copy_that_failed_at_any_request_is_made_whole_by_the_next() {
         push(&mut catalog, &shelf.files(&oids[oids.len() - 1..])).expect("pushed");
     }
     let mut hits = 0;
-    for fault in
-        [Fault::Before, Fault::After, Fault::Dead, Fault::Torn, Fault::LostAnswer, Fault::FalseExists]
-    {
+    for fault in [
+        Fault::Before,
+        Fault::After,
+        Fault::Dead,
+        Fault::Torn,
+        Fault::Flipped(401),
+        Fault::LostAnswer,
+        Fault::FalseExists,
+    ] {
         for side in ["from", "to"] {
             for at in 0.. {
                 let to = place();
@@ -90,14 +96,58 @@ fn a_copy_that_failed_at_any_request_is_made_whole_by_the_next() {
                 }
                 hits += 1;
                 if let Some(Ok(done)) = &done {
-                    assert!(done.lacking.is_empty() || fault == Fault::Torn, "{fault:?} {side} {at}");
+                    assert!(done.lacking.is_empty(), "{fault:?} {side} {at}");
                 }
-                sync(&mut fresh(&from).expect("opens"), &to, true, &Silent).expect("synced");
+                sync(&mut fresh(&from).expect("opens"), &to, false, &Silent).expect("synced");
                 assert_eq!(named(&from), content(&to), "{fault:?} {side} {at}");
+                assert_eq!(to.list(key::LACKING, "").expect("lists"), [], "{fault:?} {side} {at}");
             }
         }
     }
     assert!(hits > 100, "{hits} faults");
+}
+
+#[test]
+fn a_copy_that_reads_wrong_bytes_takes_nothing_for_another_log() {
+    let (from, machine, mut shelf) = (store(memory()), Machine::new(), Shelf::new());
+    let mut catalog = machine.create(&from).expect("made");
+    let oids: Vec<_> = (0..4).map(|n| shelf.put(&seeded_bytes(n, 30_000))).collect();
+    push(&mut catalog, &shelf.files(&oids[..2])).expect("pushed");
+    let before = place();
+    synced(&from, &before);
+    push(&mut catalog, &shelf.files(&oids[2..])).expect("pushed");
+    let mut hits = 0;
+    for (side, bit) in [("from", 3), ("from", 900), ("to", 3), ("to", 900)] {
+        for at in 0.. {
+            let to = place();
+            for key in before.list("", "").expect("lists").into_iter().map(|it| it.key) {
+                let bytes = before.get(&key).expect("reads").expect("listed");
+                to.overwrite(&key, bytes.into()).expect("copied");
+            }
+            let failing = |of: &Store| {
+                let failing = Arc::new(Failing::new(of.backend(), Fault::Flipped(bit), at));
+                (Store::over(of.url().clone(), failing.clone()).without_waits(), failing)
+            };
+            let ((one, failing), is_from) =
+                if side == "from" { (failing(&from), true) } else { (failing(&to), false) };
+            let (source, target) = if is_from { (one, to.clone()) } else { (from.clone(), one) };
+            let done = fresh(&source).ok().map(|mut catalog| sync(&mut catalog, &target, false, &Silent));
+            if failing.hits() == 0 && failing.served() <= at {
+                break;
+            }
+            hits += failing.hits();
+            let lies = matches!(
+                done,
+                Some(Err(NotMirrored::Diverged { .. }
+                    | NotMirrored::NotEmpty { .. }
+                    | NotMirrored::IsStore { .. }))
+            );
+            assert!(!lies, "{side} {at}: {done:?}");
+            synced(&from, &to);
+            assert_eq!(named(&from), content(&to), "{side} {at}");
+        }
+    }
+    assert!(hits > 12, "{hits} faults");
 }
 
 #[test]

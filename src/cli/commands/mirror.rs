@@ -12,7 +12,7 @@ use crate::cli::commands::store::Led;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::{Config, Git, Operation, Repo};
-use crate::ops::mirror::{NotMirrored, Synced, promote, standing, sync};
+use crate::ops::mirror::{NotMirrored, Standing, Synced, promote, standing, sync};
 use crate::ops::{open, trust};
 use crate::store::{Store, StoreUrl, is_same, without_password};
 
@@ -81,7 +81,7 @@ struct SyncArgs {
     /// The mirrors; by default all that `mirror add` has named.
     url: Vec<String>,
 
-    /// Compare every pack, also those that an earlier copy passed over.
+    /// Compare every pack, as is done anyhow after a copy that passed over some.
     #[arg(long)]
     all: bool,
 
@@ -97,6 +97,8 @@ struct Shown {
     head: Option<u64>,
     /// Entries that it lacks.
     behind: Option<u64>,
+    /// Whether a copy had to pass over packs that the store could not give.
+    lacking: Option<bool>,
     /// Why nothing is known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -151,17 +153,22 @@ fn list(args: &StoreArgs, context: &Context) -> Result<(), CommandError> {
         });
         let url = without_password(&url);
         all.push(match found {
-            Ok(it) => Shown { url, head: it.head, behind: Some(it.behind), error: None },
-            Err(error) => Shown { url, head: None, behind: None, error: Some(error.message) },
+            Ok(Standing { head, behind, lacking }) => {
+                Shown { url, head, behind: Some(behind), lacking: Some(lacking), error: None }
+            }
+            Err(error) => Shown { url, head: None, behind: None, lacking: None, error: Some(error.message) },
         });
     }
     if args.json {
         context.ui.json(&all);
         return Ok(());
     }
-    for Shown { url, behind, error, .. } in &all {
+    for Shown { url, behind, lacking, error, .. } in &all {
         context.ui.fact(&match (behind, error) {
             (_, Some(error)) => format!("{url}  {error}"),
+            (Some(0), _) if *lacking == Some(true) => {
+                format!("{url}  lacks packs that the store could not give: git datamon mirror sync")
+            }
             (Some(0), _) => format!("{url}  has everything"),
             (behind, _) => format!("{url}  lacks {} log entries", behind.unwrap_or_default()),
         });
@@ -249,7 +256,7 @@ fn told(is_json: bool, context: &Context, synced: &[(StoreUrl, Synced)]) -> Resu
     let message =
         format!("{lacking} packs of the store are damaged or cannot be read, and the mirror lacks them");
     Err(CommandError::new(Kind::Integrity, message)
-        .hint("git datamon fsck --data, git datamon repair, then git datamon mirror sync --all"))
+        .hint("git datamon fsck --data, git datamon repair, then git datamon mirror sync"))
 }
 
 fn remove(args: &OneArgs, context: &Context) -> Result<(), CommandError> {

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
+use crate::disk::Disk;
 use crate::git::{Operation, Repo};
 use crate::ops::prune::{self, Local, Pruning};
 use crate::transfer::Session;
@@ -55,7 +56,7 @@ pub fn run(args: &PruneArgs, context: &Context) -> Result<(), CommandError> {
     bar.finish();
     let (count, size) = match args.dry_run {
         true => (pruning.goes.len() as u64, sum(&pruning.goes)),
-        false => prune::delete(&pruning.goes).map_err(unread)?,
+        false => prune::delete(&pruning.goes, &Disk::default()).map_err(unread)?,
     };
     if args.json {
         report_json(args, (count, size), &pruning, context);
