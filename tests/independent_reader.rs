@@ -16,6 +16,7 @@ use datamon::catalog::{Catalog, Journal};
 use datamon::id::{BundleId, GitId, Oid, PackId, PackKind, Prefix, RepoId};
 use datamon::ops::bundle::{Draft, Planned, open};
 use datamon::ops::collection::{Limits, collect};
+use datamon::ops::repair::move_metadata;
 use datamon::ops::upload::{Upload, upload, upload_bundle};
 use datamon::pack::{Blob, Frame, PackInfo, PackWriter, read_footer};
 use datamon::progress::Silent;
@@ -264,6 +265,51 @@ fn bundles_are_read_page_by_page_from_their_document() {
     assert!(fs::read(&out).expect("written") == large);
     let none = run_failing(scene.command().args(["--bundle", &second.to_string(), "64322f32"]).arg(&out));
     assert!(none.stderr.contains("no file"), "{}", none.stderr);
+}
+
+/// Roots, pages and a list of terms lie elsewhere than they were written: forwards lead there.
+#[test]
+fn what_a_repair_has_moved_is_read_from_where_it_lies_now() {
+    let mut scene = Scene::new();
+    let large = seeded_bytes(1, 1 << 20);
+    let patched: Vec<u8> = large
+        .chunks(1 << 16)
+        .enumerate()
+        .flat_map(|(n, part)| [seeded_bytes(n as u64 + 50, 1 << 16), part.to_vec()].concat())
+        .collect();
+    let first = scene.push(&[large], None)[0];
+    let long = scene.push(std::slice::from_ref(&patched), Some(first))[0];
+    let row = &scene.catalog.find(scene.repo, &[long]).expect("readable")[&long];
+    assert!(matches!(row.recipe, Recipe::Out { .. }), "{row:?}");
+    let file = |_| Some(Planned::File { executable: false, oid: long, size: patched.len() as u64 });
+    let changes: BTreeMap<Vec<u8>, _> =
+        (0..2000).map(|n| (format!("d{}/{n}", n % 7).into_bytes(), file(n))).collect();
+    let drafting = |_: &_| Draft::new(None, Facts::default(), changes.clone());
+    let made = upload_bundle(&mut scene.catalog, scene.repo, &[], &drafting, &Silent).expect("made");
+    let bundle = made.bundle.expect("a bundle");
+    let wanted = printed(&scene.catalog, bundle);
+    for round in 0..2 {
+        let packs: Vec<PackId> = scene
+            .catalog
+            .state()
+            .packs()
+            .iter()
+            .filter(|(pack, info)| info.kind == PackKind::Meta && !scene.catalog.is_suspect(**pack))
+            .map(|(pack, _)| *pack)
+            .collect();
+        scene.catalog.suspect(packs.clone());
+        assert!(move_metadata(&mut scene.catalog, &[]).expect("moved") > 2, "round {round}");
+        for pack in packs {
+            scene.catalog.store().delete(&key::pack(PackKind::Meta, pack)).expect("deletable");
+        }
+        assert!(printed(&scene.catalog, bundle) == wanted);
+        let read = run(scene.command().arg("--bundle").arg(bundle.to_string()));
+        assert!(read.lines() == wanted);
+        scene.assert_reads(&[first, long]);
+        let out = scene.folder.path().join("out");
+        run(scene.command().args(["--bundle", &bundle.to_string(), "64312f31"]).arg(&out));
+        assert!(fs::read(&out).expect("written") == patched);
+    }
 }
 
 fn label(scene: &mut Scene, name: &str, bundle: Option<BundleId>) {

@@ -10,8 +10,7 @@ use super::read::{damaged, inconsistent};
 use crate::cache::Cache;
 use crate::id::{GitId, RepoId};
 use crate::pack::{Blob, PackWriter};
-use crate::store::Store;
-use crate::table::{Row, TableError, add_frame, decode_rows, encode_rows, read_frame};
+use crate::table::{Frames, Row, TableError, add_frame, decode_rows, encode_rows};
 
 /// One path in so many begins a page.
 const CUT: u64 = 512;
@@ -35,8 +34,8 @@ pub struct PageRef {
 
 impl PageRef {
     /// Its entries, from the cache or by one range GET.
-    pub fn read(&self, store: &Store, cache: &Cache) -> Result<Vec<Entry>, TableError> {
-        decode(self, &read_frame(store, cache, &self.blob)?)
+    pub fn read(&self, frames: Frames<'_>) -> Result<Vec<Entry>, TableError> {
+        decode(self, &frames.read(&self.blob)?)
     }
 }
 

@@ -3,11 +3,10 @@
 use super::entry::Entry;
 use super::page::{self, PageRef};
 use super::root::Root;
-use crate::cache::Cache;
 use crate::id::{BundleId, PackId, PackKind, RepoId};
 use crate::pack::Blob;
-use crate::store::{Store, key};
-use crate::table::{BadBlock, TableError, read_frame, read_frames};
+use crate::store::key;
+use crate::table::{BadBlock, Frames, TableError};
 
 /// Pages asked for at once where many are read in order.
 const AHEAD: usize = 64;
@@ -24,25 +23,18 @@ pub(super) fn inconsistent(pack: PackId, why: &'static str) -> TableError {
 
 /// A bundle that was opened: its root is in memory, pages are read from cache or store.
 pub struct Bundle<'a> {
-    store: &'a Store,
-    cache: &'a Cache,
+    frames: Frames<'a>,
     root: Root,
 }
 
 impl<'a> Bundle<'a> {
     /// Open the bundle whose root lies at `at`, as the log says.
-    pub fn open(
-        store: &'a Store,
-        cache: &'a Cache,
-        id: BundleId,
-        repo: RepoId,
-        at: &Blob,
-    ) -> Result<Bundle<'a>, TableError> {
-        let root = Root::decode(at.pack, &read_frame(store, cache, at)?)?;
+    pub fn open(frames: Frames<'a>, id: BundleId, repo: RepoId, at: &Blob) -> Result<Bundle<'a>, TableError> {
+        let root = Root::decode(at.pack, &frames.read(at)?)?;
         if (root.id, root.repo) != (id, repo) {
             return Err(inconsistent(at.pack, "a root is that of another bundle"));
         }
-        Ok(Bundle { store, cache, root })
+        Ok(Bundle { frames, root })
     }
 
     /// What it is, and where its pages lie.
@@ -52,12 +44,12 @@ impl<'a> Bundle<'a> {
 
     /// The entries of one page of this bundle.
     pub fn page(&self, at: &PageRef) -> Result<Vec<Entry>, TableError> {
-        at.read(self.store, self.cache)
+        at.read(self.frames)
     }
 
     /// The entries of these pages of this bundle, read together.
     pub fn pages(&self, which: &[&PageRef]) -> Result<Vec<Vec<Entry>>, TableError> {
-        let frames = read_frames(self.store, self.cache, which.iter().map(|page| page.blob))?;
+        let frames = self.frames.read_all(which.iter().map(|page| page.blob))?;
         which.iter().map(|page| page::decode(page, &frames[&page.blob])).collect()
     }
 
@@ -77,7 +69,7 @@ impl<'a> Bundle<'a> {
         let mut ahead = 1;
         'pages: while at < pages.len() {
             let some = &pages[at..pages.len().min(at + ahead)];
-            let mut frames = read_frames(self.store, self.cache, some.iter().map(|page| page.blob))?;
+            let mut frames = self.frames.read_all(some.iter().map(|page| page.blob))?;
             for page in some {
                 let bytes = frames.remove(&page.blob).expect("each frame asked for is given");
                 for entry in page::decode(page, &bytes)? {

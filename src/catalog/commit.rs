@@ -8,6 +8,7 @@ use super::change::ChangeRecord;
 use super::entry::Entry;
 use super::fold::BadLog;
 use super::head::Holed;
+use super::healing;
 use super::log::{Catalog, CatalogError, Landed, create, read};
 use super::rules::Rules;
 use super::slot::{Action, Append, Event};
@@ -81,7 +82,7 @@ impl Catalog {
                     return Err(CatalogError::Unknown { url: self.store.url().to_string(), slot });
                 }
                 Action::Damaged(seq) => {
-                    self.cache.clear();
+                    healing::forget(&self.cache, &self.cache);
                     return Err(self.lost(seq));
                 }
             };

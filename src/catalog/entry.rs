@@ -62,6 +62,13 @@ pub enum BadEntry {
     },
 }
 
+/// The bytes of an entry with the version of this program in the place of theirs.
+pub(super) fn of_this_format(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = bytes.to_vec();
+    bytes.get_mut(MAGIC.len()..MAGIC.len() + 2)?.copy_from_slice(&FORMAT.to_le_bytes());
+    Some(bytes)
+}
+
 /// One object of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

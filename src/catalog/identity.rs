@@ -89,8 +89,11 @@ impl Identity {
         let found = value.get("format").and_then(serde_json::Value::as_u64);
         let found = found.ok_or_else(|| BadIdentity::Damaged("it has no format".into()))?;
         match found {
-            0 => return Err(BadIdentity::Provisional),
             found if found == u64::from(FORMAT) => {}
+            _ if is_checked_as_ours(&value) => {
+                return Err(BadIdentity::Damaged("its format is not the one of its check".into()));
+            }
+            0 => return Err(BadIdentity::Provisional),
             found => return Err(BadIdentity::Newer { found }),
         }
         let check = value.get("check").cloned();
@@ -107,6 +110,15 @@ impl Identity {
         }
         Ok(identity)
     }
+}
+
+/// Whether everything but the format is what a store of this one says, by its check: then it is the format that is damaged.
+fn is_checked_as_ours(value: &serde_json::Value) -> bool {
+    let mut ours = value.clone();
+    ours["format"] = FORMAT.into();
+    let check = ours.get("check").and_then(serde_json::Value::as_str).map(str::to_owned);
+    let identity = serde_json::from_value::<Identity>(ours);
+    identity.is_ok_and(|identity| Some(identity.check()) == check)
 }
 
 fn pretty(value: &impl Serialize) -> Vec<u8> {

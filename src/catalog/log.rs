@@ -10,6 +10,7 @@ use super::checkpoint::Blobs;
 use super::entry::{BadEntry, Entry};
 use super::fold::BadLog;
 use super::head::{self, Holed, NoHead};
+use super::healing;
 use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
 use super::reading::Reading;
@@ -275,7 +276,7 @@ impl Catalog {
             }
             Err(error) => {
                 if error.is_another_log() {
-                    cache.clear();
+                    healing::forget(cache, &catalog.cache);
                 }
                 Err(error)
             }
@@ -310,7 +311,7 @@ impl Catalog {
         match self.store.get(&key::log(seq))? {
             Some(bytes) => self.check_head(&bytes),
             None => {
-                self.cache.clear();
+                healing::forget(&self.cache, &self.cache);
                 Err(self.lost(seq))
             }
         }

@@ -12,7 +12,7 @@ use crate::id::{Oid, PackId, PackKind, RepoId};
 use crate::pack::{Footer, PackInfo, Term, decode_exact, read_footer};
 use crate::store::key;
 use crate::table::{
-    BadBlock, Recipe, Row, Slices, TableError, decode_rows, decode_terms, find_rows, is_damage, read_frame,
+    BadBlock, Frames, Leads, Recipe, Row, Slices, TableError, decode_rows, decode_terms, find_rows, is_damage,
 };
 
 impl Catalog {
@@ -39,6 +39,9 @@ impl Catalog {
 
     /// A row into packs that were repacked says where its data lies now. What cannot be read stays as it is: whoever needs it is told.
     pub fn lead_on(&self, row: &mut Row) {
+        if let Recipe::Out { blob, .. } = &mut row.recipe {
+            *blob = self.state.lead(blob);
+        }
         let known = |pack: &PackId| self.state.packs().contains_key(pack);
         if row.packs().iter().all(known) {
             return;
@@ -85,7 +88,7 @@ impl Catalog {
 
     /// Whether the row and every pack it needs may be relied on by a new push.
     pub fn borrowable(&self, row: &Row) -> bool {
-        !self.suspects.hit(row) && row.packs().iter().all(|pack| self.may_borrow(*pack))
+        !self.is_hit(row) && self.packs_of(row).iter().all(|pack| self.may_borrow(*pack))
     }
 
     /// Whether a pack may be named by a new push: it is in the table, and this machine has not found it damaged.
@@ -101,10 +104,29 @@ impl Catalog {
     /// Whether this machine has found the row wrong, or a pack that it needs, perhaps by forwards, damaged or missing.
     pub fn is_damaged(&self, row: &Row) -> bool {
         let forwarded = |pack: &PackId| !self.state.packs().contains_key(pack);
-        self.suspects.hit(row)
+        self.is_hit(row)
             || (self.has_suspects()
-                && row.packs().iter().any(forwarded)
+                && self.packs_of(row).iter().any(forwarded)
                 && self.terms(row).is_ok_and(|terms| terms.iter().any(|term| self.suspects.has(term.pack))))
+    }
+
+    fn is_hit(&self, row: &Row) -> bool {
+        self.suspects.has_row(row) || self.packs_of(row).iter().any(|pack| self.suspects.has(*pack))
+    }
+
+    /// Every pack that the row needs; of a list of terms the one where it lies now.
+    pub fn packs_of(&self, row: &Row) -> BTreeSet<PackId> {
+        match &row.recipe {
+            Recipe::Inline(_) => row.packs(),
+            Recipe::Out { blob, packs } => {
+                packs.iter().copied().chain([self.state.lead(blob).pack]).collect()
+            }
+        }
+    }
+
+    /// What reads roots, pages and lists of terms, where they lie now.
+    pub fn frames(&self) -> Frames<'_> {
+        Frames::new(&self.store, &self.cache, &self.state)
     }
 
     /// Whether it has found anything of that kind.
@@ -147,7 +169,7 @@ impl Catalog {
         let mut terms = match &row.recipe {
             Recipe::Inline(terms) => terms.clone(),
             Recipe::Out { blob, .. } => {
-                let bytes = read_frame(&self.store, &self.cache, blob)?;
+                let bytes = self.frames().read(blob)?;
                 let bad = |source| {
                     let pack = key::pack(PackKind::Meta, blob.pack);
                     CatalogError::Table(TableError::Bad { pack, source })

@@ -18,7 +18,10 @@ use super::state::{Remedy, Segment};
 use crate::cache::Cache;
 use crate::id::PackId;
 use crate::pack::{Blob, MetaSeries};
-use crate::table::{HookMerge, Row, Slices, Written, is_damage, kept, segment_len, write_segment};
+use crate::store::Store;
+use crate::table::{
+    HookMerge, Leads, Recipe, Row, Slices, Written, is_damage, kept, segment_len, write_segment,
+};
 
 /// Runs of hooks merged at a time: each is some 2 MiB in memory. Where there are more the next upkeep goes on.
 const MOST_HOOK_INPUTS: usize = 16;
@@ -105,26 +108,43 @@ impl Catalog {
         Ok(())
     }
 
-    /// Segments of files that were found damaged go, and others come with every row that pushes promised in their place: only where all
-    /// that any push ever promised can still be read, else they stay. How many rows came.
-    pub fn replace_damaged_tables(&mut self) -> Result<u64, CatalogError> {
-        let damaged: Vec<Segment> = self
-            .state
-            .table(TableKind::Files)
-            .filter(|segment| self.suspects.has(segment.at.fence.pack))
-            .cloned()
-            .collect();
-        if damaged.is_empty() || self.state.unknown().is_some() {
+    /// Segments of files that were found damaged go, and others come in their place: with the same rows where one of `copies` of the store
+    /// has them, else with every row that pushes promised, but only where all that any push ever promised can still be read; else they
+    /// stay. How many rows came.
+    pub fn replace_damaged_tables(&mut self, copies: &[Store]) -> Result<u64, CatalogError> {
+        if self.state.unknown().is_some() {
             return Ok(0);
         }
+        let files = self.state.table(TableKind::Files).filter(|it| self.suspects.has(it.at.fence.pack));
+        let (mut count, mut left) = (0, Vec::new());
+        for segment in files.cloned().collect::<Vec<_>>() {
+            match copies.iter().find_map(|copy| rows_in(copy, &segment)) {
+                Some(rows) => count += self.replace(&[segment], rows, &plan::Deaths::new())?,
+                None => left.push(segment),
+            }
+        }
+        if left.is_empty() {
+            return Ok(count);
+        }
         let mut rows = Vec::new();
+        let rules = self.state.rules();
         let killed = self.pushed_rows(|some| {
-            rows.extend(some.into_iter().filter(|row| plan::held(self.state.rules(), &damaged, row)));
+            rows.extend(some.into_iter().filter(|row| plan::held(rules, &left, row)));
         })?;
-        let Some(killed) = killed else { return Ok(0) };
-        let Some(plan::Merged { mut rows, named }) = plan::rebuilt(&self.state, rows, &killed) else {
-            return Ok(0);
-        };
+        let Some(killed) = killed else { return Ok(count) };
+        Ok(count + self.replace(&left, rows, &killed)?)
+    }
+
+    /// These rows in the place of segments, but those that were killed; how many there are, none where it cannot be said where the bytes of
+    /// one lie.
+    fn replace(
+        &mut self,
+        damaged: &[Segment],
+        rows: Vec<Row>,
+        killed: &plan::Deaths,
+    ) -> Result<u64, CatalogError> {
+        let rebuilt = plan::rebuilt(&self.state, rows, killed, |row| self.places_of(row));
+        let Some(plan::Merged { mut rows, named }) = rebuilt else { return Ok(0) };
         let count = rows.len() as u64;
         let mut output = Output { segments: vec![], metas: MetaSeries::new(&self.store), named };
         while !rows.is_empty() {
@@ -132,6 +152,20 @@ impl Catalog {
         }
         let outs = damaged.iter().map(|it| it.at.fence).collect();
         self.compact(outs, output).map(|landed| if landed { count } else { 0 })
+    }
+
+    /// The packs in which what a row needs lies now: of what was repacked since, those that forwards lead to.
+    fn places_of(&self, row: &Row) -> Option<BTreeSet<PackId>> {
+        let known = |packs: &BTreeSet<PackId>| packs.iter().all(|pack| self.state.packs().contains_key(pack));
+        let packs = Some(self.packs_of(row)).filter(known);
+        packs.or_else(|| {
+            let list = match &row.recipe {
+                Recipe::Out { blob, .. } => Some(self.state.lead(blob).pack),
+                Recipe::Inline(_) => None,
+            };
+            let terms = self.terms(row).ok()?;
+            Some(terms.iter().map(|term| term.pack).chain(list).collect()).filter(known)
+        })
     }
 
     fn compact(&mut self, outs: Vec<Blob>, output: Output) -> Result<bool, CatalogError> {
@@ -166,6 +200,12 @@ impl Output {
         self.segments.push(SegmentRef::new(TableKind::Files, &written));
         Ok(())
     }
+}
+
+/// All rows of a segment, if the place has them.
+fn rows_in(copy: &Store, segment: &Segment) -> Option<Vec<Row>> {
+    let slices = Slices::new(copy, [(vec![segment.at.written()], segment.born)]);
+    Some(slices.collect::<Result<Vec<_>, _>>().ok()?.concat())
 }
 
 /// See [`Catalog::live_rows`].

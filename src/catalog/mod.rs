@@ -16,6 +16,7 @@ mod commit;
 pub mod entry;
 pub mod fold;
 pub mod head;
+pub mod healing;
 mod history;
 mod hooks;
 pub mod identity;

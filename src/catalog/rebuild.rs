@@ -4,12 +4,11 @@
 //! after it (R13). Only the newest entry has none after it: this machine may have kept what it read or wrote there. The next entry then
 //! follows the bytes that were there, as it would have, and its tail carries them: for readers the damage is one in the middle.
 
-use bytes::Bytes;
-
 use super::change::{Change, ChangeRecord, Checkpoint, TableKind};
 use super::checkpoint;
 use super::entry::{BadEntry, Entry};
 use super::fold::BadLog;
+use super::healing::kept_head;
 use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
 use super::log::{Catalog, CatalogError, bad_log, parts, read_hint, read_identity};
@@ -36,8 +35,10 @@ impl Catalog {
         let (head, bytes, mended) = match Entry::decode(newest, &bytes) {
             Ok(head) => (head, bytes, false),
             Err(error @ BadEntry::Damaged { .. }) => {
-                let kept = kept_head(&cache, newest).ok_or_else(|| bad_log(&store, error))?;
-                (kept.0, kept.1, true)
+                let kept = kept_head(&cache).filter(|(seq, _)| *seq == newest);
+                let whole = kept.and_then(|(_, bytes)| Some((Entry::decode(newest, &bytes).ok()?, bytes)));
+                let (entry, bytes) = whole.ok_or_else(|| bad_log(&store, error))?;
+                (entry, bytes, true)
             }
             Err(error) => return Err(bad_log(&store, error)),
         };
@@ -166,14 +167,6 @@ impl Catalog {
         sound.blobs.retain(|_, blob| !self.suspects.has(blob.at.pack));
         sound
     }
-}
-
-/// What this machine kept of the newest entry, if that is the one.
-fn kept_head(cache: &Cache, newest: u64) -> Option<(Entry, Bytes)> {
-    let kept = cache.get("head")?;
-    let (seq, bytes) = kept.split_first_chunk::<8>()?;
-    let entry = Entry::decode(newest, bytes).ok()?;
-    (u64::from_le_bytes(*seq) == newest).then(|| (entry, Bytes::copy_from_slice(bytes)))
 }
 
 /// The changes of a log, one after the other.

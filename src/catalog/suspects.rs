@@ -75,9 +75,8 @@ impl Suspects {
         self.packs.contains(&pack)
     }
 
-    /// Whether the row is one of them, or needs a pack that is.
-    pub fn hit(&self, row: &Row) -> bool {
+    /// Whether the row is one of them.
+    pub fn has_row(&self, row: &Row) -> bool {
         self.rows.get(&row.oid).is_some_and(|born| row.born <= *born)
-            || (!self.packs.is_empty() && row.packs().iter().any(|pack| self.has(*pack)))
     }
 }

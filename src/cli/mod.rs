@@ -63,7 +63,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let ui = Ui::new(args.verbose, args.quiet, given);
     let context = args.directory().map(|dir| Context { ui: ui.clone(), dir });
-    match context.and_then(|context| args.command.run(&context)) {
+    let done = context.and_then(|context| args.command.run(&context));
+    if let Some(instead) = crate::store::instead() {
+        ui.warning(&format!(
+            "{}: read from its mirror {} instead, which may be behind (`git datamon fsck` says more)",
+            instead.why, instead.copy
+        ));
+    }
+    match done {
         Ok(code) => code,
         Err(error) => {
             ui.error(&error);

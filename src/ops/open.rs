@@ -1,8 +1,10 @@
 //! Opening the store that a URL names, with everything this machine keeps about it.
 
 use crate::cache::Cache;
-use crate::catalog::{Catalog, CatalogError, Journal};
-use crate::store::{Place, Settings, Store, StoreUrl};
+use crate::catalog::healing::{self, Proven};
+use crate::catalog::{Catalog, CatalogError, Identity, Journal};
+use crate::id::StoreId;
+use crate::store::{Place, Settings, Store, StoreUrl, key};
 
 fn kept(url: &StoreUrl, settings: &Settings) -> (Cache, Journal) {
     match url.place() {
@@ -73,6 +75,22 @@ pub fn rebuild(url: &StoreUrl, settings: &Settings) -> Result<Catalog, CatalogEr
     let store = Store::open_with(url, settings)?;
     let (cache, journal) = kept(url, settings);
     Catalog::rebuild(store, cache, journal)
+}
+
+/// What of the log of the store at `url` is gone or damaged, and is proven by `copies` of it or by what this machine has kept.
+pub fn lost_entries(
+    url: &StoreUrl,
+    settings: &Settings,
+    copies: &[Store],
+) -> Result<Vec<Proven>, CatalogError> {
+    healing::find(&Store::open_with(url, settings)?, &kept(url, settings).0, copies)
+}
+
+/// Which store is there, as it says itself or as this machine has kept it.
+pub fn identity(store: &Store, settings: &Settings) -> Option<StoreId> {
+    let (cache, _) = kept(store.url(), settings);
+    let said = [store.get(key::STORE).ok().flatten(), cache.get("identity")];
+    said.into_iter().flatten().find_map(|bytes| Some(Identity::decode(&bytes).ok()?.store))
 }
 
 /// Open the store at `url`; make it where there is none.

@@ -73,7 +73,7 @@ pub fn promote(
     let base = newest(to, repo)?;
     let changes = {
         let pages = base.as_ref().map_or(&[][..], |base| &base.pages);
-        let at_home = |page: &crate::bundle::PageRef| page.read(to.store(), to.cache());
+        let at_home = |page: &crate::bundle::PageRef| page.read(to.frames());
         diff(pages, &root.pages, at_home, |page| source.page(page)).map_err(CatalogError::from)?
     };
     let files = files(from, &changes)?;

@@ -8,19 +8,25 @@
 
 use crate::catalog::Catalog;
 use crate::git::{Config, Git, GitFailed, Scope};
+use crate::id::StoreId;
 use crate::store::{LOCAL, StoreUrl};
 
 const KEY: &str = "datamon.trust";
 
-fn value(catalog: &Catalog) -> String {
-    format!("{} {}", catalog.identity().store, catalog.store().url().canonical())
+fn value(store: StoreId, url: &StoreUrl) -> String {
+    format!("{store} {}", url.canonical())
 }
 
 /// Whether uploads may go to the store. The user's own `local` store needs no word.
 pub fn is_trusted(config: &Config, catalog: &Catalog) -> bool {
-    let wanted = value(catalog);
+    is_trusted_at(config, catalog.identity().store, catalog.store().url())
+}
+
+/// The same of a store that cannot be opened.
+pub fn is_trusted_at(config: &Config, store: StoreId, url: &StoreUrl) -> bool {
+    let wanted = value(store, url);
     let listed = |scope| config.get_all(scope, KEY).any(|value| value == wanted.as_bytes());
-    catalog.store().url().as_str() == LOCAL || listed(Scope::Global) || listed(Scope::System)
+    url.as_str() == LOCAL || listed(Scope::Global) || listed(Scope::System)
 }
 
 /// The id of a store that the user trusts at this place.
@@ -38,6 +44,6 @@ pub fn trust(git: &Git, config: &Config, catalog: &Catalog) -> Result<bool, GitF
     if is_trusted(config, catalog) {
         return Ok(false);
     }
-    git.add_config(Scope::Global, KEY, &value(catalog))?;
+    git.add_config(Scope::Global, KEY, &value(catalog.identity().store, catalog.store().url()))?;
     Ok(true)
 }

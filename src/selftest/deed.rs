@@ -19,7 +19,7 @@ use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
 use crate::ops::mirror::{self, NotMirrored};
 use crate::ops::open::probe_once;
-use crate::ops::repair::{Damage, repair};
+use crate::ops::repair::{Damage, move_metadata, repair};
 use crate::ops::repo;
 use crate::ops::squash::{self, Git, Keep, Squash};
 use crate::ops::upload::{upload, upload_bundle};
@@ -122,6 +122,7 @@ impl Deed {
                 Ok(())
             }
             Deed::Repair => {
+                move_metadata(catalog, &[]).map_err(said)?;
                 let mut damage = Damage::of(catalog).map_err(said)?;
                 let (out, mirrors) = (machine.world.shelf.out(), [machine.beside()]);
                 repair(catalog, &mut damage, &[], &[], &mirrors, out.path(), &Silent).map(drop).map_err(said)

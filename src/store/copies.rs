@@ -12,6 +12,28 @@ use super::settings::Settings;
 use super::url::StoreUrl;
 use super::{Store, StoreError, key};
 
+/// What a copy gave in place of its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instead {
+    /// What the store did not give, and why.
+    pub why: String,
+    /// Where the copy is.
+    pub copy: String,
+}
+
+/// The first time in this process: one line is enough to tell.
+static INSTEAD: OnceLock<Instead> = OnceLock::new();
+
+/// What a copy gave first in place of a store, if this process read from any.
+pub fn instead() -> Option<&'static Instead> {
+    INSTEAD.get()
+}
+
+/// A copy gave what the store did not, for this reason.
+pub(super) fn told(copy: &Store, why: impl FnOnce() -> String) {
+    INSTEAD.get_or_init(|| Instead { why: why(), copy: copy.url().to_string() });
+}
+
 /// A place with the same objects, opened when it is needed.
 #[derive(Debug)]
 struct Copy {
@@ -65,18 +87,21 @@ impl Copies {
         }
     }
 
-    /// The answer of the store, or where it gave none or a lack the first one of a copy.
+    /// The answer of the store, or where it gave none or a lack (of which `lack` says what) the first one of a copy.
     pub(super) fn or<T>(
         &self,
         own: Result<T, StoreError>,
         lacks: impl Fn(&T) -> bool,
+        lack: impl FnOnce() -> String,
         ask: impl Fn(&Store) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if own.as_ref().is_ok_and(|answer| !lacks(answer)) {
             return own;
         }
-        let answers = self.stores().filter_map(|copy| ask(copy).ok());
-        answers.into_iter().find(|answer| !lacks(answer)).map_or(own, Ok)
+        let mut answers = self.stores().filter_map(|copy| Some((copy, ask(copy).ok()?)));
+        let Some((copy, answer)) = answers.find(|(_, answer)| !lacks(answer)) else { return own };
+        told(copy, || own.err().map_or_else(lack, |error| error.to_string()));
+        Ok(answer)
     }
 }
 

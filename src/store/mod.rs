@@ -38,6 +38,7 @@ pub use self::url::{BadUrl, Bucket, LOCAL, Place, Provider, StoreUrl, is_same, w
 pub use backend::{Backend, BackendError, Create, Failure, Listed};
 pub use care::{Concern, Harm, care};
 use copies::{Copies, Silent, name_in_copy};
+pub use copies::{Instead, instead};
 pub use count::{Counts, Requests};
 pub use error::StoreError;
 pub use flow::{Flow, Lane};
@@ -115,6 +116,11 @@ impl Store {
     /// The places with the same objects, as far as they are there.
     pub fn copies(&self) -> impl Iterator<Item = &Store> {
         self.copies.iter().flat_map(|copies| copies.stores())
+    }
+
+    /// A copy gave what the store did not, for this reason.
+    pub fn took_from(&self, copy: &Store, why: &dyn std::fmt::Display) {
+        copies::told(copy, || why.to_string());
     }
 
     /// Why only copies of the store are read by now.
@@ -207,7 +213,7 @@ impl Store {
     /// The object, `None` if there is none.
     pub fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         let lacks = |found: &Option<Bytes>| found.is_none() && key::pack_id(key).is_some();
-        self.or_copies(self.get_own(key), lacks, |copy| copy.get(name_in_copy(key)))
+        self.or_copies(key, self.get_own(key), lacks, |copy| copy.get(name_in_copy(key)))
     }
 
     fn get_own(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
@@ -220,7 +226,7 @@ impl Store {
     /// Exactly the bytes in `range` of an object that must be there.
     pub fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let own = self.get_own_range(key, range.clone());
-        self.or_copies(own, |_| false, |copy| copy.get_range(key, range.clone()))
+        self.or_copies(key, own, |_| false, |copy| copy.get_range(key, range.clone()))
     }
 
     fn get_own_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
@@ -239,7 +245,7 @@ impl Store {
         self.requests.head();
         let own = self.retry("read", key, || self.backend.size(key));
         match key.starts_with(key::LOG) {
-            true => self.or_copies(own, |_| false, |copy| copy.size(key)),
+            true => self.or_copies(key, own, |_| false, |copy| copy.size(key)),
             false => own,
         }
     }
@@ -294,7 +300,7 @@ impl Store {
         if matches!(&own, Ok(Some(_))) {
             self.requests.list();
         }
-        self.or_copies(own, |_| false, |copy| copy.list_first(prefix, after))
+        self.or_copies(prefix, own, |_| false, |copy| copy.list_first(prefix, after))
     }
 
     /// When the object was written by the clock of the store, milliseconds since 1970; `None` if there is none.
@@ -321,12 +327,13 @@ impl Store {
 
     fn or_copies<T>(
         &self,
+        key: &str,
         own: Result<T, StoreError>,
         lacks: impl Fn(&T) -> bool,
         ask: impl Fn(&Store) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         match &self.copies {
-            Some(copies) => copies.or(own, lacks, ask),
+            Some(copies) => copies.or(own, lacks, || format!("the store {} lacks {key}", self.url), ask),
             None => own,
         }
     }

@@ -59,14 +59,19 @@ impl TableError {
 /// Whether this segment gave the error, and will the next time: it is not what was written.
 pub fn is_damage(store: &Store, segment: &Written, error: &TableError) -> bool {
     let name = key::pack(PackKind::Meta, segment.fence.pack);
-    error.key() == Some(&*name)
-        && match error {
-            TableError::Bad { .. } | TableError::Pack(PackError::Bad { .. }) => true,
-            // To ask for bytes that are not there may be answered like a failed request.
-            TableError::Store(_) | TableError::Pack(PackError::Store(_)) => {
-                store.size(&name).is_ok_and(|size| size.is_none_or(|size| size < segment.end()))
-            }
+    error.key() == Some(&*name) && is_frame_damaged(store, &segment.fence, error)
+}
+
+/// The same of an error that came of reading the frame that lies at `at`.
+pub fn is_frame_damaged(store: &Store, at: &Blob, error: &TableError) -> bool {
+    match error {
+        TableError::Bad { .. } | TableError::Pack(PackError::Bad { .. }) => true,
+        // To ask for bytes that are not there may be answered like a failed request.
+        TableError::Store(_) | TableError::Pack(PackError::Store(_)) => {
+            let size = store.size(&key::pack(PackKind::Meta, at.pack));
+            size.is_ok_and(|size| size.is_none_or(|size| size < at.end()))
         }
+    }
 }
 
 pub(super) fn bad(pack: PackId, source: BadBlock) -> TableError {
@@ -162,6 +167,11 @@ impl Fresh {
     }
 }
 
+/// The content of a metadata frame, if this machine has kept it.
+pub fn kept_frame(cache: &Cache, blob: &Blob) -> Option<Vec<u8>> {
+    cache.get(&frame_name(blob)).map(|raw| raw.to_vec())
+}
+
 /// What a metadata frame is called in the cache.
 fn frame_name(blob: &Blob) -> String {
     format!("frame/{}-{:x}", blob.pack, blob.offset)
@@ -217,8 +227,8 @@ pub(super) fn each_frame<E: From<PackError>>(
             for blob in blobs.iter().filter(covered) {
                 let own = range(blob).start - read.start..range(blob).end - read.start;
                 let raw = decode_exact(&bytes[own.start as usize..own.end as usize]).or_else(|source| {
-                    let copied = store.copies().find_map(|copy| read_blob(copy, blob).ok());
-                    copied.ok_or_else(|| PackError::bad(PackKind::Meta, pack, source))
+                    let damage = PackError::bad(PackKind::Meta, pack, source);
+                    from_copies(store, damage, |copy| read_blob(copy, blob).ok())
                 })?;
                 cache.put(&frame_name(blob), &raw);
                 take(*blob, raw)?;
@@ -226,6 +236,18 @@ pub(super) fn each_frame<E: From<PackError>>(
         }
     }
     Ok(())
+}
+
+/// What a copy of the store gives in place of what is damaged there.
+fn from_copies<T, E: std::fmt::Display>(
+    store: &Store,
+    error: E,
+    read: impl Fn(&Store) -> Option<T>,
+) -> Result<T, E> {
+    let copied = store.copies().find_map(|copy| Some((copy, read(copy)?)));
+    let Some((copy, found)) = copied else { return Err(error) };
+    store.took_from(copy, &error);
+    Ok(found)
 }
 
 /// What the fence says: where the blocks lie, and which oids there are.
@@ -307,7 +329,7 @@ pub(super) fn open(store: &Store, cache: &Cache, at: &Written) -> Result<(Vec<u8
     if let Some(fence) = cache.get(&frame_name(&at.fence)) {
         return Ok((fence.into(), Frames::new()));
     }
-    let copied = |error| store.copies().find_map(|copy| read_whole(copy, cache, at).ok()).ok_or(error);
+    let copied = |error| from_copies(store, error, |copy| read_whole(copy, cache, at).ok());
     let mut frames = match at.stored() <= SMALL {
         true => read_whole(store, cache, at).or_else(copied)?,
         false => Frames::new(),

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datamon::cache::Cache;
+use datamon::catalog::healing::{find, put_back};
 use datamon::catalog::{Catalog, CatalogError, Journal};
 use datamon::git::Repo;
 use datamon::id::{BundleId, Oid, PackId};
@@ -127,6 +128,18 @@ impl Scene {
         self.objects.iter().flat_map(of).collect()
     }
 
+    /// The two places that say which format something has: the digit of the store, and both bytes of the newest entry.
+    fn versions_of_formats(&self) -> Vec<(String, usize)> {
+        let digit = String::from_utf8(self.objects[key::STORE].clone()).expect("JSON").find(": 1,");
+        let digit = digit.expect("a format") + 2;
+        let newest = self.objects.keys().filter_map(|name| key::log_seq(name)).max().map(key::log);
+        let newest = newest.expect("a log");
+        let bits =
+            |name: &str, byte: usize| (8 * byte..8 * byte + 8).map(|bit| (name.to_owned(), bit)).collect();
+        let all: [Vec<(String, usize)>; 3] = [bits(key::STORE, digit), bits(&newest, 6), bits(&newest, 7)];
+        all.concat()
+    }
+
     /// The store with one bit of one object flipped.
     fn flipped(&self, name: &str, bit: usize) -> Store {
         let store = self.copy();
@@ -187,32 +200,43 @@ fn older_hint(store: &Store) -> bool {
 }
 
 /// The store as a machine sees it that knew it whole, or one that never saw it.
-fn opened(store: &Store, machine: &Machine) -> Result<Catalog, CatalogError> {
-    machine.open(store).or_else(|_| {
-        let mut catalog = Catalog::rebuild(store.clone(), machine.cache(store), machine.journal(store))?;
-        catalog.write_checkpoint()?;
-        Ok(catalog)
-    })
+fn opened(store: &Store, machine: &Machine, mirrors: &[Store]) -> Result<Catalog, CatalogError> {
+    machine
+        .open(store)
+        .or_else(|_| {
+            put_back(store, &find(store, &machine.cache(store), mirrors)?)?;
+            machine.open(store)
+        })
+        .or_else(|_| {
+            let mut catalog = Catalog::rebuild(store.clone(), machine.cache(store), machine.journal(store))?;
+            catalog.write_checkpoint()?;
+            Ok(catalog)
+        })
 }
 
 /// What `git datamon repair --full` does, in the clone that has everything.
-fn mended(store: &Store, machine: &Machine, clone: &TestRepo) -> Result<bool, String> {
+fn mended(store: &Store, machine: &Machine, clone: &TestRepo, mirrors: &[Store]) -> Result<bool, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let mut catalog = opened(store, machine).map_err(|e| text(&e))?;
+    let mut catalog = opened(store, machine, mirrors).map_err(|e| text(&e))?;
     let findings = verify(&catalog, Depth::Files, &Silent).map_err(|e| text(&e))?;
     catalog.keep_in_mind(&findings.bad_packs, &findings.good_packs, &findings.wrong);
-    mend(&mut catalog).map_err(|e| text(&e))?;
+    if !findings.bad_entries.is_empty() {
+        let lost = catalog.lost_entries(mirrors).map_err(|e| text(&e))?;
+        put_back(store, &lost).map_err(|e| text(&e))?;
+    }
+    mend(&mut catalog, &[], mirrors).map_err(|e| text(&e))?;
     let mut damage = Damage::of(&catalog).map_err(|e| text(&e))?;
     let repo = Repo::discover(clone.dir()).map_err(|e| text(&e))?;
     let clones = [Clone::of(&repo).map_err(|e| text(&e))?];
     let scratch = tempfile::tempdir().map_err(|e| text(&e))?;
-    repair(&mut catalog, &mut damage, &clones, &[], &[], scratch.path(), &Silent).map_err(|e| text(&e))?;
+    repair(&mut catalog, &mut damage, &clones, &[], mirrors, scratch.path(), &Silent)
+        .map_err(|e| text(&e))?;
     Ok(damage.is_empty())
 }
 
 impl Scene {
     /// What a machine that never saw the store lacks of it.
-    fn lacks(&self, store: &Store, versions: bool) -> Option<String> {
+    fn lacks(&self, store: &Store) -> Option<String> {
         let mut catalog = match fresh(store) {
             Ok(catalog) => catalog,
             Err(error) => return Some(error.to_string()),
@@ -226,40 +250,32 @@ impl Scene {
             let read = |id: &BundleId| open(&catalog, *id).ok()?.below(b"").ok();
             self.versions.iter().find(|id| read(id).is_none()).map(|id| format!("version {id}"))
         };
-        lost.or_else(|| if versions { unread() } else { None })
+        lost.or_else(unread)
     }
 
     /// What the repair of one flipped bit left undone.
     fn left_undone(&self, name: &str, bit: usize) -> Option<String> {
         let store = self.flipped(name, bit);
         let machine = self.machine.twin();
-        let said = mended(&store, &machine, &self.clone);
-        // Roots and pages of a version are not made anew: its files are, and the version is named.
+        // What versions consist of is not in a clone: it comes from a mirror, and from there alone.
         let of_versions = key::pack_id(name).is_some_and(|(_, pack)| self.pages.contains(&pack));
-        let lacks = self.lacks(&store, !of_versions);
+        let mirrors = if of_versions { vec![self.copy()] } else { vec![] };
+        let said = mended(&store, &machine, &self.clone, &mirrors);
+        let lacks = self.lacks(&store);
         match said {
-            Ok(whole) if whole || of_versions => {
-                lacks.map(|lacks| format!("{name}: bit {bit} leaves {lacks}"))
-            }
+            Ok(true) => lacks.map(|lacks| format!("{name}: bit {bit} leaves {lacks}")),
             Ok(_) => Some(format!("{name}: bit {bit}: something is called lost")),
             Err(error) => Some(format!("{name}: bit {bit}: {error}")),
         }
     }
 }
 
-/// Every flipped bit is mended where one clone is whole, on a machine that knew the store. But those of two numbers: a store, or a
-/// newest entry, of another format may be no damage at all.
+/// Every flipped bit is mended where one clone is whole, on a machine that knew the store, that of the version of a store or of its
+/// newest entry included; and what versions consist of where there is a mirror.
 fn assert_mended(step: usize) {
     let scene = Scene::new();
-    let format = String::from_utf8(scene.objects[key::STORE].clone()).expect("JSON").find(": 1,");
-    let digit = format.expect("a format") + 2;
-    let newest = scene.objects.keys().filter_map(|name| key::log_seq(name)).max().map(key::log);
-    let is_version = |name: &str, bit: usize| match newest.as_deref() == Some(name) {
-        true => (6..8).contains(&(bit / 8)),
-        false => name == key::STORE && bit / 8 == digit,
-    };
-    let places: Vec<(String, usize)> =
-        scene.places(step).into_iter().filter(|(name, bit)| !is_version(name, *bit)).collect();
+    let mut places = scene.places(step);
+    places.extend(scene.versions_of_formats());
     let wrong = each(&places, |name, bit| scene.left_undone(name, bit));
     assert_none(&wrong, places.len());
 }

@@ -73,6 +73,6 @@ impl Catalog {
             rows.extend(promised.map(|row| Row { born: seq, ..row.clone() }));
         }
         rows.retain(|row| held(node.state.rules(), &damaged, row));
-        Some((fences, rebuilt(&node.state, rows, &killed)?))
+        Some((fences, rebuilt(&node.state, rows, &killed, |row| Some(row.packs()))?))
     }
 }

@@ -381,24 +381,37 @@ class State:
         (form, recipe), packs = next(iter(row[4].items())), row[5]
         if form == "O":
             at, offset, stored, _ = recipe
-            packs, recipe = unpack(self.store.blob(packs[at], offset, stored))
+            packs, recipe = unpack(self.moved(packs[at], offset, stored))
         return [(packs[at], *rest) for at, *rest in recipe]
 
     def place(self, pack, offset, stored):
         """Where a run of frames lies now."""
         seen = {pack}
         while pack not in self.packs or not os.path.exists(self.store.pack_path("data", pack)):
-            forwards = self.forwards.get(pack, {})
-            before = [at for at in forwards if at <= offset]
-            if not before:
+            following = self.forward(pack, offset, stored)
+            if following is None or following[0] in seen:
                 break
-            forward = forwards[max(before)]
-            skip = offset - forward["offset"]
-            if skip + stored > forward["stored"] or forward["to"] in seen:
-                break
-            pack, offset = forward["to"], forward["at"] + skip
+            pack, offset = following
             seen.add(pack)
         return pack, offset
+
+    def forward(self, pack, offset, stored):
+        """Where a run of frames lies one forward further."""
+        forwards = self.forwards.get(pack, {})
+        before = [at for at in forwards if at <= offset]
+        if not before:
+            return None
+        forward = forwards[max(before)]
+        skip = offset - forward["offset"]
+        return (forward["to"], forward["at"] + skip) if skip + stored <= forward["stored"] else None
+
+    def moved(self, pack, offset, stored):
+        """The content of a root, page or block of terms: where there is a forward, it was stored anew."""
+        seen = {pack}
+        while (following := self.forward(pack, offset, stored)) and following[0] not in seen:
+            pack, offset = following
+            seen.add(pack)
+        return self.store.blob(pack, offset, stored)
 
     def pieces(self, row):
         """The bytes of a row's file."""
@@ -436,8 +449,9 @@ class Bundle:
     def __init__(self, state, bundle):
         if bundle not in state.bundles:
             raise Damaged(f"the store has no bundle {uuid.UUID(bytes=bundle)}")
-        self.store, known = state.store, state.bundles[bundle]
-        self.root = unpack(self.store.named_blob(known["root"]))
+        self.state, known = state, state.bundles[bundle]
+        root = known["root"]
+        self.root = unpack(state.moved(root["pack"], root["offset"], root["stored"]))
         if (self.root["bundle"], self.root["repo"]) != (bundle, known["repo"]):
             raise Damaged("a root is that of another bundle")
 
@@ -448,7 +462,7 @@ class Bundle:
             following = pages[at + 1][0] if at + 1 < len(pages) else None
             if wanted is not None and not (first <= wanted and (following is None or wanted < following)):
                 continue
-            entries, block = unpack(self.store.blob(self.root["packs"][pack], offset, stored))
+            entries, block = unpack(self.state.moved(self.root["packs"][pack], offset, stored))
             rows, sizes = list(State.block_rows(block, 0)), 0
             if len(entries) != count or entries[0][0] != first:
                 raise Damaged("a page is not the one that its bundle names")

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use datamon_test_support::{TestRepo, run, run_failing};
 use serde_json::Value;
 
-use super::{Team, assert_files, file, files, first, flip, objects, overwrite};
+use super::{Team, assert_files, datamon, file, files, first, flip, objects, overwrite};
 
 /// A team with a mirror that has everything.
 struct Mirrored {
@@ -24,17 +24,6 @@ fn mirrored() -> Mirrored {
 
 fn plain(path: &Path) -> &str {
     path.to_str().expect("plain")
-}
-
-/// `git datamon <args>` in a repository: its exit code and everything it said.
-#[track_caller]
-fn datamon(repo: &TestRepo, args: &[&str], code: i32) -> String {
-    let mut command = repo.env().command("git");
-    command.current_dir(repo.dir()).arg("datamon").args(args);
-    let output = if code == 0 { run(&mut command) } else { run_failing(&mut command) };
-    let said = format!("{}\n{}", output.text(), output.stderr);
-    assert_eq!(output.code, Some(code), "{said}");
-    said
 }
 
 #[track_caller]
@@ -119,6 +108,8 @@ fn reads_go_on_while_the_store_is_away_and_pushes_do_not() {
     at.assert_clone(&files(1));
     let said = datamon(&at.team.repo, &["ls", "HEAD"], 0);
     assert!(said.contains("large.bin"), "{said}");
+    assert_told_once(&said, &at.mirror);
+    assert!(said.contains("there is no store at"), "{said}");
     at.team.change("second", &files(2));
     let said = super::git_fails(&at.team.repo, &["push", "origin", "main"]);
     assert!(said.contains("there is no store at"), "{said}");
@@ -153,6 +144,74 @@ fn packs_that_are_gone_or_damaged_come_from_the_mirror_and_repair_takes_them_the
         at.harm("data/", damage);
         at.harm("meta/", damage);
         at.assert_clone(&files(1));
+    }
+}
+
+/// That something came from the mirror is said in one line.
+#[track_caller]
+fn assert_told_once(said: &str, mirror: &Path) {
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("read from its mirror")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].contains(plain(mirror)) && lines[0].contains("git datamon fsck"), "{said}");
+}
+
+#[test]
+fn what_a_mirror_gave_in_place_of_a_damaged_store_is_told() {
+    for (kind, damage) in [("meta/", "gone"), ("meta/", "flip"), ("data/", "gone"), ("data/", "flip")] {
+        let at = mirrored();
+        assert!(!datamon(&at.team.repo, &["ls", "latest"], 0).contains("mirror"), "it is whole");
+        at.harm(kind, damage);
+        let env = at.elsewhere();
+        let remote = plain(at.team.remote.dir());
+        run(env.command("git").env("GIT_LFS_SKIP_SMUDGE", "1").args(["clone", "-q", remote, "clone"]));
+        let clone = env.repo("clone");
+        let said = match kind {
+            "data/" => datamon(&clone, &["pull", "--data-only"], 0),
+            _ => datamon(&clone, &["ls", "latest"], 0),
+        };
+        assert_told_once(&said, &at.mirror);
+    }
+}
+
+#[test]
+fn a_store_without_versions_tables_and_log_entries_is_made_whole_from_its_mirror() {
+    for damage in ["gone", "flip", "cut"] {
+        let at = mirrored();
+        let all = objects(&at.team.store);
+        let entries = all.iter().filter(|(name, _)| name.starts_with("log/0"));
+        let (newest, log): (_, Vec<&PathBuf>) =
+            (at.team.entries() - 1, entries.map(|(_, path)| path).collect());
+        at.harm("meta/", damage);
+        for path in [log[1], log[newest]] {
+            match damage {
+                "gone" => fs::remove_file(path).unwrap(),
+                "flip" => flip(path, 100),
+                _ => overwrite(path, &fs::read(path).unwrap()[..60]),
+            }
+        }
+        let env = at.elsewhere();
+        let remote = plain(at.team.remote.dir());
+        run(env.command("git").env("GIT_LFS_SKIP_SMUDGE", "1").args(["clone", "-q", remote, "clone"]));
+        let clone = env.repo("clone");
+        super::trust_anyway(&clone, &at.team);
+        datamon(&clone, &["repair", "--data", "--dry-run"], 4);
+        let said = datamon(&clone, &["repair", "--data"], 0);
+        assert!(said.contains("is back as it was written") && said.contains("moved"), "{damage}: {said}");
+        assert_eq!(
+            content(&at.team.store).keys().filter(|name| name.starts_with("log/0")).count(),
+            at.team.entries()
+        );
+        // Somebody who has no mirror sees nothing of it.
+        let clone = at.team.clone_elsewhere(first);
+        assert_files(&clone, &files(1));
+        let said = datamon(&clone, &["fsck", "--full"], 0);
+        assert!(!said.contains("BAD"), "{said}");
+        assert!(datamon(&clone, &["ls", "--repo", "data", "latest"], 0).contains("large.bin"));
+        at.team.change("second", &files(2));
+        at.team.repo.push("origin", "main");
+        datamon(&at.team.repo, &["gc", "run", "--grace", "0s"], 0);
+        datamon(&at.team.repo, &["mirror", "sync"], 0);
+        at.assert_clone(&files(2));
     }
 }
 

@@ -272,6 +272,17 @@ fn git_fails(repo: &TestRepo, args: &[&str]) -> String {
     format!("{}\n{}", output.text(), output.stderr)
 }
 
+/// `git datamon <args>` in a repository: its exit code and everything it said.
+#[track_caller]
+fn datamon(repo: &TestRepo, args: &[&str], code: i32) -> String {
+    let mut command = repo.env().command("git");
+    command.current_dir(repo.dir()).arg("datamon").args(args);
+    let output = if code == 0 { run(&mut command) } else { run_failing(&mut command) };
+    let said = format!("{}\n{}", output.text(), output.stderr);
+    assert_eq!(output.code, Some(code), "{said}");
+    said
+}
+
 /// The one line of `text` with `words` in it.
 #[track_caller]
 fn line_with<'a>(text: &'a str, words: &str) -> &'a str {

@@ -13,22 +13,11 @@ use datamon::table::Row;
 use datamon_test_support::{TestRepo, run, run_failing, seeded_bytes};
 use serde_json::Value;
 
-use super::{Team, assert_files, file, files, first, flip, objects, oid, overwrite};
+use super::{Team, assert_files, datamon, file, files, first, flip, objects, oid, overwrite};
 
 fn packs(store: &Path, kind: &str) -> Vec<PathBuf> {
     let packs = objects(store).into_iter().filter(|(name, _)| name.starts_with(kind));
     packs.map(|(_, path)| path).collect()
-}
-
-/// `git datamon <args>` in a repository: its exit code and everything it said.
-#[track_caller]
-fn datamon(repo: &TestRepo, args: &[&str], code: i32) -> String {
-    let mut command = repo.env().command("git");
-    command.current_dir(repo.dir()).arg("datamon").args(args);
-    let output = if code == 0 { run(&mut command) } else { run_failing(&mut command) };
-    let said = format!("{}\n{}", output.text(), output.stderr);
-    assert_eq!(output.code, Some(code), "{said}");
-    said
 }
 
 /// What a command that fails says on stdout.

@@ -68,15 +68,22 @@ pub fn held(rules: Rules, damaged: &[Segment], row: &Row) -> bool {
 }
 
 /// What takes the place of damaged segments: of the rows that pushes promised and that were [`held`] there those that no Drop of the
-/// whole log has killed, for the state forgets a Drop once no segment holds what it killed. Nothing where a row leads to a pack that
-/// is gone: it was repacked, and the segment alone said where to.
-pub fn rebuilt(state: &State, mut rows: Vec<Row>, killed: &Deaths) -> Option<Merged> {
+/// whole log has killed, for the state forgets a Drop once no segment holds what it killed. `places` says in which packs a row needs
+/// something now; nothing comes where one of them is gone: it was repacked, and the segment alone said where to.
+pub fn rebuilt(
+    state: &State,
+    mut rows: Vec<Row>,
+    killed: &Deaths,
+    places: impl Fn(&Row) -> Option<BTreeSet<PackId>>,
+) -> Option<Merged> {
     let rules = state.rules();
     let dead = |row: &Row| killed.get(&row.key()).is_some_and(|upto| row.born <= *upto);
     rows.retain(|row| !rules.on(Rule::RebuiltDead) || !dead(row));
     let mut merged = merge(state, rows, true);
     if rules.on(Rule::RewriteNames) {
-        merged.named.extend(merged.rows.iter().flat_map(Row::packs));
+        for row in &merged.rows {
+            merged.named.extend(places(row)?);
+        }
     }
     merged.named.iter().all(|pack| state.packs().contains_key(pack)).then_some(merged)
 }

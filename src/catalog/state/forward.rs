@@ -6,6 +6,7 @@ use super::State;
 use crate::catalog::change::Forward;
 use crate::id::PackId;
 use crate::pack::{Blob, Term};
+use crate::table::Leads;
 
 /// A run of whole frames in a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +19,13 @@ pub struct Run {
     pub stored: u64,
 }
 
+impl Run {
+    /// The frame there that was written as `blob`, and is as long.
+    pub fn blob(&self, blob: &Blob) -> Blob {
+        Blob { pack: self.pack, offset: self.offset, stored: blob.stored }
+    }
+}
+
 impl From<&Term> for Run {
     fn from(term: &Term) -> Run {
         Run { pack: term.pack, offset: term.offset, stored: term.stored }
@@ -27,6 +35,13 @@ impl From<&Term> for Run {
 impl From<&Blob> for Run {
     fn from(blob: &Blob) -> Run {
         Run { pack: blob.pack, offset: blob.offset, stored: u64::from(blob.stored) }
+    }
+}
+
+impl Leads for State {
+    /// Frames of metadata are forwarded only by a repair, one by one: what lies at the end is what was written (ADR 21).
+    fn lead(&self, blob: &Blob) -> Blob {
+        self.end(Run::from(blob)).blob(blob)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `git datamon repair`: what the store promises and cannot give, from wherever it still is.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -7,16 +8,19 @@ use clap::Args;
 use serde_json::json;
 
 use crate::catalog::Catalog;
+use crate::catalog::healing::{Proven, put_back};
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::shown;
 use crate::cli::{Context, stores};
 use crate::git::{Config, Git, Repo};
-use crate::id::{Oid, RepoId};
+use crate::id::{Oid, RepoId, StoreId};
+use crate::ops::bundle::labels_of;
 use crate::ops::open;
-use crate::ops::repair::{Clone, Damage, NotRepaired, Repaired, mend, repair};
+use crate::ops::repair::{Clone, Damage, Mended, NotRepaired, Repaired, Unreadable, mend, repair};
 use crate::ops::trust;
-use crate::ops::verify::{Depth, verify};
+use crate::ops::verify::{Depth, Findings, verify};
+use crate::store::{Store, StoreUrl, key};
 
 /// Files named in words; `--json` has all.
 const SHOWN: usize = 50;
@@ -63,32 +67,22 @@ pub struct RepairArgs {
 pub fn run(args: &RepairArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let said = context.aside(args.json);
     let mut catalog = opened(args, &said)?;
-    look(args, &mut catalog, context)?;
+    let findings = look(args, &mut catalog, context)?;
+    let mirrors = stores::mirrors(catalog.store().url(), &context.dir)?;
+    let entries = heal_log(args, &mut catalog, &findings, &mirrors, &said)?;
+    let mut places = (vec![], vec![]);
+    let mut mended = Mended::default();
     if !args.dry_run {
-        let mended = mend(&mut catalog)?;
-        if mended.identity {
-            said.ui
-                .done("store   its datamon.json was damaged, and is written again as this machine knows it");
-        }
-        if mended.hint {
-            said.ui.done("log     its HEAD named an entry that is not there, and is written anew");
-        }
-        if mended.head {
-            said.ui.done("log     its newest entry was damaged: another one carries what it said");
-        }
-        if mended.checkpoint {
-            said.ui.done("log     its checkpoint was damaged, and is written anew");
-        }
-        if mended.rows > 0 {
-            said.ui.done(&format!("tables  {} rows are written anew, as the pushes said them", mended.rows));
-        }
+        places = self::places(args, context)?;
+        mended = mend(&mut catalog, &places.1, &mirrors)?;
+        say_mended(&mended, &said);
     }
     let mut damage = Damage::of(&catalog)?;
+    damage.entries = entries;
     let found = damage.files.len();
     let mut repaired = Repaired::default();
     if !args.dry_run && !damage.is_empty() {
-        let (clones, others) = places(args, context)?;
-        let mirrors = stores::mirrors(catalog.store().url(), &context.dir)?;
+        let (clones, others) = places;
         let scratch = tempfile::tempdir().map_err(|source| {
             CommandError::new(Kind::Failed, format!("cannot make a temporary directory: {source}"))
         })?;
@@ -98,14 +92,38 @@ pub fn run(args: &RepairArgs, context: &Context) -> Result<ExitCode, CommandErro
         catalog.upkeep()?;
     }
     if args.json {
-        report_json(args, context, &catalog, &damage, &repaired);
+        report_json(args, context, &catalog, &damage, (&mended, &repaired));
     } else {
         report(args, context, &catalog, (found, &damage, &repaired));
     }
     Ok(if damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Kind::Integrity.exit_code()) })
 }
 
-/// The store; where it cannot be opened for damage, as far as its log and this machine have what it said.
+fn say_mended(mended: &Mended, said: &Context) {
+    if mended.identity {
+        said.ui.done("store   its datamon.json was damaged, and is written again as this machine knows it");
+    }
+    if mended.hint {
+        said.ui.done("log     its HEAD named an entry that is not there, and is written anew");
+    }
+    if mended.head {
+        said.ui.done("log     its newest entry was damaged: another one carries what it said");
+    }
+    if mended.checkpoint {
+        said.ui.done("log     its checkpoint was damaged, and is written anew");
+    }
+    if mended.rows > 0 {
+        said.ui.done(&format!("tables  {} rows are written anew", mended.rows));
+    }
+    if mended.frames > 0 {
+        said.ui.done(&format!(
+            "moved   {} roots, pages and lists of versions out of damaged packs, into new ones",
+            mended.frames
+        ));
+    }
+}
+
+/// The store; where it cannot be opened for damage, as far as its log, its mirrors and this machine have what it said.
 fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
     let store = args.store.as_deref();
     let (error, dir) = match stores::chosen_to_write(store, &said.dir) {
@@ -114,12 +132,25 @@ fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
     };
     said.ui.done(&format!("damage  {error}"));
     let (url, settings) = stores::place(&stores::named(store, dir)?, dir)?;
+    let mirrors = stores::mirrors(&url, dir)?;
+    // What is not to be proven is not there to be put back.
+    let lost = open::lost_entries(&url, &settings, &mirrors).unwrap_or_default();
+    if !lost.is_empty() && !args.dry_run {
+        let place = Store::open_with(&url, &settings)?;
+        let is_named = |id: Option<StoreId>| id.is_some_and(|id| is_trusted(store, dir, id, &url));
+        if !is_named(open::identity(&place, &settings)) {
+            return Err(untrusted(&url));
+        }
+        put_back(&place, &lost)?;
+        said.ui.done(&back_in_place(&lost));
+        match stores::chosen_to_write(store, dir) {
+            Err(error) if error.kind == Kind::Integrity => {}
+            other => return other,
+        }
+    }
     let mut catalog = open::rebuild(&url, &settings)?;
-    // As for any upload: what only the repository names has to be trusted before anything goes there.
-    if store.is_none() && !trust::is_trusted(&Config::read(&Git::at(dir))?, &catalog) {
-        let message = format!("{} is not trusted with uploads: nothing was written", stores::shown(&catalog));
-        return Err(CommandError::new(Kind::Conflict, message)
-            .hint(format!("if you know it: git datamon repair --store {}", url.canonical())));
+    if !is_trusted(store, dir, catalog.identity().store, &url) {
+        return Err(untrusted(&url));
     }
     catalog.set_contributor(Git::at(dir).author());
     let entries = catalog.head().seq() + 1;
@@ -133,7 +164,53 @@ fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
     Ok(catalog)
 }
 
-fn look(args: &RepairArgs, catalog: &mut Catalog, context: &Context) -> Result<(), CommandError> {
+/// As for any upload: what only the repository names has to be trusted before anything goes there.
+fn is_trusted(store: Option<&str>, dir: &Path, id: StoreId, url: &StoreUrl) -> bool {
+    store.is_some() || Config::read(&Git::at(dir)).is_ok_and(|config| trust::is_trusted_at(&config, id, url))
+}
+
+fn untrusted(url: &StoreUrl) -> CommandError {
+    let message = format!("{} is not trusted with uploads: nothing was written", url.canonical());
+    CommandError::new(Kind::Conflict, message)
+        .hint(format!("if you know it: git datamon repair --store {}", url.canonical()))
+}
+
+/// Puts entries of the log back that are proven; those that are not are told.
+fn heal_log(
+    args: &RepairArgs,
+    catalog: &mut Catalog,
+    findings: &Findings,
+    mirrors: &[Store],
+    said: &Context,
+) -> Result<Vec<u64>, CommandError> {
+    let next = key::log(catalog.head().seq() + 1);
+    let is_ahead = |mirror: &Store| mirror.size(&next).is_ok_and(|size| size.is_some());
+    if findings.bad_entries.is_empty() && !mirrors.iter().any(is_ahead) {
+        return Ok(vec![]);
+    }
+    let lost = catalog.lost_entries(mirrors)?;
+    let back: BTreeSet<u64> = lost.iter().map(|it| it.seq).collect();
+    let known: BTreeSet<u64> = findings.bad_entries.iter().copied().collect();
+    if args.dry_run {
+        return Ok(known.union(&back).copied().collect());
+    }
+    if !lost.is_empty() {
+        put_back(catalog.store(), &lost)?;
+        said.ui.done(&back_in_place(&lost));
+        catalog.refresh()?;
+        // They may lead to what nothing led to before.
+        look(args, catalog, said)?;
+    }
+    Ok(known.difference(&back).copied().collect())
+}
+
+fn back_in_place(lost: &[Proven]) -> String {
+    let first = key::log(lost[0].seq);
+    let more = if lost.len() > 1 { format!(" and {} more", lost.len() - 1) } else { String::new() };
+    format!("log     {first}{more} was gone or damaged, and is back as it was written")
+}
+
+fn look(args: &RepairArgs, catalog: &mut Catalog, context: &Context) -> Result<Findings, CommandError> {
     let depth = match (args.full, args.data) {
         (true, _) => Depth::Files,
         (_, true) => Depth::Data(100),
@@ -144,7 +221,7 @@ fn look(args: &RepairArgs, catalog: &mut Catalog, context: &Context) -> Result<(
     let findings = verify(catalog, depth, &bar)?;
     bar.finish();
     catalog.keep_in_mind(&findings.bad_packs, &findings.good_packs, &findings.wrong);
-    Ok(())
+    Ok(findings)
 }
 
 /// Where files may be: this clone and those named, and the stores named.
@@ -178,7 +255,7 @@ fn report_json(
     context: &Context,
     catalog: &Catalog,
     damage: &Damage,
-    repaired: &Repaired,
+    (mended, repaired): (&Mended, &Repaired),
 ) {
     let lost: Vec<_> = damage
         .files
@@ -199,8 +276,22 @@ fn report_json(
         "stored_bytes": repaired.stats.stored,
         "rows_written_again": repaired.rows,
         "rows_lost": damage.rows.len(),
+        "frames_moved": mended.frames,
         "lost": lost,
-        "unreadable_versions": damage.versions,
+        "unreadable_versions": damage.versions.keys().collect::<Vec<_>>(),
+        "unreadable": damage
+            .versions
+            .iter()
+            .map(|(bundle, at)| {
+                let commit = at.commit.as_ref().map(ToString::to_string);
+                let pages = at.pages.iter().map(|(first, rows)| {
+                    json!({ "from": String::from_utf8_lossy(first), "entries": rows })
+                });
+                let (labels, pages) = (labels_of(catalog, *bundle), pages.collect::<Vec<_>>());
+                json!({ "bundle": bundle, "repo": at.repo, "commit": commit, "labels": labels, "pages": pages })
+            })
+            .collect::<Vec<_>>(),
+        "log_entries_lost": damage.entries,
         "labels": damage.labels(catalog),
     }));
 }
@@ -233,8 +324,12 @@ fn report(
     if damage.files.len() > SHOWN {
         ui.fact(&format!("and {} more (--json has all)", damage.files.len() - SHOWN));
     }
-    for version in &damage.versions {
-        ui.fact(&format!("version {version} cannot be read"));
+    for (version, at) in &damage.versions {
+        let commit = at.commit.as_ref().map(|commit| format!(" (commit {commit})")).unwrap_or_default();
+        ui.fact(&format!("{what}  version {version}{commit}: {}", lost_of(at)));
+    }
+    for seq in &damage.entries {
+        ui.fact(&format!("{what}  {}, an entry of the log", key::log(*seq)));
     }
     let labels = damage.labels(catalog);
     if !labels.is_empty() {
@@ -249,6 +344,13 @@ fn report(
         "name other places that may have them: git datamon repair --from <clone or store>; or restore the objects that `git datamon \
          fsck` names from a backup, under their names"
     });
+}
+
+/// What of a version cannot be read.
+fn lost_of(version: &Unreadable) -> String {
+    let Some((first, _)) = version.pages.first() else { return "all that is said of it".to_owned() };
+    let entries: u64 = version.pages.iter().map(|(_, rows)| u64::from(*rows)).sum();
+    format!("{entries} paths, from {} on", shown(first))
 }
 
 /// Where versions have the file, the first place and how many more.

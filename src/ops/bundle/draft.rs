@@ -111,7 +111,7 @@ fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
 
 /// The entries of a page of the base; one whose data was repacked names the packs where it lies now (R4).
 fn kept(catalog: &Catalog, metas: &mut MetaSeries, at: &PageRef) -> Result<Vec<Entry>, CatalogError> {
-    let mut entries = at.read(catalog.store(), catalog.cache())?;
+    let mut entries = at.read(catalog.frames())?;
     for entry in &mut entries {
         let stale = packs_of(entry).iter().any(|pack| !catalog.state().packs().contains_key(pack));
         if let (true, Content::File { oid, size, recipe: old, .. }) = (stale, &mut entry.content) {

@@ -10,14 +10,22 @@ use crate::cache::Cache;
 use crate::catalog::Catalog;
 use crate::id::{BundleId, PackId};
 use crate::pack::{Blob, PackError};
-use crate::store::Store;
-use crate::table::{TableError, read_frames};
+use crate::table::{Frames, Leads, TableError};
 
 /// Frames that are asked for together: neighbours come with one request.
 const TOGETHER: usize = 64;
 
-/// A page that cannot be read: the versions that have it, and why.
-pub type Unread<'a> = (&'a [Arc<Root>], TableError);
+/// A page that cannot be read.
+pub struct Unread<'a> {
+    /// Where it lies.
+    pub at: Blob,
+    /// What its versions say of it.
+    pub page: &'a PageRef,
+    /// The versions that have it.
+    pub versions: &'a [Arc<Root>],
+    /// Why.
+    pub error: Box<TableError>,
+}
 
 /// The pages of all versions, by where they lie.
 pub struct Pages<'a> {
@@ -33,7 +41,7 @@ impl<'a> Pages<'a> {
         let bundles = catalog.state().bundles();
         let roots: BTreeMap<Blob, BundleId> = bundles.iter().map(|(id, it)| (it.root, *id)).collect();
         let mut all = Pages { catalog, pages: BTreeMap::new(), unread: vec![] };
-        for (at, root) in each(catalog.store(), &roots, |at, _, raw| Root::decode(at.pack, raw)) {
+        for (at, root) in each(catalog, &roots, |at, _, raw| Root::decode(at.pack, raw)) {
             match root {
                 Ok(mut root) => {
                     let own = std::mem::take(&mut root.pages);
@@ -49,9 +57,14 @@ impl<'a> Pages<'a> {
         all
     }
 
+    /// What roots say of each page.
+    pub fn refs(&self) -> impl Iterator<Item = &PageRef> {
+        self.pages.values().map(|(page, _)| page)
+    }
+
     /// The packs in which pages lie.
     pub fn packs(&self) -> impl Iterator<Item = PackId> + '_ {
-        self.pages.keys().map(|at| at.pack)
+        self.pages.keys().map(|at| self.catalog.state().lead(at).pack)
     }
 
     /// What `read` makes of the entries of each page and the versions that have it (their lists of pages left out). In place of a page
@@ -60,16 +73,20 @@ impl<'a> Pages<'a> {
         &self,
         read: impl Fn(Vec<Entry>, &[Arc<Root>]) -> T + Sync,
     ) -> Vec<Result<T, Unread<'_>>> {
-        let all = each(self.catalog.store(), &self.pages, |_, (page, versions), raw| {
+        let all = each(self.catalog, &self.pages, |_, (page, versions), raw| {
             Ok(read(decode_page(page, raw)?, versions))
         });
-        all.into_iter().map(|(at, made)| made.map_err(|error| (&self.pages[&at].1[..], error))).collect()
+        let unread = |at: Blob, error| {
+            let (page, versions) = &self.pages[&at];
+            Unread { at: self.catalog.state().lead(&at), page, versions, error: Box::new(error) }
+        };
+        all.into_iter().map(|(at, made)| made.map_err(|error| unread(at, error))).collect()
     }
 }
 
 /// What `read` makes of each frame, in the order of the packs.
 fn each<K: Sync, T: Send>(
-    store: &Store,
+    catalog: &Catalog,
     all: &BTreeMap<Blob, K>,
     read: impl Fn(Blob, &K, &[u8]) -> Result<T, TableError> + Sync,
 ) -> Vec<(Blob, Result<T, TableError>)> {
@@ -77,7 +94,9 @@ fn each<K: Sync, T: Send>(
     let some = |some: &[(&Blob, &K)]| -> Vec<(Blob, Result<T, TableError>)> {
         let get = |blobs: &[(&Blob, &K)]| -> Result<BTreeMap<Blob, Vec<u8>>, PackError> {
             // What this machine keeps says nothing of the store.
-            read_frames(store, &Cache::none(), blobs.iter().map(|(at, _)| **at))
+            let none = Cache::none();
+            let frames = Frames::new(catalog.store(), &none, catalog.state());
+            frames.read_all(blobs.iter().map(|(at, _)| **at))
         };
         let together = get(some);
         let one = |pair: &(&Blob, &K)| {

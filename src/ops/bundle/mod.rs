@@ -26,7 +26,7 @@ pub use commit::{Dataset, NoBundle, Planning, bundle_of, git_id, latest};
 pub use comparison::{Changed, Comparison, Fate, compare};
 pub use directory::{DirectoryError, Made, upload_directory};
 pub use draft::{Draft, Planned};
-pub use every::Pages;
+pub use every::{Pages, Unread};
 pub use export::{Export, ExportError, Exported, export, wanted_at};
 pub use healing::{again, heal};
 pub use listing::{Listed, children, tidy};

@@ -190,7 +190,7 @@ fn begins(bytes: &[u8], digits: &[u8]) -> bool {
 pub fn open(catalog: &Catalog, id: BundleId) -> Result<Bundle<'_>, NotFound> {
     let known = catalog.state().bundles().get(&id);
     let known = known.ok_or_else(|| NotFound::Nothing { name: id.to_string(), repo: "any".to_owned() })?;
-    let bundle = Bundle::open(catalog.store(), catalog.cache(), id, known.repo, &known.root);
+    let bundle = Bundle::open(catalog.frames(), id, known.repo, &known.root);
     Ok(bundle.map_err(CatalogError::from)?)
 }
 

@@ -14,7 +14,7 @@ use crate::id::{BundleId, PackId, PackKind, RepoId};
 use crate::ops::bundle::open;
 use crate::pack::{PackError, PackInfo, read_footer};
 use crate::store::{StoreError, key};
-use crate::table::{Recipe, Row};
+use crate::table::{Leads, Recipe, Row};
 
 /// Packs that are looked into.
 const SAMPLE: usize = 8;
@@ -106,7 +106,7 @@ fn need(
     what: &dyn Fn() -> String,
 ) -> Result<(), CatalogError> {
     if let Recipe::Out { blob, .. } = &row.recipe {
-        needs.entry(blob.pack).or_insert_with(what);
+        needs.entry(fresh.state().lead(blob).pack).or_insert_with(what);
     }
     for term in fresh.terms(row)? {
         needs.entry(term.pack).or_insert_with(what);
@@ -121,7 +121,8 @@ fn need_bundle(
     needs: &mut Needs,
 ) -> Result<(), CatalogError> {
     let what = || format!("bundle {id}");
-    needs.entry(fresh.state().bundles()[&id].root.pack).or_insert_with(what);
+    let state = fresh.state();
+    needs.entry(state.lead(&state.bundles()[&id].root).pack).or_insert_with(what);
     let bundle = match open(fresh, id) {
         Ok(bundle) => bundle,
         Err(super::super::bundle::NotFound::Catalog(error)) => return Err(error),
@@ -130,7 +131,7 @@ fn need_bundle(
     let new: Vec<&PageRef> = bundle.root().pages.iter().filter(|page| seen.insert(page.blob)).collect();
     for some in new.chunks(64) {
         for (page, entries) in some.iter().zip(bundle.pages(some)?) {
-            needs.entry(page.blob.pack).or_insert_with(what);
+            needs.entry(state.lead(&page.blob).pack).or_insert_with(what);
             for entry in entries {
                 if let Content::File { oid, size, recipe, .. } = entry.content {
                     let row = Row { oid, repo: RepoId::NIL, born: 0, size, recipe };

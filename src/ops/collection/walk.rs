@@ -15,7 +15,7 @@ use crate::id::{BundleId, PackId, PackKind, RepoId};
 use crate::ops::bundle::open;
 use crate::pack::Blob;
 use crate::store::key;
-use crate::table::{BadBlock, Recipe, TableError, decode_terms, read_frames};
+use crate::table::{BadBlock, Leads, Recipe, TableError, decode_terms};
 
 /// Bundles opened, and pages read, at a time.
 const TOGETHER: usize = 64;
@@ -77,7 +77,7 @@ impl Live {
             Recipe::Out { blob, .. } => Some(*blob),
             Recipe::Inline(_) => None,
         });
-        let frames = read_frames(catalog.store(), catalog.cache(), apart)?;
+        let frames = catalog.frames().read_all(apart)?;
         let mut needs = Vec::with_capacity(recipes.len());
         for recipe in recipes {
             let mut packs = BTreeSet::new();
@@ -133,7 +133,7 @@ impl Live {
                 self.pages.push(packs);
             }
         }
-        let root = catalog.state().bundles()[&id].root.pack;
+        let root = catalog.state().lead(&catalog.state().bundles()[&id].root).pack;
         let pages = all.iter().map(|page| self.numbers[&page.blob]).collect();
         self.bundles.insert(id, (root, pages));
         Ok(())

@@ -133,6 +133,9 @@ pub fn fetch(source: &Source, files: &[Wanted], progress: &dyn Progress, done: D
             }
         });
         let found = found.into_inner().expect("no holder of this lock panics");
+        if let Some((_, error)) = lost.iter().find(|(file, _)| found.contains(&file.path)) {
+            source.took_from(&copy, error);
+        }
         lost.retain(|(file, _)| !found.contains(&file.path));
     }
     // What the store itself said counts.

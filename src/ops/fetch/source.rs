@@ -35,6 +35,11 @@ impl Source {
         self.store.copies().map(|copy| Source { store: copy.clone(), packs: self.packs.clone() })
     }
 
+    /// A copy gave what the store itself did not, for this reason.
+    pub(super) fn took_from(&self, copy: &Source, why: &super::FetchError) {
+        self.store.took_from(&copy.store, why);
+    }
+
     /// The bytes of `range` in a data pack, of which only the `wanted` parts, all of them within it, have to be right: the others may be
     /// zero.
     pub(super) fn read(

@@ -103,6 +103,7 @@ fn walk(
     let mut before: Option<EntryHash> = None;
     for seq in 0..=head {
         let Some(bytes) = store.get(&key::log(seq))? else {
+            findings.bad_entries.push(seq);
             before = None;
             continue;
         };
@@ -110,6 +111,7 @@ fn walk(
         let entry = match Entry::decode(seq, &bytes) {
             Ok(entry) => entry,
             Err(error) => {
+                findings.bad_entries.push(seq);
                 findings.problem(error);
                 before = None;
                 continue;

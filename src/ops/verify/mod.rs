@@ -17,10 +17,11 @@ use serde::Serialize;
 pub use log::inspect;
 
 use crate::catalog::change::TableKind;
-use crate::catalog::{Catalog, CatalogError, State};
+use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, PackId};
+use crate::pack::Blob;
 use crate::progress::Progress;
-use crate::table::Row;
+use crate::table::{Leads, Row, TableError, is_frame_damaged};
 
 /// How deep a verification goes; each depth includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,9 @@ pub struct Findings {
     pub archived_packs: u64,
     /// Bytes of packs read and hashed; 0 unless that was asked for.
     pub data_bytes: u64,
+    /// Its entries that cannot be read.
+    #[serde(skip)]
+    pub bad_entries: Vec<u64>,
     /// Packs that are damaged or missing.
     #[serde(skip)]
     pub bad_packs: Vec<PackId>,
@@ -98,6 +102,13 @@ impl Findings {
     /// Something that is wrong with the store, and hits no file by itself.
     pub fn problem(&mut self, what: impl ToString) {
         self.problems.push(Problem { what: what.to_string(), oids: BTreeSet::new() });
+    }
+
+    /// What came of reading a frame there shows whether its pack is damaged.
+    fn suspect(&mut self, catalog: &Catalog, at: &Blob, error: &TableError) {
+        if is_frame_damaged(catalog.store(), at, error) {
+            self.bad_packs.push(at.pack);
+        }
     }
 
     /// A file is hit by something that may hit others too.
@@ -153,14 +164,15 @@ impl Needed {
         let state = catalog.state();
         let checkpoint = state.checkpoint().into_iter().flat_map(|(_, newest)| newest.blobs.values());
         let tables = state.table(TableKind::Files).map(|segment| segment.at.fence.pack);
-        let roots = state.bundles().values().map(|bundle| bundle.root.pack);
+        let roots = state.bundles().values().map(|bundle| state.lead(&bundle.root).pack);
         let packs = checkpoint.map(|blob| blob.at.pack).chain(tables).chain(roots).collect();
         Needed { packs, unknown: false }
     }
 
-    /// What was repacked is needed where it lies now.
-    fn add(&mut self, row: &Row, state: &State) {
-        for pack in row.packs() {
+    /// What was stored elsewhere is needed where it lies now.
+    fn add(&mut self, row: &Row, catalog: &Catalog) {
+        let state = catalog.state();
+        for pack in catalog.packs_of(row) {
             match state.packs().contains_key(&pack) {
                 true => drop(self.packs.insert(pack)),
                 false => self.packs.extend(state.heirs(pack)),

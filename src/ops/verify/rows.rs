@@ -6,13 +6,14 @@ use std::sync::Mutex;
 
 use super::packs::Footers;
 use super::{Findings, Needed};
+use crate::cache::Cache;
 use crate::catalog::Catalog;
 use crate::id::PackKind;
 use crate::ops::fetch::{self, FetchError, Source, Wanted};
 use crate::pack::{Footer, Term};
 use crate::progress::Progress;
 use crate::store::key;
-use crate::table::{Recipe, Row};
+use crate::table::{Frames, Leads, Recipe, Row};
 
 /// Every row leads to frames that are there.
 pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings: &mut Findings) {
@@ -34,10 +35,21 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
         };
         findings.rows += rows.len() as u64;
         for row in &rows {
-            needed.add(row, catalog.state());
+            needed.add(row, catalog);
             if let Err(what) = check_row(catalog, footers, row) {
                 findings.hit(what, row.oid);
+                suspect_terms(catalog, row, findings);
             }
+        }
+    }
+}
+
+/// Of a file that cannot be rebuilt: whether its list of terms is what is damaged.
+fn suspect_terms(catalog: &Catalog, row: &Row, findings: &mut Findings) {
+    if let Recipe::Out { blob, .. } = &row.recipe {
+        let none = Cache::none();
+        if let Err(error) = Frames::new(catalog.store(), &none, catalog.state()).read(blob) {
+            findings.suspect(catalog, &catalog.state().lead(blob), &error.into());
         }
     }
 }
@@ -45,12 +57,10 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
 /// The row leads to frames that are there; what is wrong, else.
 pub fn check_row(catalog: &Catalog, footers: &Footers, row: &Row) -> Result<(), String> {
     if let Recipe::Out { blob, .. } = &row.recipe
-        && !footers.contains_key(&blob.pack)
+        && let pack = catalog.state().lead(blob).pack
+        && !footers.contains_key(&pack)
     {
-        return Err(format!(
-            "recipes need {}, which is damaged or gone",
-            key::pack(PackKind::Meta, blob.pack)
-        ));
+        return Err(format!("recipes need {}, which is damaged or gone", key::pack(PackKind::Meta, pack)));
     }
     for term in catalog.terms(row).map_err(|error| error.to_string())? {
         let name = key::pack(PackKind::Data, term.pack);

@@ -11,8 +11,8 @@ use super::{Findings, Needed};
 use crate::bundle::{Content, Entry};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{Oid, RepoId};
-use crate::ops::bundle::Pages;
-use crate::table::Row;
+use crate::ops::bundle::{Pages, Unread};
+use crate::table::{Leads, Row};
 
 /// A file, and what is wrong with it if something is.
 type Checked = (Row, Option<String>);
@@ -23,6 +23,8 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
     let pages = Pages::of(catalog);
     needed.unknown |= !pages.unread.is_empty();
     for (version, error) in &pages.unread {
+        let root = catalog.state().lead(&catalog.state().bundles()[version].root);
+        findings.suspect(catalog, &root, error);
         findings.problem(format!("version {version} cannot be read: {error}"));
     }
     needed.packs.extend(pages.packs());
@@ -30,14 +32,15 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
         match page {
             Ok(Ok(files)) => {
                 for (row, wrong) in files {
-                    needed.add(&row, catalog.state());
+                    needed.add(&row, catalog);
                     if let Some(what) = wrong {
                         findings.hit(what, row.oid);
                     }
                 }
             }
             Ok(Err(error)) => findings.problem(error),
-            Err((versions, error)) => {
+            Err(Unread { at, versions, error, .. }) => {
+                findings.suspect(catalog, &at, &error);
                 needed.unknown = true;
                 let others = match versions.len() {
                     1 => String::new(),

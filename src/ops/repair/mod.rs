@@ -11,9 +11,13 @@
 //! pushes said, as long as all of that is there; else a row of a file that a version still leads to is promised again. What nobody has is
 //! named, with the versions it is missing from.
 
+mod metadata;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+pub use metadata::move_metadata;
 
 use super::bundle::{Pages, labels_of};
 use super::carry::{batches, fetch_into};
@@ -25,7 +29,7 @@ use super::upload::{Upload, upload};
 use crate::bundle::{Content, Entry, Root};
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{BStr, ObjectId, Objects, ObjectsError, Pointer, Repo};
-use crate::id::{BundleId, Oid, RepoId};
+use crate::id::{BundleId, GitId, Oid, RepoId};
 use crate::progress::Progress;
 use crate::store::Store;
 use crate::table::Row;
@@ -62,16 +66,22 @@ pub struct Mended {
     pub checkpoint: bool,
     /// Rows of damaged tables.
     pub rows: u64,
+    /// Roots and pages of versions, and lists of terms, which lie elsewhere now.
+    pub frames: u64,
 }
 
-/// Writes anew what is damaged of the log and its tables, as far as the log itself and this machine know it.
-pub fn mend(catalog: &mut Catalog) -> Result<Mended, CatalogError> {
+/// Writes anew what is damaged of the log and what it leads to, as far as the log itself, this machine, `mirrors` of the store or other
+/// `stores` with the same packs have it.
+pub fn mend(catalog: &mut Catalog, stores: &[Catalog], mirrors: &[Store]) -> Result<Mended, CatalogError> {
+    let copies: Vec<Store> =
+        mirrors.iter().cloned().chain(stores.iter().map(|other| other.store().clone())).collect();
     Ok(Mended {
         identity: catalog.mend_identity()?,
         hint: catalog.mend_hint()?,
         head: catalog.mend_head()? && catalog.write_checkpoint()?,
         checkpoint: catalog.has_damaged_checkpoint() && catalog.write_checkpoint()?,
-        rows: catalog.replace_damaged_tables()?,
+        rows: catalog.replace_damaged_tables(&copies)?,
+        frames: move_metadata(catalog, &copies)?,
     })
 }
 
@@ -97,6 +107,17 @@ pub struct Hit {
     pub places: Vec<Place>,
 }
 
+/// A version whose root or pages cannot be read, as the log knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The dataset.
+    pub repo: RepoId,
+    /// The git commit that it was made for.
+    pub commit: Option<GitId>,
+    /// Its pages that cannot: the first path of each, and how many it has. Where there are none it is the root, and so all of it.
+    pub pages: Vec<(Vec<u8>, u32)>,
+}
+
 /// What is damaged in a store, as far as is known.
 #[derive(Debug, Default)]
 pub struct Damage {
@@ -105,7 +126,9 @@ pub struct Damage {
     /// Rows that were lost with their segments, and that versions still have.
     pub rows: Vec<Row>,
     /// Versions whose root or pages cannot be read.
-    pub versions: BTreeSet<BundleId>,
+    pub versions: BTreeMap<BundleId, Unreadable>,
+    /// Entries of the log that nobody has as they were written.
+    pub entries: Vec<u64>,
 }
 
 /// What a repair did.
@@ -148,7 +171,11 @@ impl Damage {
     /// What versions have: files whose rows are gone, and the places of files that are hit.
     fn add_versions(&mut self, catalog: &Catalog) -> Result<(), CatalogError> {
         let pages = Pages::of(catalog);
-        self.versions.extend(pages.unread.iter().map(|(version, _)| *version));
+        let known = |id: BundleId| {
+            let bundle = &catalog.state().bundles()[&id];
+            Unreadable { repo: bundle.repo, commit: bundle.commit, pages: vec![] }
+        };
+        self.versions.extend(pages.unread.iter().map(|(version, _)| (*version, known(*version))));
         let files = |entries: Vec<Entry>, versions: &[std::sync::Arc<Root>]| {
             let rows = entries.into_iter().filter_map(|entry| row_of(entry, versions[0].repo));
             let rows: Vec<(Vec<u8>, Row)> = rows.collect();
@@ -168,7 +195,12 @@ impl Damage {
                         self.add_file(path, row, &versions, catalog, &mut again);
                     }
                 }
-                Err((versions, _)) => self.versions.extend(versions.iter().map(|root| root.id)),
+                Err(unread) => {
+                    for root in unread.versions {
+                        let version = self.versions.entry(root.id).or_insert_with(|| known(root.id));
+                        version.pages.push((unread.page.first.clone(), unread.page.rows));
+                    }
+                }
             }
         }
         // What can be promised by another recipe is not hit.
@@ -197,13 +229,13 @@ impl Damage {
 
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.rows.is_empty() && self.versions.is_empty()
+        self.files.is_empty() && self.rows.is_empty() && self.versions.is_empty() && self.entries.is_empty()
     }
 
     /// The labels of the versions that lack a file, or cannot be read.
     pub fn labels(&self, catalog: &Catalog) -> BTreeSet<String> {
         let lacking = self.files.values().flat_map(|hit| &hit.places).map(|place| place.bundle);
-        let versions: BTreeSet<BundleId> = lacking.chain(self.versions.iter().copied()).collect();
+        let versions: BTreeSet<BundleId> = lacking.chain(self.versions.keys().copied()).collect();
         versions.into_iter().flat_map(|bundle| labels_of(catalog, bundle)).collect()
     }
 }
