@@ -15,12 +15,12 @@ use crate::cache::Cache;
 use crate::catalog::change::{Change, Drop};
 use crate::catalog::{Catalog, Journal};
 use crate::chance;
-use crate::id::{BundleId, Oid, PackKind, RepoId};
+use crate::id::{BundleId, Oid, PackId, PackKind, RepoId};
 use crate::ops::bundle::{Draft, Planned, open};
 use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
 use crate::ops::promote::promote;
-use crate::ops::repair::{Damage, repair};
+use crate::ops::repair::{Damage, move_metadata, repair};
 use crate::ops::repo;
 use crate::ops::squash::{self, Git, Keep, Squash};
 use crate::ops::upload::{upload, upload_bundle};
@@ -342,6 +342,15 @@ fn evict(stage: &Stage) -> Said {
     Ok(())
 }
 
+/// What versions consist of leaves packs that are taken for damaged, and these go.
+fn move_versions(stage: &Stage) -> Said {
+    let mut catalog = stage.open()?;
+    let roots: Vec<PackId> = catalog.state().bundles().values().map(|bundle| bundle.root.pack).collect();
+    catalog.suspect(roots);
+    move_metadata(&mut catalog, &[]).map_err(said)?;
+    collection::collect(&mut catalog, AT_ONCE).map(drop).map_err(said)
+}
+
 fn mend(stage: &Stage) -> Said {
     mend_from(stage, &[stage.open_other()?], &[])
 }
@@ -472,6 +481,7 @@ pub(super) const WORKS: &[Work] = &[
     Work { name: "squash", prepare: filled, act: squash_to_one, ..PLAIN },
     Work { name: "repo drop", prepare: with_deleted, act: drop_repo, ..PLAIN },
     Work { name: "repair", prepare: with_damage, act: mend, mends: true, ..PLAIN },
+    Work { name: "repair of versions", prepare: filled, act: move_versions, ..PLAIN },
     Work {
         name: "cache eviction",
         prepare: |it| {

@@ -29,9 +29,10 @@ const SHOWN: usize = 50;
 ///
 /// Looks at the store as `fsck` does, and stores anew what is damaged and still to be had: from this clone (git-lfs's objects, the work
 /// tree, plain files of git), from other clones and stores that --from names, from mirrors, and from the store itself where a pack is
-/// damaged in one place only. Lists of files that were lost are written again from the versions that have them; a damaged checkpoint, or
-/// newest entry of the log, from the log and what this machine has seen of it; datamon.json as this machine knows it. Of data and log it
-/// only ever adds. Exits with 4 if anything is beyond help, and names it.
+/// damaged in one place only. What versions consist of is copied out of damaged packs, from mirrors, stores that --from names or what this
+/// machine has kept. Entries of the log are put back as they were, where a hash in the log or who saw them proves it. Lists of files that
+/// were lost are written again, from mirrors, from what was pushed or from the versions that have them; a damaged checkpoint from the log;
+/// datamon.json as this machine knows it. Packs are never written over. Exits with 4 if anything is beyond help, and names it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  git datamon repair --dry-run\n  git datamon repair --data\n  git datamon repair --from ../other-clone \

@@ -7,7 +7,8 @@
 //! 3. in the mirrors of the store;
 //! 4. in other stores.
 //!
-//! Whatever is found is hashed while it is read, so that nothing wrong is promised. Tables that were lost are made again from what the
+//! Whatever is found is hashed while it is read, so that nothing wrong is promised. Before that, what versions consist of is taken out of
+//! damaged packs (`metadata`). Tables that were lost come from a copy of the store, or are made again from what the
 //! pushes said, as long as all of that is there; else a row of a file that a version still leads to is promised again. What nobody has is
 //! named, with the versions it is missing from.
 
