@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::catalog::Catalog;
 use crate::catalog::healing::{Proven, put_back};
+use crate::catalog::{Catalog, CatalogError};
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::shown;
@@ -142,8 +142,10 @@ fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
         if !is_named(open::identity(&place, &settings)) {
             return Err(untrusted(&url));
         }
-        put_back(&place, &lost)?;
-        said.ui.done(&back_in_place(&lost));
+        match put_back(&place, &lost) {
+            Ok(()) => said.ui.done(&back_in_place(&lost)),
+            Err(error) => said.ui.warning(&format!("the log is left as it is: {error}")),
+        }
         match stores::chosen_to_write(store, dir) {
             Err(error) if error.kind == Kind::Integrity => {}
             other => return other,
@@ -189,20 +191,34 @@ fn heal_log(
     if findings.bad_entries.is_empty() && !mirrors.iter().any(is_ahead) {
         return Ok(vec![]);
     }
-    let lost = catalog.lost_entries(mirrors)?;
+    let lost = match put_back_in(args, catalog, mirrors) {
+        Ok(lost) => lost,
+        Err(error) => {
+            said.ui.warning(&format!("the log is left as it is: {error}"));
+            vec![]
+        }
+    };
     let back: BTreeSet<u64> = lost.iter().map(|it| it.seq).collect();
     let known: BTreeSet<u64> = findings.bad_entries.iter().copied().collect();
     if args.dry_run {
         return Ok(known.union(&back).copied().collect());
     }
     if !lost.is_empty() {
-        put_back(catalog.store(), &lost)?;
         said.ui.done(&back_in_place(&lost));
         catalog.refresh()?;
         // They may lead to what nothing led to before.
         look(args, catalog, said)?;
     }
     Ok(known.difference(&back).copied().collect())
+}
+
+/// The entries that are proven, which are back unless nothing is to be written.
+fn put_back_in(args: &RepairArgs, catalog: &Catalog, mirrors: &[Store]) -> Result<Vec<Proven>, CatalogError> {
+    let lost = catalog.lost_entries(mirrors)?;
+    if !args.dry_run {
+        put_back(catalog.store(), &lost)?;
+    }
+    Ok(lost)
 }
 
 fn back_in_place(lost: &[Proven]) -> String {
