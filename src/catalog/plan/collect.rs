@@ -60,7 +60,9 @@ impl Mark {
         let live = Mark::live(state, named);
         let known = state.packs().keys().chain(stored);
         let victims = known.filter(|pack| !live.contains(pack) && !state.condemned().contains_key(pack));
-        let links = links(state, named);
+        let roots = state.bundles().values().map(|it| Named::Run(Run::from(&it.root)));
+        // A repair forwards roots, too, where nothing else of their pack is named any more.
+        let links = links(state, &named.iter().copied().chain(roots).collect());
         let unnamed = state.forwards().keys();
         let unnamed = unnamed.filter(|pack| !links.contains(pack) && !state.packs().contains_key(pack));
         Mark {
