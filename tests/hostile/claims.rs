@@ -12,12 +12,13 @@ use datamon::catalog::state::Run;
 use datamon::catalog::{Catalog, ChangeRecord, State};
 use datamon::id::{BundleId, Oid, PackId, PackKind};
 use datamon::ops::fetch::{FetchError, Source, Wanted, fetch};
+use datamon::ops::publish::{Versions, publish};
 use datamon::ops::verify::{Depth, verify};
 use datamon::pack::format::MAX_FRAME;
 use datamon::pack::{Blob, Frame, PackWriter, Term, decode_exact};
 use datamon::progress::Silent;
 use datamon::store::{Store, key, memory};
-use datamon::table::{Recipe, decode_terms, encode_terms};
+use datamon::table::{Recipe, Row, decode_terms, encode_terms};
 use twox_hash::XxHash3_128;
 
 use super::fuzz::TARGETS;
@@ -133,6 +134,42 @@ fn a_file_larger_than_any_disk_is_refused_before_it_takes_this_one() {
 }
 
 #[test]
+fn a_store_that_promises_petabytes_is_verified_all_the_same() {
+    let (_, mut catalog, term) = one_chunk();
+    let long = |n: u32| Term { repeat: u32::MAX - n, ..term };
+    let mut promise = |n: u8, terms: Vec<Term>| {
+        let size = terms.iter().map(Term::len).sum();
+        let row =
+            Row { oid: Oid::from_bytes([n; 32]), repo: REPO, born: 0, size, recipe: Recipe::Inline(terms) };
+        let base = catalog.head().seq();
+        publish(&mut catalog, base, REPO, vec![row], &[], &[], Versions::default()).expect("published");
+        size
+    };
+    let claims: Vec<u64> = (0..20).map(|n| promise(n, vec![long(n.into()); 16])).collect();
+    // These bytes are hashed, and are not those of the name.
+    promise(21, vec![Term { repeat: 3, ..term }]);
+    promise(22, vec![Term { raw: 1 << 63, ..term }]);
+    let findings = verify(&catalog, Depth::Files, &Silent).expect("verified");
+    assert_eq!((findings.unhashed, findings.unhashed_bytes), (20, claims.iter().sum()));
+    assert!(findings.unhashed_bytes > 4 << 50);
+    assert_eq!(findings.wrong, [Oid::from_bytes([21; 32])].into(), "{:?}", findings.problems);
+    assert_eq!(findings.rebuilt, 2);
+    assert_eq!(findings.problems.len(), 2, "{:?}", findings.problems);
+    assert!(
+        findings.problems.iter().any(|it| it.what.contains("larger than any file")),
+        "{:?}",
+        findings.problems
+    );
+    // A chunk that is wrong is told, whoever repeats it.
+    let pack = key::pack(PackKind::Data, term.pack);
+    let mut bytes = catalog.store().get(&pack).expect("reads").expect("there").to_vec();
+    bytes[term.offset as usize + 40] ^= 1;
+    catalog.store().overwrite(&pack, bytes.into()).expect("memory");
+    let findings = verify(&catalog, Depth::Files, &Silent).expect("verified");
+    assert!(findings.problems.iter().any(|it| it.oids.len() == 22), "{:?}", findings.problems);
+}
+
+#[test]
 fn recipes_that_overlap_or_lead_nowhere_are_read_or_refused() {
     let (_, catalog, term) = one_chunk();
     // The same bytes again and again are a file like any other, but not this one.
@@ -223,7 +260,7 @@ fn a_page_that_names_itself_as_its_recipe_is_refused() {
         let root = Root { id: BundleId::new(), repo: REPO, facts: Facts::default(), pages: vec![page] };
         pack.add(&Frame::encode(root.encode()), vec![]);
     }
-    let row = |of| datamon::table::Row {
+    let row = |of| Row {
         oid: Oid::from_bytes([3; 32]),
         repo: REPO,
         born: 0,

@@ -196,6 +196,14 @@ fn report_notes(context: &Context, findings: &Findings) {
             bytes(findings.unused_bytes)
         ));
     }
+    if findings.unhashed > 0 {
+        context.ui.done(&format!(
+            "note  {} files, {} in all, repeat a few chunks for longer than is hashed here: the chunks are right, and who fetches a file \
+             verifies it",
+            findings.unhashed,
+            bytes(findings.unhashed_bytes)
+        ));
+    }
     if findings.archived_packs > 0 {
         context.ui.done(&format!(
             "note  {} packs lie in an archive: they are there, and nothing in them was looked at (git datamon thaw --all)",

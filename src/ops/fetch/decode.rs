@@ -25,11 +25,33 @@ const MOST_DECLARED: u64 = 8 * GROUP_COST;
 /// One request of a group, and its answer: a pack that cannot be read costs only the files that need it.
 pub type Answer = (PackId, Range<u64>, Result<Bytes, Arc<StoreError>>);
 
+/// Bytes that are worth a write.
+const BATCH: u64 = 64 << 10;
+
 /// What one term, or a part of a long one, gives: raw bytes in order, `repeat` times.
 #[derive(Default)]
 pub struct Run {
     pub pieces: Vec<Bytes>,
     pub repeat: u32,
+}
+
+impl Run {
+    /// Raw bytes of one time.
+    pub fn length(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// The same bytes in runs that are worth a write each: one byte that repeats for ever is not written byte by byte.
+    pub fn batched(&self) -> [Run; 2] {
+        let most = BATCH / self.length().max(1);
+        let times = u32::try_from(most).unwrap_or(u32::MAX).min(self.repeat);
+        if times < 2 {
+            return [Run { pieces: self.pieces.clone(), repeat: self.repeat }, Run::default()];
+        }
+        let many = Bytes::from(self.pieces.concat().repeat(times as usize));
+        let rest = many.slice(..self.length() as usize * (self.repeat % times) as usize);
+        [Run { pieces: vec![many], repeat: self.repeat / times }, Run { pieces: vec![rest], repeat: 1 }]
+    }
 }
 
 fn bad(pack: PackId, source: BadPack) -> FetchError {
@@ -206,4 +228,32 @@ fn whole_frames(bytes: &[u8]) -> Result<Vec<FrameView<'_>>, BadPack> {
         frames.push(frame);
     }
     Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_that_repeats_is_written_with_many_others() {
+        let bytes = |runs: &[Run]| -> Vec<u8> {
+            runs.iter().flat_map(|run| run.pieces.concat().repeat(run.repeat as usize)).collect()
+        };
+        let short = [&b"abc"[..], b"", b"de"].map(Bytes::from).to_vec();
+        let long = vec![Bytes::from(vec![7; 70_000])];
+        for (pieces, repeat, writes) in [
+            (&short, 1_000_000, 78),
+            (&short, 13_108, 2),
+            (&short, 13_107, 2),
+            (&short, 1, 2),
+            (&long, 3, 4),
+            (&vec![], 9, 10),
+            (&vec![], 0, 1),
+        ] {
+            let run = Run { pieces: pieces.clone(), repeat };
+            let batched = run.batched();
+            assert!(bytes(&batched) == bytes(&[run]), "{repeat} times");
+            assert!(batched.iter().map(|run| run.repeat).sum::<u32>() <= writes, "{repeat} times");
+        }
+    }
 }

@@ -56,7 +56,14 @@ impl Sink {
     /// The next bytes of the file. Returns how many.
     pub fn write(&mut self, run: &Run) -> Result<u64, FetchError> {
         let before = self.written;
-        let length: u64 = run.pieces.iter().map(|piece| piece.len() as u64).sum();
+        for run in run.batched() {
+            self.write_run(&run)?;
+        }
+        Ok(self.written - before)
+    }
+
+    fn write_run(&mut self, run: &Run) -> Result<(), FetchError> {
+        let length = run.length();
         for _ in 0..run.repeat {
             self.written = self.written.saturating_add(length);
             // What a recipe gives is bounded by what the row promised, so a hostile recipe fills no disk.
@@ -65,7 +72,7 @@ impl Sink {
             }
             self.write_once(&run.pieces, length)?;
         }
-        Ok(self.written - before)
+        Ok(())
     }
 
     fn write_once(&mut self, pieces: &[Bytes], length: u64) -> Result<(), FetchError> {

@@ -7,6 +7,7 @@
 
 mod log;
 mod packs;
+mod repeats;
 mod rows;
 mod versions;
 
@@ -93,6 +94,10 @@ pub struct Findings {
     pub versions: u64,
     /// Files that were rebuilt and hashed; 0 unless that was asked for.
     pub rebuilt: u64,
+    /// Files that repeat what they have for too long to be hashed: their chunks are there and right, and that is all that is known.
+    pub unhashed: u64,
+    /// Their bytes, as they are promised.
+    pub unhashed_bytes: u64,
     /// Files that the store rebuilds with other bytes, though its packs are right.
     #[serde(skip)]
     pub wrong: BTreeSet<Oid>,

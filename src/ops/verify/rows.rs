@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::packs::Footers;
+use super::repeats::{Patience, is_possible};
 use super::{Findings, Needed};
 use crate::cache::Cache;
 use crate::catalog::Catalog;
@@ -56,6 +57,9 @@ fn suspect_terms(catalog: &Catalog, row: &Row, findings: &mut Findings) {
 
 /// The row leads to frames that are there; what is wrong, else.
 pub fn check_row(catalog: &Catalog, footers: &Footers, row: &Row) -> Result<(), String> {
+    if !is_possible(row.size) {
+        return Err("files are said to be larger than any file can be".to_owned());
+    }
     if let Recipe::Out { blob, .. } = &row.recipe
         && let pack = catalog.state().lead(blob).pack
         && !footers.contains_key(&pack)
@@ -87,12 +91,14 @@ fn check_term(footer: &Footer, term: &Term) -> Option<()> {
     (last == end && skip < u64::from(footer.frames[first].raw) && fits).then_some(())
 }
 
-/// Every file whose packs are right is rebuilt from what the store has, and is what its name says. Those in an archive are left out.
+/// Every file whose packs are right is rebuilt from what the store has, and is what its name says. Those in an archive are left out, and
+/// those that repeat what they have for longer than patience lasts.
 pub fn rebuild(catalog: &Catalog, footers: &Footers, progress: &dyn Progress, findings: &mut Findings) {
     // What cannot be read was said before.
     let Ok(slices) = catalog.live_rows() else { return };
     // What this machine keeps says nothing of the store.
     let source = Source::bare(catalog.store());
+    let mut patience = Patience::default();
     for rows in slices.map_while(Result::ok) {
         let mut seen = HashSet::new();
         let mut files: Vec<Wanted> = rows
@@ -105,6 +111,7 @@ pub fn rebuild(catalog: &Catalog, footers: &Footers, progress: &dyn Progress, fi
                 new.then(|| Wanted { oid: row.oid, size: row.size, terms, path: PathBuf::new() })
             })
             .collect();
+        files.retain(|file| patience.suffices(file, findings));
         files.sort_by_key(|file| file.terms.first().map(|term| (term.pack, term.offset, term.skip)));
         let failed = Mutex::new(Vec::new());
         fetch::rebuild(&source, &files, progress, &|file, result| {
