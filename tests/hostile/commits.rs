@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -178,4 +179,80 @@ fn verb(repo: &TestRepo, args: &[&str]) -> std::process::Command {
     let mut command = repo.env().command("git");
     command.current_dir(repo.dir()).args(["datamon", "-q"]).args(args);
     command
+}
+
+#[test]
+fn programs_that_lie_in_a_repository_are_not_run() {
+    let remote = Remote::new();
+    let env = first();
+    let url = remote.remote.dir().to_str().expect("plain").to_owned();
+    run(env.command("git").args(["datamon", "-q", "clone", &url, "there"]));
+    let (there, witness) = (env.repo("there"), env.root().join("witness"));
+    let names = ["git", "git.exe", "git-lfs", "git-datamon", "git-upload-pack", "sh", "ssh", "editor"];
+    for name in names {
+        there.write(name, format!("#!/bin/sh\ntouch '{}'\n", witness.display()));
+        fs::set_permissions(there.dir().join(name), Permissions::from_mode(0o755)).expect("ours");
+    }
+    // All of it in the folder where they lie, where a machine that looks there first would find them.
+    there.git(["datamon", "-q", "trust", remote.store.to_str().expect("plain")]);
+    there.git(["datamon", "-q", "commit", "-m", "programs", "."]);
+    there.git(["datamon", "-q", "push", "origin", "HEAD:programs"]);
+    run(env.command("git").args(["datamon", "-q", "clone", "--branch", "programs", &url, "new"]));
+    let new = env.repo("new");
+    for args in [
+        &["checkout", "origin/main"][..],
+        &["checkout", "programs"],
+        &["pull", "origin", "programs"],
+        &["bundle"],
+        &["status"],
+        &["fsck", "--full"],
+        &["gc", "plan"],
+        &["prune"],
+    ] {
+        run(&mut verb(&new, args));
+    }
+    assert!(!witness.exists());
+    for name in names {
+        run(&mut std::process::Command::new(new.dir().join(name)));
+        assert!(fs::remove_file(&witness).is_ok(), "{name} would have been noticed");
+    }
+}
+
+#[test]
+fn a_file_outside_stays_as_it_is_when_it_has_a_second_name_inside() {
+    let remote = Remote::new();
+    let env = first();
+    let url = remote.remote.dir().to_str().expect("plain").to_owned();
+    for dir in ["there", "other"] {
+        run(env.command("git").args(["datamon", "-q", "clone", &url, dir]));
+    }
+    let (there, other, outside) = (env.repo("there"), env.repo("other"), env.work().join("outside"));
+    fs::write(&outside, &remote.bytes).expect("writable");
+    let link = |path: PathBuf| {
+        let _ = fs::remove_file(&path);
+        fs::hard_link(&outside, path).expect("on one file system");
+    };
+    other.write("good", b"what it has later");
+    other.git(["datamon", "-q", "trust", remote.store.to_str().expect("plain")]);
+    other.git(["datamon", "-q", "commit", "-m", "later", "."]);
+    other.git(["datamon", "-q", "push", "origin", "HEAD:main"]);
+    let good = there.dir().join("good");
+    for args in [&["pull", "origin", "main"][..], &["checkout", "HEAD~"], &["checkout", "main"]] {
+        let before = fs::read(&good).expect("there");
+        fs::write(&outside, &before).expect("writable");
+        link(good.clone());
+        run(&mut verb(&there, args));
+        assert_eq!(fs::read(&outside).expect("there"), before, "{args:?}");
+        assert_ne!(fs::read(&good).expect("there"), before, "{args:?}");
+    }
+    // Without git, where what lies there is replaced only if one says so.
+    there.git(["datamon", "-q", "bundle"]);
+    fs::create_dir(env.work().join("dest")).expect("writable");
+    let dest = env.work().join("dest/good");
+    link(dest.clone());
+    fs::write(&outside, "as it was").expect("writable");
+    run_failing(&mut verb(&there, &["download", "HEAD", "--dest", "../dest"]));
+    run(&mut verb(&there, &["download", "HEAD", "--dest", "../dest", "--force"]));
+    assert_eq!(fs::read(&outside).expect("there"), b"as it was");
+    assert_eq!(fs::read(&dest).expect("there"), fs::read(&good).expect("there"));
 }

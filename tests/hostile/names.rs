@@ -175,6 +175,8 @@ fn odd_words() -> Vec<Vec<u8>> {
         " a",
         "a ",
         "a.",
+        "a\r",
+        "a\r\n",
         "a..",
         "...",
         "a:b",
