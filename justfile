@@ -54,9 +54,13 @@ counted:
 fuzz:
     cargo nextest run --release --run-ignored only -E 'test(mutants_by_the_million)'
 
-# one target under libFuzzer: a nightly compiler, and `cargo install cargo-fuzz --locked`
-fuzz-with-coverage TARGET *ARGS:
-    FUZZ_TARGET={{TARGET}} cargo +nightly fuzz run any fuzz/corpus/{{TARGET}} -- -max_len=65536 {{ARGS}}
+# so many executions of every target, or of some, under libFuzzer: counts in fuzz/guided.tsv, the best of what was found in fuzz/reached; a
+# nightly compiler, and `cargo install cargo-fuzz --locked`
+fuzz-with-coverage EXECUTIONS="1000000" *TARGETS:
+    cp Cargo.lock fuzz/Cargo.lock
+    RUSTC_WRAPPER="{{justfile_directory()}}/fuzz/rustc.sh" cargo +nightly fuzz build --sanitizer none any
+    fuzz/guided.sh {{EXECUTIONS}} {{TARGETS}}
+    fuzz/keep.sh {{TARGETS}}
 
 # so many simulations, other ones each time: the counts are kept in target/selftest.json
 selftest SEEDS="10000":

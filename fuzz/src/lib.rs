@@ -31,7 +31,7 @@ const fn target(name: &'static str, run: fn(&[u8]) -> Outcome) -> Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 27] = [
     target("bundle_page", bundles::page),
     target("bundle_path", bundles::path),
     target("bundle_root", bundles::root),
@@ -53,6 +53,7 @@ pub const TARGETS: [Target; 26] = [
     target("pointer", repository::pointer),
     target("protocol", protocol::session),
     target("pushed_refs", repository::pushed_refs),
+    target("read", log::read),
     target("receipt", local::receipt),
     target("rows", tables::rows),
     target("settings", repository::settings),

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use datamon::catalog::change::{Checkpoint, CheckpointBlob};
 use datamon::catalog::checkpoint::{self, Blobs};
 use datamon::catalog::{ChangeRecord, Entry, Identity, Rules, State};
-use datamon::id::{EntryHash, PackId};
+use datamon::id::{EntryHash, PackId, ReadId};
+use datamon::ops::readlog;
 use datamon::pack::Blob;
+use datamon::store::{Store, StoreUrl, key, memory};
 use serde::Deserialize;
 
 use super::{Outcome, text};
@@ -87,5 +89,18 @@ pub fn checkpoint(bytes: &[u8]) -> Outcome {
 pub fn identity(bytes: &[u8]) -> Outcome {
     let identity = Identity::decode(bytes).map_err(text)?;
     assert_eq!(Identity::decode(&identity.encode()).expect("our own"), identity);
+    Ok(())
+}
+
+/// What somebody wrote into the read log.
+pub fn read(bytes: &[u8]) -> Outcome {
+    let store = Store::over(StoreUrl::parse("memory:fuzz").expect("a URL"), memory()).without_waits();
+    let listed = |bytes: Vec<u8>| {
+        store.overwrite(&key::read(ReadId::from_bytes([7; 16])), bytes.into()).map_err(text)?;
+        readlog::list(&store, 0, 10).map_err(text)
+    };
+    let log = listed(bytes.to_vec())?;
+    let [read] = &log.reads[..] else { return Err(format!("{} of 1 is no read", log.unread)) };
+    assert_eq!(listed(serde_json::to_vec(read).map_err(text)?)?.reads, log.reads);
     Ok(())
 }

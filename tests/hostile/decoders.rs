@@ -23,7 +23,7 @@ enum Cut {
 }
 
 /// How each target takes an input that was cut. Flips may give another good input.
-const CUTS: [(&str, Cut); 26] = [
+const CUTS: [(&str, Cut); 27] = [
     ("bundle_page", Cut::Refused),
     ("bundle_path", Cut::Any),
     ("bundle_root", Cut::Refused),
@@ -47,6 +47,7 @@ const CUTS: [(&str, Cut); 26] = [
     ("pointer", Cut::Any),
     ("protocol", Cut::Any),
     ("pushed_refs", Cut::Any),
+    ("read", Cut::Refused),
     ("receipt", Cut::Refused),
     ("rows", Cut::Refused),
     ("settings", Cut::Any),

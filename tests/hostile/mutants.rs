@@ -97,7 +97,7 @@ impl Dice {
     }
 }
 
-/// A good input with a few changes.
+/// An input of the corpus with a few changes.
 fn mutant(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = corpus[dice.below(corpus.len())].clone();
     for _ in 0..=dice.below(4) {
@@ -139,24 +139,33 @@ fn change(dice: &mut Dice, bytes: &mut Vec<u8>, corpus: &[Vec<u8>]) {
     }
 }
 
-/// The good inputs of a target.
-pub fn corpus_of(target: &Target) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target.name);
+/// What is kept for a target in a folder of `fuzz/`.
+fn kept(folder: &str, target: &Target) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(folder).join(target.name);
     let listed = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<PathBuf> = listed.map(|entry| entry.expect("listed").path()).collect();
     files.sort();
-    let corpus: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).expect("readable")).collect();
-    assert!(
-        !corpus.is_empty(),
-        "{} has no good input: run the ignored test `bless_corpora`",
-        folder.display()
-    );
-    corpus
+    let kept: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).expect("readable")).collect();
+    assert!(!kept.is_empty(), "{} is empty: `bless_corpora` or fuzz/keep.sh fills it", folder.display());
+    kept
+}
+
+/// The good inputs of a target.
+pub fn corpus_of(target: &Target) -> Vec<Vec<u8>> {
+    kept("corpus", target)
+}
+
+/// What libFuzzer found to lead elsewhere than those do: taken or refused.
+fn reached_of(target: &Target) -> Vec<Vec<u8>> {
+    kept("reached", target)
 }
 
 /// How many of the mutants were taken.
 fn throw(target: &Target, seeds: std::ops::Range<u64>) -> u64 {
-    let corpus = corpus_of(target);
+    // Half of them are mutants of good inputs, which lead furthest.
+    let (good, reached) = (corpus_of(target), reached_of(target));
+    let times = 1 + reached.len() / good.len();
+    let corpus = [vec![good; times].concat(), reached].concat();
     let name =
         u64::from_le_bytes(*blake3::hash(target.name.as_bytes()).as_bytes().first_chunk().expect("32"));
     let mut taken = 0;
@@ -197,6 +206,21 @@ fn good_inputs_are_taken_by_their_targets() {
             assert_eq!((target.run)(input), Ok(()), "input {n} of {}", target.name);
         }
     }
+}
+
+#[test]
+fn what_coverage_led_to_is_taken_or_refused() {
+    for target in &TARGETS {
+        let (inputs, good) = (reached_of(target), corpus_of(target).len());
+        let taken = inputs.iter().filter(|input| (target.run)(input).is_ok()).count();
+        println!("{}: {taken} of {} taken, beside {good} good ones", target.name, inputs.len());
+        assert!(
+            inputs.iter().all(|input| input.len() < LONGEST),
+            "{}: git keeps no long inputs",
+            target.name
+        );
+    }
+    assert_memory();
 }
 
 #[test]

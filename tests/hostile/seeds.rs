@@ -9,6 +9,7 @@ use datamon::cache::Cache;
 use datamon::catalog::{Entry as LogEntry, Identity, Landed, checkpoint};
 use datamon::id::{BundleId, ChunkId, EntryHash, GitId, Oid, PackKind, RepoId, StoreId};
 use datamon::ops::lineage::{BundleRecord, LabelRecord, Record};
+use datamon::ops::readlog::Read;
 use datamon::ops::receipt::Receipt;
 use datamon::pack::{Frame, PackWriter, decode_exact};
 use datamon::store::{key, memory};
@@ -134,6 +135,10 @@ fn of_this_machine(seeds: &mut Seeds) {
     Cache::at(scope.clone()).put("kept", b"what was kept");
     seeds.insert("cache_file", vec![fs::read(scope.join("kept")).expect("kept")]);
     seeds.insert("journal", vec![[&7u64.to_le_bytes()[..], b"an entry"].concat()]);
+    let who = Some("A. Reader <reader@example.org>".to_owned());
+    let read =
+        Read { time: 1_760_000_000_000, who, ..Read::new("checkout", RepoId::from_bytes([7; 16]), 3, 4_000) };
+    seeds.insert("read", vec![serde_json::to_vec(&read).expect("plain values always encode")]);
     let mut receipt = Receipt::new(StoreId::from_bytes([1; 16]), "file:///srv/data", RepoId::NIL);
     receipt.add(Landed { seq: 7, hash: EntryHash::NONE }, [Oid::from_bytes([2; 32])]);
     receipt.write(&folder.path().join("receipt")).expect("written");
