@@ -16,7 +16,9 @@ use datamon::catalog::{Catalog, Journal};
 use datamon::id::{BundleId, GitId, Oid, PackId, PackKind, Prefix, RepoId};
 use datamon::ops::bundle::{Draft, Planned, open};
 use datamon::ops::collection::{Limits, collect};
+use datamon::ops::redact;
 use datamon::ops::repair::move_metadata;
+use datamon::ops::squash::Git;
 use datamon::ops::upload::{Upload, upload, upload_bundle};
 use datamon::pack::{Blob, Frame, PackInfo, PackWriter, read_footer};
 use datamon::progress::Silent;
@@ -516,4 +518,30 @@ fn damage_is_not_passed_on() {
     assert!(scene.refusal(oid).stderr.contains("cut off"));
     fs::remove_file(&path).expect("there");
     assert!(scene.refusal(oid).stderr.contains("FileNotFoundError"));
+}
+
+#[test]
+fn what_was_taken_out_of_a_version_is_gone_and_the_rest_is_read() {
+    let mut scene = Scene::new();
+    let contents = [seeded_bytes(1, 50_000), seeded_bytes(2, 50_000)];
+    let oids = scene.push(&contents, None);
+    let file = |at: usize| Some(Planned::File { executable: false, oid: oids[at], size: 50_000 });
+    let changes = BTreeMap::from([(b"keep".to_vec(), file(0)), (b"secret".to_vec(), file(1))]);
+    let drafting = |_: &_| Draft::new(None, Facts::default(), changes.clone());
+    let made = upload_bundle(&mut scene.catalog, scene.repo, &[], &drafting, &Silent).expect("made");
+    let bundle = made.bundle.expect("a bundle");
+    let planned =
+        redact::plan(&scene.catalog, scene.repo, &[b"secret".to_vec()], &Git::Unasked).expect("planned");
+    planned.apply(&mut scene.catalog, &Git::Unasked).expect("done");
+    for checkpoint in [false, true] {
+        if checkpoint {
+            scene.catalog.write_checkpoint().expect("written");
+        }
+        let read = run(scene.command().arg("--bundle").arg(bundle.to_string()));
+        assert!(read.lines() == printed(&scene.catalog, bundle));
+        assert_eq!(read.lines().len(), 1, "{}", read.text());
+        scene.assert_reads(&oids[..1]);
+        assert!(scene.refusal(oids[1]).stderr.contains("has no file"));
+    }
+    assert!(blobs_of_checkpoint(&scene).contains(&"revisions".to_owned()));
 }

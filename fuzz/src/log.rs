@@ -56,7 +56,7 @@ pub fn change(bytes: &[u8]) -> Outcome {
 }
 
 /// The kinds of blobs, as the first byte of an input chooses them.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "packs",
     "segments",
     "bundles",
@@ -69,6 +69,7 @@ const KINDS: [&str; 12] = [
     "packs.1",
     "labels.x",
     "",
+    "revisions",
 ];
 
 /// A blob of a checkpoint, behind a byte that says of which kind it is.

@@ -77,6 +77,11 @@ pub struct Entry {
     pub content: Content,
 }
 
+/// Whether a path is `folder` itself or lies below it.
+pub fn is_at_or_below(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
 /// A path that no entry may have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path:?} cannot be a path of a bundle: {why}; rename it")]

@@ -1,6 +1,7 @@
 //! The root of a bundle: what it is, and where its pages lie.
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use super::entry::check_path;
 use super::page::PageRef;
@@ -36,8 +37,18 @@ pub struct Facts {
     /// What of the tree is in it: `lfs` for what git-lfs tracks only; everything where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include: Option<String>,
+    /// Paths of files or folders that were taken out of it since it was made, and of those that it was made from without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<ByteBuf>,
+    /// How often that was done.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub revision: u32,
     /// When, by the maker's clock, milliseconds since 1970.
     pub time: u64,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A bundle: what it is, and its pages in order.
@@ -54,7 +65,7 @@ pub struct Root {
 }
 
 /// first path, entries, bytes of their files, position of the pack, offset, stored length, hash
-type WirePage = (serde_bytes::ByteBuf, u32, u64, u32, u64, u32, serde_bytes::ByteBuf);
+type WirePage = (ByteBuf, u32, u64, u32, u64, u32, ByteBuf);
 
 #[derive(Serialize, Deserialize)]
 struct WireRoot {

@@ -11,6 +11,7 @@ mod wire;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use crate::id::{BundleId, GitId, Nonce, Oid, PackId, Prefix, RepoId, StoreId};
 use crate::pack::{Blob, PackInfo};
@@ -233,7 +234,7 @@ pub struct Compact {
     pub forwards: Vec<Forward>,
 }
 
-/// The only thing that makes rows and bundles garbage (R1).
+/// What makes rows and bundles garbage (R1); beside it only a [`Redact`] does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drop {
     /// The newest entry the planner had seen: rows born later are not meant (R9).
@@ -245,6 +246,39 @@ pub struct Drop {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<BundleId>,
 }
+
+/// A version without some of its files: the same bundle, under another root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The bundle.
+    pub bundle: BundleId,
+    /// The root it has where this lands.
+    pub from: Blob,
+    /// The root it has from then on.
+    pub to: Blob,
+}
+
+/// Files were taken out of versions, which keep their ids. Makes garbage as a Drop does (R1), and is always
+/// [`ChangeRecord::must_understand`]: who does not know it would share pages of versions that have others by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redact {
+    /// The repo.
+    pub repo: RepoId,
+    /// The newest entry the planner had seen: rows born later are not meant (R9), and no version of the repo may have come since.
+    pub planned_on: u64,
+    /// The paths that were asked for, of files or folders.
+    pub paths: Vec<ByteBuf>,
+    /// The versions that had them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<Revision>,
+    /// Rows of the repo that die.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Oid>,
+}
+
+/// What [`ChangeRecord::flags`] of a checkpoint say in which versions stand under another root than they were pushed with: it is
+/// [`ChangeRecord::must_understand`], as the changes that it covers were.
+pub const REVISED: &str = "revised";
 
 /// Packs that nobody may name any more.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -338,6 +372,8 @@ pub enum Change {
     Compact(Compact),
     /// Rows or bundles are garbage.
     Drop(Drop),
+    /// Files are out of versions, and garbage.
+    Redact(Redact),
     /// Packs are garbage.
     Condemn(Condemn),
     /// Garbage is gone.
@@ -353,6 +389,7 @@ impl Change {
     pub fn kills(&self) -> Vec<((Oid, RepoId), u64)> {
         match self {
             Change::Drop(drop) => drop.keys.iter().map(|key| (*key, drop.planned_on)).collect(),
+            Change::Redact(it) => it.keys.iter().map(|oid| ((*oid, it.repo), it.planned_on)).collect(),
             Change::Init { .. }
             | Change::Repo(_)
             | Change::Push(_)
@@ -382,7 +419,7 @@ pub struct ChangeRecord {
     pub time: u64,
     /// A client that does not understand this record must not write at all.
     pub must_understand: bool,
-    /// Names of properties that change the meaning; none is known yet.
+    /// Names of properties that change the meaning; only [`REVISED`] is known.
     pub flags: Vec<String>,
     /// What was done.
     pub change: Change,
@@ -404,6 +441,12 @@ impl ChangeRecord {
             change,
             unknown: false,
         }
+    }
+
+    /// A checkpoint over versions that have another root than they were pushed with: who does not know of that must not write on.
+    pub fn mark_revised(&mut self) {
+        self.must_understand = true;
+        self.flags = vec![REVISED.to_owned()];
     }
 
     /// Whether the record, as it was read, says something this version does not know (R10).

@@ -56,6 +56,8 @@ const REPOS: &str = "repos";
 const DROPS: &str = "drops";
 const CONDEMNED: &str = "condemned";
 const FORWARDS: &str = "forwards";
+/// Read after `bundles`, as blobs come in the order of their kinds.
+const REVISIONS: &str = "revisions";
 
 #[derive(Serialize, Deserialize)]
 struct WirePacks {
@@ -111,6 +113,12 @@ struct WireCondemned {
 }
 
 #[derive(Serialize, Deserialize)]
+struct WireRevisions {
+    /// bundle, seq of the change that gave it its root
+    revisions: Vec<(BundleId, u64)>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct WireForwards {
     forwards: Vec<Forward>,
 }
@@ -138,6 +146,7 @@ pub fn encode<'a>(state: &State, written: impl IntoIterator<Item = &'a SegmentRe
         .chain(parts(BUNDLES, bundles(state)))
         .chain(parts(COMMITS, commits(state)))
         .chain(parts(LABELS, labels(state)))
+        .chain(parts(REVISIONS, revisions(state)))
         .chain(parts(DROPS, drops(state)))
         .chain(parts(CONDEMNED, condemned(state)))
         .collect()
@@ -188,6 +197,12 @@ fn commits(state: &State) -> Vec<Vec<u8>> {
         bytes(&WireCommits { commits, trees })
     };
     cut(&all).map(part).collect()
+}
+
+fn revisions(state: &State) -> Vec<Vec<u8>> {
+    let revised = state.bundles().iter().filter(|(_, it)| it.revised > 0);
+    let all: Vec<_> = revised.map(|(id, it)| (*id, it.revised)).collect();
+    all.chunks(MOST_LISTED).map(|part| bytes(&WireRevisions { revisions: part.to_vec() })).collect()
 }
 
 fn labels(state: &State) -> Vec<Vec<u8>> {
@@ -305,7 +320,9 @@ fn fill(state: &mut State, kind: &str, blob: &[u8]) -> Option<bool> {
         }
         BUNDLES => {
             let (WireBundles { bundles }, same) = read(blob)?;
-            let bundle = |(id, repo, root, seq)| (id, Bundle { repo, root, seq, commit: None, tree: None });
+            let bundle = |(id, repo, root, seq)| {
+                (id, Bundle { repo, root, seq, revised: 0, commit: None, tree: None })
+            };
             state.bundles.all_mut().extend(bundles.into_iter().map(bundle));
             same
         }
@@ -318,6 +335,14 @@ fn fill(state: &mut State, kind: &str, blob: &[u8]) -> Option<bool> {
             }
             for (id, tree) in trees {
                 known.get_mut(&id)?.tree = Some(tree);
+            }
+            same
+        }
+        REVISIONS => {
+            let (WireRevisions { revisions }, same) = read(blob)?;
+            let known = state.bundles.all_mut();
+            for (id, seq) in revisions {
+                known.get_mut(&id)?.revised = seq;
             }
             same
         }

@@ -11,6 +11,8 @@ pub enum Rule {
     TouchNames,
     /// R2: a bundle that shares pages names its base, which must be live where the Push lands.
     BaseBundle,
+    /// R2: no page is shared with a base that got another root since the session began.
+    BaseRoot,
     /// R3: a Condemn subtracts what every entry since its mark names, also those a checkpoint has folded away.
     GapRead,
     /// R4: a mark follows forwards, so the pack at the end of a chain is live.

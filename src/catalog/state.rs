@@ -72,6 +72,8 @@ pub struct Bundle {
     pub root: Blob,
     /// The seq of its Push.
     pub seq: u64,
+    /// The seq of the change that gave it another root than that of its Push; 0 without.
+    pub revised: u64,
     /// The git commit it was made for.
     pub commit: Option<GitId>,
     /// The git tree it is of.
@@ -236,6 +238,11 @@ impl State {
     /// The bundles of a tree, oldest first.
     pub fn bundles_of_tree(&self, repo: RepoId, tree: GitId) -> Vec<BundleId> {
         self.bundles.of_tree(repo, tree)
+    }
+
+    /// Whether some version got another root than it was pushed with, by an entry up to `seq`.
+    pub fn has_revisions(&self, seq: u64) -> bool {
+        self.bundles().values().any(|it| (1..=seq).contains(&it.revised))
     }
 
     /// Labels of all repos, also those that were taken away, whose history goes on when they are set again.

@@ -62,6 +62,9 @@ impl Catalog {
         let parent = newest.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
         let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment, hooks });
         let mut record = self.record(covers, change);
+        if self.state.has_revisions(covers) {
+            record.mark_revised();
+        }
         record.added = self.read_beside(|| metas.finish())?;
         record.named = named;
         match self.commit(&record) {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::catalog::change::{BundleRef, Change, ChangeRecord, Drop, Label, Push, RepoChange};
+use crate::catalog::change::{BundleRef, Change, ChangeRecord, Drop, Label, Push, Redact, RepoChange};
 use crate::catalog::state::Repo;
 use crate::cli::ui::one_line;
 use crate::cli::when;
@@ -76,6 +76,7 @@ pub fn repos_of(change: &Change) -> Option<Vec<RepoId>> {
             Some([push.repo].into_iter().chain(push.bundles.iter().map(|it| it.repo)).collect())
         }
         Change::Label(label) => Some(vec![label.repo]),
+        Change::Redact(redact) => Some(vec![redact.repo]),
         Change::Repo(
             RepoChange::Create { repo, .. }
             | RepoChange::Rename { repo, .. }
@@ -98,6 +99,7 @@ fn said(record: &ChangeRecord, name: RepoNames<'_>) -> (&'static str, Value, Str
         Change::Push(it) => push(record, it, name),
         Change::Label(it) => label(it, name),
         Change::Drop(it) => drop_of(it),
+        Change::Redact(it) => redact(it, name),
         Change::Compact(it) => {
             let (outs, segments) = (it.outs.len(), it.segments.len());
             let forwards = it.forwards.len();
@@ -185,4 +187,23 @@ fn drop_of(drop: &Drop) -> (&'static str, Value, String) {
         drop.planned_on
     );
     ("drop", json!({ "planned_on": drop.planned_on, "bundles": bundles, "files": drop.keys.len() }), words)
+}
+
+fn redact(redact: &Redact, name: RepoNames<'_>) -> (&'static str, Value, String) {
+    let bundles: Vec<BundleId> = redact.bundles.iter().map(|it| it.bundle).collect();
+    let paths: Vec<String> =
+        redact.paths.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
+    let words = format!(
+        "{} out of {} bundles of {}, {} files given up, planned on entry {}",
+        paths.join(", "),
+        bundles.len(),
+        name(redact.repo),
+        redact.keys.len(),
+        redact.planned_on
+    );
+    let facts = json!({
+        "repo": redact.repo, "planned_on": redact.planned_on, "paths": paths, "bundles": bundles,
+        "files": redact.keys.len(),
+    });
+    ("redact", facts, words)
 }

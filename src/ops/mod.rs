@@ -21,6 +21,7 @@ pub mod prune;
 pub mod publish;
 pub mod readlog;
 pub mod receipt;
+pub mod redact;
 pub mod repair;
 pub mod repo;
 pub mod squash;

@@ -1,5 +1,5 @@
-//! Squash: which versions of a dataset, and with them which files, are given up. A Drop is the only thing that makes data garbage
-//! (R1), and this is the only place that proposes one.
+//! Squash: which versions of a dataset, and with them which files, are given up. Beside a redaction a Drop is the only thing that
+//! makes data garbage (R1), and this is the only place that proposes one.
 //!
 //! What is kept is said by the user; what nobody said is kept too if somebody may rely on it: what a label or `latest` leads to,
 //! what git still reaches, what is of a commit that this clone does not know. A file goes with the versions that go if no version

@@ -19,6 +19,7 @@ use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
 use crate::ops::mirror::{self, NotMirrored};
 use crate::ops::open::probe_once;
+use crate::ops::redact;
 use crate::ops::repair::{Damage, move_metadata, repair};
 use crate::ops::repo;
 use crate::ops::squash::{self, Git, Keep, Squash};
@@ -48,6 +49,7 @@ pub(super) enum Deed {
     Merge,
     Squash,
     DropFiles,
+    Redact,
     Repo,
     Fsck,
     Repair,
@@ -64,7 +66,7 @@ fn said(error: impl std::fmt::Display) -> String {
 
 impl Deed {
     pub(super) fn draw(random: &mut Seeded) -> Deed {
-        match random.below(66) {
+        match random.below(67) {
             0..16 => Deed::Push,
             16..25 => Deed::Commit,
             25..29 => Deed::Label,
@@ -80,7 +82,8 @@ impl Deed {
             58 => Deed::Fsck,
             59 => Deed::Repair,
             60..65 => Deed::Sync,
-            _ => Deed::LoseStore,
+            65 => Deed::LoseStore,
+            _ => Deed::Redact,
         }
     }
 
@@ -114,6 +117,7 @@ impl Deed {
                 give_up(machine, catalog, &planned)
             }
             Deed::DropFiles => drop_files(machine, catalog, random),
+            Deed::Redact => take_out(machine, catalog, random),
             Deed::Repo => live_on(machine, catalog, random),
             Deed::Fsck => {
                 let depth = if random.once_in(2) { Depth::Data(50) } else { Depth::Promises };
@@ -237,8 +241,8 @@ fn export_one(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
         return Ok(());
     }
     let id = random.one_of(&all);
-    let files = machine.world.ledger().files_of(id);
-    told(machine, exported(catalog, id, Some(&files), &machine.world.shelf))
+    let made = machine.world.ledger().made(id);
+    told(machine, exported(catalog, id, Some(&made), &machine.world.shelf))
 }
 
 /// A file that does not come is told of, and may come another time. Other bytes must never come.
@@ -308,6 +312,22 @@ fn drop_files(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
     probe_once(catalog).map_err(said)?;
     let record = catalog.record(planned_on, Change::Drop(Drop { planned_on, keys, bundles: vec![] }));
     catalog.commit(&record).map(drop).map_err(said)
+}
+
+/// Takes a path out of every version of a repo.
+fn take_out(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said {
+    let repo = random.one_of(&machine.world.repos[..3]);
+    let path = format!("{}/{}", random.below(5), random.below(9)).into_bytes();
+    let planned = redact::plan(catalog, repo, std::slice::from_ref(&path), &Git::Overruled).map_err(said)?;
+    machine.world.ledger().take_out(repo, &path);
+    match planned.apply(catalog, &Git::Overruled) {
+        Ok(done) => machine.world.ledger().taken_out(&done),
+        Err(error) => {
+            machine.world.ledger().perhaps_out(repo, &path, catalog.head().seq());
+            return Err(said(error));
+        }
+    }
+    Ok(())
 }
 
 /// A repo is made, renamed, deleted, brought back, or given up.

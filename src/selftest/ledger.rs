@@ -9,6 +9,7 @@ use crate::id::{BundleId, EntryHash, Oid, RepoId};
 use crate::ops::bundle::open;
 use crate::ops::download::{rows, wanted};
 use crate::ops::fetch::{Source, Wanted, fetch};
+use crate::ops::redact::Redaction;
 use crate::ops::upload::Uploaded;
 use crate::progress::Silent;
 use crate::store::{Store, key};
@@ -20,6 +21,24 @@ use crate::cache::Cache;
 /// The files of a version by path.
 pub(super) type Files = BTreeMap<Vec<u8>, Oid>;
 
+/// Paths that may be missing.
+pub(super) type Out = BTreeSet<(RepoId, Vec<u8>)>;
+
+/// A version as it was made, and what may be missing since.
+pub(super) struct Made {
+    files: Files,
+    out: Out,
+}
+
+impl Made {
+    /// Whether it may have these files.
+    fn allows(&self, repo: RepoId, found: &Files) -> bool {
+        let may_lack = |path: &Vec<u8>| self.out.contains(&(repo, path.clone()));
+        found.iter().all(|(path, oid)| self.files.get(path) == Some(oid))
+            && self.files.keys().all(|path| found.contains_key(path) || may_lack(path))
+    }
+}
+
 /// What was acknowledged, and what was given up.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Ledger {
@@ -29,6 +48,12 @@ pub(super) struct Ledger {
     gone: BTreeMap<(RepoId, Oid), u64>,
     /// Versions that somebody tried to make, whatever came of it.
     drafts: BTreeMap<BundleId, Files>,
+    /// Paths that somebody began to take out of all versions of a repo: they may be missing.
+    out: Out,
+    /// Versions out of which a path was taken.
+    taken: BTreeSet<(BundleId, Vec<u8>)>,
+    /// How many are at it: what lies there goes, or does not.
+    pending: BTreeMap<(RepoId, Vec<u8>), u64>,
     versions: BTreeSet<BundleId>,
     gone_versions: BTreeSet<BundleId>,
     labels: BTreeMap<(RepoId, String), (u64, Option<BundleId>)>,
@@ -58,6 +83,47 @@ impl Ledger {
         self.drafts.get(&id).cloned().unwrap_or_default()
     }
 
+    /// The same as it may be by now.
+    pub(super) fn made(&self, id: BundleId) -> Made {
+        Made { files: self.files_of(id), out: self.out.clone() }
+    }
+
+    /// Somebody is about to take a path out of all versions of a repo.
+    pub(super) fn take_out(&mut self, repo: RepoId, path: &[u8]) {
+        self.out.insert((repo, path.to_vec()));
+        *self.pending.entry((repo, path.to_vec())).or_default() += 1;
+    }
+
+    /// It was done, planned on this entry, for these versions; or nobody knows.
+    pub(super) fn taken_out(&mut self, done: &Redaction) {
+        for path in &done.paths {
+            self.settle(done.repo, path);
+            self.taken.extend(done.versions.iter().map(|it| (it.bundle, path.clone())));
+        }
+        self.drop_files(done.planned_on, done.files.iter().map(|oid| (done.repo, *oid)));
+    }
+
+    /// It was not done, or by an entry that lands later and was planned on one up to this.
+    pub(super) fn perhaps_out(&mut self, repo: RepoId, path: &[u8], upto: u64) {
+        self.settle(repo, path);
+        let files: Vec<Oid> = self.drafts.values().filter_map(|files| files.get(path)).copied().collect();
+        self.drop_files(upto, files.into_iter().map(|oid| (repo, oid)));
+    }
+
+    fn settle(&mut self, repo: RepoId, path: &[u8]) {
+        let count = self.pending.entry((repo, path.to_vec())).or_default();
+        *count = count.saturating_sub(1);
+    }
+
+    /// Files that go if what somebody is at is done.
+    fn in_doubt(&self) -> BTreeSet<(RepoId, Oid)> {
+        let pending = self.pending.iter().filter(|(_, count)| **count > 0).map(|(key, _)| key);
+        let of = |(repo, path): &(RepoId, Vec<u8>)| -> Vec<(RepoId, Oid)> {
+            self.drafts.values().filter_map(|files| Some((*repo, *files.get(path)?))).collect()
+        };
+        pending.flat_map(of).collect()
+    }
+
     /// A label was moved.
     pub(super) fn labelled(&mut self, repo: RepoId, name: &str, seq: u64, to: Option<BundleId>) {
         let newest = self.labels.entry((repo, name.to_owned())).or_default();
@@ -82,13 +148,15 @@ impl Ledger {
     /// Files that somebody was promised and nobody gave up.
     pub(super) fn promised(&self) -> BTreeSet<(RepoId, Oid)> {
         let lives = |(key, seq): &(&(RepoId, Oid), &u64)| self.gone.get(*key).is_none_or(|upto| *seq > upto);
-        self.files.iter().filter(lives).map(|(key, _)| *key).collect()
+        let in_doubt = self.in_doubt();
+        let sure = |key: &(RepoId, Oid)| !in_doubt.contains(key);
+        self.files.iter().filter(lives).map(|(key, _)| *key).filter(sure).collect()
     }
 
     /// Versions that somebody was promised and nobody gave up.
-    fn versions(&self) -> impl Iterator<Item = (BundleId, &Files)> {
+    fn versions(&self) -> impl Iterator<Item = BundleId> {
         let kept = self.versions.difference(&self.gone_versions);
-        kept.filter_map(|id| Some((*id, self.drafts.get(id)?)))
+        kept.filter(|id| self.drafts.contains_key(id)).copied()
     }
 
     /// What of it does not hold, as one sees it who has never been there.
@@ -157,10 +225,17 @@ impl Ledger {
     }
 
     fn check_versions(&self, catalog: &Catalog, shelf: &Shelf, wrong: &mut Vec<String>) {
-        for (id, files) in self.versions() {
+        for id in self.versions() {
+            let made = self.made(id);
             wrong.extend(
-                exported(catalog, id, Some(files), shelf).into_iter().map(|it| format!("version {id}: {it}")),
+                exported(catalog, id, Some(&made), shelf).into_iter().map(|it| format!("version {id}: {it}")),
             );
+        }
+        for (id, path) in &self.taken {
+            let Ok(bundle) = open(catalog, *id) else { continue };
+            if !matches!(bundle.find(path), Ok(None)) {
+                wrong.push(format!("version {id} has {} again", String::from_utf8_lossy(path)));
+            }
         }
     }
 }
@@ -183,8 +258,8 @@ pub(super) fn fetched(catalog: &mut Catalog, repo: RepoId, oids: &[Oid], shelf: 
 }
 
 /// What is wrong with a version as it comes out of the store, by its pages alone.
-pub(super) fn exported(catalog: &Catalog, id: BundleId, files: Option<&Files>, shelf: &Shelf) -> Vec<String> {
-    match plan_version(catalog, id, files, shelf) {
+pub(super) fn exported(catalog: &Catalog, id: BundleId, made: Option<&Made>, shelf: &Shelf) -> Vec<String> {
+    match plan_version(catalog, id, made, shelf) {
         Ok((plan, _out)) => compared(catalog, &plan, shelf),
         Err(why) => vec![why],
     }
@@ -193,7 +268,7 @@ pub(super) fn exported(catalog: &Catalog, id: BundleId, files: Option<&Files>, s
 fn plan_version(
     catalog: &Catalog,
     id: BundleId,
-    files: Option<&Files>,
+    made: Option<&Made>,
     shelf: &Shelf,
 ) -> Result<(Vec<Wanted>, tempfile::TempDir), String> {
     let out = shelf.out();
@@ -206,7 +281,7 @@ fn plan_version(
         let terms = catalog.terms(&row).map_err(|error: CatalogError| error.to_string())?;
         plan.insert(oid, Wanted { oid, size, terms, path: out.path().join(oid.to_string()) });
     }
-    if files.is_some_and(|files| *files != found) {
+    if made.is_some_and(|made| !made.allows(bundle.root().repo, &found)) {
         return Err("it has other files than were put into it".to_owned());
     }
     Ok((plan.into_values().collect(), out))

@@ -20,6 +20,7 @@ use crate::ops::bundle::{Draft, Planned, open};
 use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
 use crate::ops::promote::promote;
+use crate::ops::redact;
 use crate::ops::repair::{Damage, move_metadata, repair};
 use crate::ops::repo;
 use crate::ops::squash::{self, Git, Keep, Squash};
@@ -374,7 +375,7 @@ fn carry(stage: &Stage) -> Said {
     for id in from.state().bundles().keys().copied() {
         let scratch = stage.world.shelf.out();
         promote(&from, &mut to, id, scratch.path(), &Silent).map_err(said)?;
-        let wrong = exported(&to, id, Some(&stage.world.ledger().files_of(id)), &stage.world.shelf);
+        let wrong = exported(&to, id, Some(&stage.world.ledger().made(id)), &stage.world.shelf);
         wrong.into_iter().next().map_or(Ok(()), Err)?;
     }
     Ok(())
@@ -391,6 +392,39 @@ fn drop_repo(stage: &Stage) -> Said {
     let mut catalog = stage.open()?;
     let planned = squash::plan_deleted(&catalog, stage.world.repos[1]).map_err(said)?;
     stage.give_up(&mut catalog, &planned)
+}
+
+/// A path that both versions have.
+fn shared_path(stage: &Stage) -> Vec<u8> {
+    format!("files/{}", stage.oids(KEPT)[1]).into_bytes()
+}
+
+fn take_out(stage: &Stage) -> Said {
+    let (mut catalog, path) = (stage.open()?, shared_path(stage));
+    stage.world.ledger().take_out(stage.repo(), &path);
+    let planned = redact::plan(&catalog, stage.repo(), &[path], &Git::Overruled).map_err(said)?;
+    let done = planned.apply(&mut catalog, &Git::Overruled).map_err(said)?;
+    stage.world.ledger().taken_out(&done);
+    Ok(())
+}
+
+/// The path is out of both versions, once.
+fn is_out(stage: &Stage, moment: Moment) -> Vec<String> {
+    let looked = || -> Result<Vec<(u32, bool)>, String> {
+        let catalog =
+            Catalog::open(memory(&stage.world.bucket), Cache::none(), Journal::none()).map_err(said)?;
+        let look = |id: &BundleId| {
+            let bundle = open(&catalog, *id).map_err(said)?;
+            let is_there = bundle.find(&shared_path(stage)).map_err(said)?.is_some();
+            Ok((bundle.root().facts.revision, is_there))
+        };
+        catalog.state().bundles().keys().map(look).collect()
+    };
+    match looked() {
+        Ok(found) if found == [(1, false); 2] => vec![],
+        Ok(found) if moment == Moment::Killed && found == [(0, true); 2] => vec![],
+        found => vec![format!("revisions, and whether the path is there: {found:?}")],
+    }
 }
 
 /// Every piece of work, but those of [`super::copies`].
@@ -479,6 +513,7 @@ pub(super) const WORKS: &[Work] = &[
         ..PLAIN
     },
     Work { name: "squash", prepare: filled, act: squash_to_one, ..PLAIN },
+    Work { name: "redact", prepare: filled, act: take_out, look: is_out, ..PLAIN },
     Work { name: "repo drop", prepare: with_deleted, act: drop_repo, ..PLAIN },
     Work { name: "repair", prepare: with_damage, act: mend, mends: true, ..PLAIN },
     Work { name: "repair of versions", prepare: filled, act: move_versions, ..PLAIN },

@@ -6,6 +6,7 @@ mod hostile;
 mod killed;
 mod kills;
 mod read;
+mod redact;
 mod scale;
 mod squash;
 mod upload;

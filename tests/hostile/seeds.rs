@@ -6,15 +6,17 @@ use std::path::Path;
 
 use datamon::bundle::{Content, Entry, Facts, Root, write_page};
 use datamon::cache::Cache;
+use datamon::catalog::change::{Change, Redact, Revision};
 use datamon::catalog::{Entry as LogEntry, Identity, Landed, checkpoint};
-use datamon::id::{BundleId, ChunkId, EntryHash, GitId, Oid, PackKind, RepoId, StoreId};
+use datamon::id::{BundleId, ChunkId, EntryHash, GitId, Oid, PackId, PackKind, RepoId, StoreId};
 use datamon::ops::lineage::{BundleRecord, LabelRecord, Record};
 use datamon::ops::readlog::Read;
 use datamon::ops::receipt::Receipt;
-use datamon::pack::{Frame, PackWriter, decode_exact};
+use datamon::pack::{Blob, Frame, PackWriter, decode_exact};
 use datamon::store::{key, memory};
 use datamon::table::{Recipe, decode_rows, write_segment};
 use datamon_test_support::{seeded_bytes, seeded_numbers};
+use serde_bytes::ByteBuf;
 
 use super::fuzz::TARGETS;
 use crate::durability::world::{Machine, Shelf, push, store};
@@ -44,7 +46,18 @@ fn of_the_log(seeds: &mut Seeds) {
     let last = LogEntry::decode(11, &golden("log-entry.bin")).expect("golden");
     let changes =
         (0..11).filter_map(|seq| last.carried(seq).map(<[u8]>::to_vec)).chain([last.change().to_vec()]);
-    seeds.insert("change", changes.collect());
+    // What the golden entry has not: it is from before files could be taken out of versions.
+    let root = Blob { pack: PackId::from_bytes([5; 16]), offset: 16, stored: 99 };
+    let bundles = vec![Revision {
+        bundle: BundleId::from_bytes([6; 16]),
+        from: root,
+        to: Blob { offset: 115, ..root },
+    }];
+    let (repo, paths) = (RepoId::from_bytes([3; 16]), vec![ByteBuf::from(b"people".to_vec())]);
+    let gone = Redact { repo, planned_on: 3, paths, bundles, keys: vec![oids[0]] };
+    let mut redact = catalog.record(3, Change::Redact(gone));
+    redact.must_understand = true;
+    seeds.insert("change", changes.chain([redact.encode()]).collect());
     // As the target numbers them.
     let kinds =
         ["packs", "segments", "bundles", "commits", "labels", "repos", "drops", "condemned", "forwards"];

@@ -19,6 +19,8 @@
 mod actors;
 #[path = "catalog_rebuild.rs"]
 mod rebuild;
+#[path = "catalog_redact.rs"]
+mod redact;
 #[path = "catalog_repos.rs"]
 mod repos;
 #[path = "catalog_versions.rs"]
@@ -131,6 +133,11 @@ impl Promised {
                     self.bundles.retain(|bundle, _| !drop.bundles.contains(bundle));
                 }
             }
+            Change::Redact(_) => {
+                let killed = change.kills();
+                let is_dead = |key: &_, born: u64| killed.iter().any(|(it, upto)| it == key && born <= *upto);
+                self.rows.retain(|key, born| !is_dead(key, *born));
+            }
             Change::Label(label) => self.moves(label, seq),
             Change::Repo(RepoChange::Delete { .. }) => {
                 (self.life, self.buried) = (seq, Some((self.rows.clone(), self.bundles.clone())));
@@ -217,7 +224,7 @@ impl Catalog {
     ) -> Result<LogId, Remedy> {
         let mut promised = self.promised[&log].clone();
         let seq = self.world.log(log).state.next();
-        if let Change::Push(_) = &record.change {
+        if let Change::Push(_) | Change::Redact(_) = &record.change {
             promised.rows.extend(rows.iter().flat_map(|(_, rows)| rows).map(|row| (row.key(), seq)));
             promised.bundles.extend(bundles);
         }
@@ -414,6 +421,7 @@ fn every_rule_switched_off_alone_loses_something() {
     let targets = [
         (Rule::TouchNames, "TDG"),
         (Rule::BaseBundle, "BDG"),
+        (Rule::BaseRoot, "HBG"),
         (Rule::DropUpto, "TD"),
         (Rule::Births, "ULD"),
         (Rule::Newest, "TLD"),
@@ -449,6 +457,16 @@ fn every_rule_switched_off_alone_loses_something() {
 fn every_schedule_of_deep_trees_is_safe() {
     safe(&["VVE", "VVG", "VVEG", "VED", "VEDG", "VVDG", "VEGG", "VRE"]);
     run("VEVG", Rules::without(Rule::BaseBundle)).assert_violated("catalog: without BaseBundle, VEVG");
+}
+
+/// Versions that lose a file while others share their pages.
+#[test]
+fn every_schedule_of_redactions_is_safe() {
+    safe(&[
+        "H", "HB", "HBG", "HBGG", "HD", "HDG", "HDB", "HT", "HTG", "HH", "HHG", "HHB", "HC", "HCB", "HCG",
+        "HRG", "HRB", "HN", "HE", "HX", "HXY", "HXYB", "HV", "HVG", "HA", "HAG", "HTA", "HUA", "HLD", "HCBG",
+    ]);
+    run("HBG", Rules::without(Rule::BaseRoot)).assert_violated("catalog: without BaseRoot, HBG");
 }
 
 /// Repos that are deleted, come back and are given up, and labels on what goes.

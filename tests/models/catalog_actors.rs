@@ -75,6 +75,7 @@ impl Catalog {
             'B' | 'F' => self.bundle(actor, turn),
             'V' => self.version(actor, turn),
             'E' => self.give_up(actor, turn),
+            'H' => self.redact(actor, turn),
             'X' | 'Y' => self.live(actor, turn),
             'K' => self.drop_repo(actor, turn),
             'A' | 'J' => self.rebuild(actor, turn),
@@ -158,13 +159,13 @@ impl Catalog {
     /// Writes a bundle that changes one page of `base` and shares the other; F moves `latest` to it in the same entry.
     fn bundle(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
-        let share = actor.borrowed == M0;
+        let share = actor.borrowed != NONE;
         let (page, data) = (own(i, actor.round, 'm'), own(i, actor.round, 'd'));
         let added = if share { vec![page] } else { vec![page, data] };
         match actor.pc {
             Pc::Plan => {
-                let borrowed =
-                    if self.world.log(log).state.bundles().contains_key(&BASE) { M0 } else { NONE };
+                let base = self.world.log(log).state.bundles().get(&BASE);
+                let borrowed = base.map_or(NONE, |base| number(base.root.pack));
                 turn.to(
                     Actor { pc: Pc::Put, base: head, borrowed, floor: self.seen(log, actor.kind), ..actor },
                     format_args!("plans a bundle on {borrowed}"),
@@ -187,7 +188,12 @@ impl Catalog {
                         push.labels.push(move_of(actor, id));
                     }
                     let record = adding(actor.base, &added, change);
-                    let shared: &[u8] = if share { &[M0, X] } else { &[] };
+                    // What lost a file has no data.
+                    let shared: &[u8] = match actor.borrowed {
+                        NONE => &[],
+                        M0 => &[M0, X],
+                        _ => &[actor.borrowed],
+                    };
                     let needs = BTreeSet::from_iter(added.iter().chain(shared).copied());
                     model.commit(log, record, vec![], BTreeMap::from([(id, needs)]), None)
                 });
@@ -349,6 +355,9 @@ impl Catalog {
         let parent = parent.map(|(seq, it)| Parent { seq: *seq, covers: it.covers, blobs: it.blobs.clone() });
         let checkpoint = Checkpoint { covers: actor.base, parent, blobs, segment: None, hooks: None };
         let mut record = adding(actor.base, &[own], Change::Checkpoint(checkpoint));
+        if state.has_revisions(actor.base) {
+            record.mark_revised();
+        }
         record.named = reused.into_iter().collect();
         self.commit(log, record, vec![], BTreeMap::new(), Some(all))
     }

@@ -307,6 +307,13 @@ class State:
                 self.drops[oid, repo] = max(self.drops.get((oid, repo), -1), change["drop"]["planned_on"])
             for bundle in change["drop"].get("bundles", []):
                 self.bundles.pop(bundle, None)
+        if "redact" in change:
+            redact = change["redact"]
+            for it in redact.get("bundles", []):
+                self.bundles[it["bundle"]]["root"] = it["to"]
+            for oid in redact.get("keys", []):
+                key = (oid, redact["repo"])
+                self.drops[key] = max(self.drops.get(key, -1), redact["planned_on"])
         if "condemn" in change:
             self.packs.difference_update(change["condemn"]["packs"])
         if "forget" in change:

@@ -32,6 +32,7 @@ mod programs;
 mod prune;
 mod pushes;
 mod readlog;
+mod redact;
 mod reflink;
 mod repair;
 mod servers;

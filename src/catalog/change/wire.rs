@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Label, Push, RepoChange, SegmentRef,
-    Writer,
+    Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Label, Push, REVISED, Redact,
+    RepoChange, SegmentRef, Writer,
 };
 use crate::id::{Nonce, PackId, StoreId};
 use crate::pack::PackInfo;
@@ -50,6 +50,7 @@ kinds! {
     label: Label,
     compact: Compact,
     drop: Drop,
+    redact: Redact,
     condemn: Condemn,
     forget: Forget,
     checkpoint: Checkpoint,
@@ -65,6 +66,7 @@ impl Kinds {
             Change::Label(it) => Kinds { label: Some(it), ..none },
             Change::Compact(it) => Kinds { compact: Some(it), ..none },
             Change::Drop(it) => Kinds { drop: Some(it), ..none },
+            Change::Redact(it) => Kinds { redact: Some(it), ..none },
             Change::Condemn(it) => Kinds { condemn: Some(it), ..none },
             Change::Forget(it) => Kinds { forget: Some(it), ..none },
             Change::Checkpoint(it) => Kinds { checkpoint: Some(it), ..none },
@@ -81,6 +83,7 @@ impl Kinds {
             self.label.map(Change::Label),
             self.compact.map(Change::Compact),
             self.drop.map(Change::Drop),
+            self.redact.map(Change::Redact),
             self.condemn.map(Change::Condemn),
             self.forget.map(Change::Forget),
             self.checkpoint.map(Change::Checkpoint),
@@ -137,7 +140,7 @@ impl ChangeRecord {
             change,
             unknown: false,
         };
-        record.unknown = !record.flags.is_empty()
+        record.unknown = record.flags.iter().any(|flag| flag != REVISED)
             || record.change == Change::Unknown
             || !record.segments().all(SegmentRef::is_known)
             || record.to_bytes() != bytes;

@@ -2,10 +2,11 @@
 
 use super::{Bundle, Inline, Killed, LabelAt, Repo, Segment, State};
 use crate::catalog::change::{
-    Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Label, Push, RepoChange, SegmentRef, TableKind,
+    Change, ChangeRecord, Checkpoint, Compact, Drop, Forget, Label, Push, Redact, RepoChange, SegmentRef,
+    TableKind,
 };
 use crate::catalog::rules::Rule;
-use crate::id::{PackKind, RepoId};
+use crate::id::{Oid, PackKind, RepoId};
 
 /// A change that is not the next one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,7 @@ impl State {
             Change::Label(label) => self.apply_label(seq, label),
             Change::Compact(compact) => self.apply_compact(seq, record.base, compact),
             Change::Drop(drop) => self.apply_drop(seq, drop),
+            Change::Redact(redact) => self.apply_redact(seq, redact),
             Change::Condemn(condemn) => {
                 for pack in &condemn.packs {
                     self.packs.remove(pack);
@@ -90,7 +92,8 @@ impl State {
             self.add_segment(at, seq, seq, 0);
         }
         for it in &push.bundles {
-            let bundle = Bundle { repo: it.repo, root: it.root, seq, commit: it.commit, tree: it.tree };
+            let (commit, tree) = (it.commit, it.tree);
+            let bundle = Bundle { repo: it.repo, root: it.root, seq, revised: 0, commit, tree };
             self.bundles.all_mut().insert(it.id, bundle);
         }
         push.labels.iter().for_each(|label| self.apply_label(seq, label));
@@ -138,17 +141,33 @@ impl State {
     }
 
     fn apply_drop(&mut self, seq: u64, drop: &Drop) {
-        let upto = if self.rules.on(Rule::DropUpto) { drop.planned_on } else { seq.saturating_sub(1) };
-        for key in &drop.keys {
-            let killed = self.drops.entry(*key).or_insert(Killed { upto, at: seq });
-            *killed = Killed { upto: killed.upto.max(upto), at: seq };
-            self.note_dropped(key.1);
-        }
+        self.kill(seq, drop.planned_on, drop.keys.iter().copied());
         for bundle in &drop.bundles {
             if let Some(bundle) = self.bundles.all_mut().remove(bundle) {
                 self.note_dropped(bundle.repo);
             }
         }
+    }
+
+    /// Rows of these keys that were born up to `planned_on` are dead.
+    fn kill(&mut self, seq: u64, planned_on: u64, keys: impl IntoIterator<Item = (Oid, RepoId)>) {
+        let upto = if self.rules.on(Rule::DropUpto) { planned_on } else { seq.saturating_sub(1) };
+        for key in keys {
+            let killed = self.drops.entry(key).or_insert(Killed { upto, at: seq });
+            *killed = Killed { upto: killed.upto.max(upto), at: seq };
+            self.note_dropped(key.1);
+        }
+    }
+
+    fn apply_redact(&mut self, seq: u64, redact: &Redact) {
+        let bundles = self.bundles.all_mut();
+        for it in &redact.bundles {
+            if let Some(bundle) = bundles.get_mut(&it.bundle) {
+                bundle.root = it.to;
+                bundle.revised = seq;
+            }
+        }
+        self.kill(seq, redact.planned_on, redact.keys.iter().map(|oid| (*oid, redact.repo)));
     }
 
     fn note_dropped(&mut self, repo: RepoId) {

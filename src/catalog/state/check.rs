@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::State;
 use crate::catalog::change::{
     BundleRef, Change, ChangeRecord, Checkpoint, Compact, Condemn, Drop, Forget, Forward, Label, Parent,
-    Push, RepoChange, SegmentRef, TableKind,
+    Push, REVISED, Redact, RepoChange, Revision, SegmentRef, TableKind,
 };
 use crate::catalog::rules::Rule;
 use crate::id::{BundleId, PackId, RepoId};
@@ -41,6 +41,12 @@ pub enum Refusal {
     #[error("bundle {bundle}, whose pages this one shares, was dropped")]
     BaseBundleGone {
         /// The base bundle.
+        bundle: BundleId,
+    },
+    /// R2: the bundle whose pages are shared, or that is to be given another root, has another one meanwhile.
+    #[error("files were taken out of bundle {bundle} meanwhile")]
+    BaseRevised {
+        /// The bundle.
         bundle: BundleId,
     },
     /// R4: another collection has copied more of a pack, and may have condemned it since.
@@ -158,7 +164,7 @@ impl Refusal {
         match self {
             Refusal::BelowFloor { .. } | Refusal::OwnCondemned { .. } => Remedy::Restart,
             Refusal::NotInTable { packs } => Remedy::RedoWithout(packs.clone()),
-            Refusal::BaseBundleGone { .. } => Remedy::BuildAlone,
+            Refusal::BaseBundleGone { .. } | Refusal::BaseRevised { .. } => Remedy::BuildAlone,
             Refusal::Upgrade { .. } => Remedy::Upgrade,
             _ => Remedy::GiveUp,
         }
@@ -180,6 +186,7 @@ impl State {
             Change::Label(label) => self.check_label(label, &[]),
             Change::Compact(compact) => self.check_compact(record, compact),
             Change::Drop(drop) => self.check_drop(drop),
+            Change::Redact(redact) => self.check_redact(record, redact),
             Change::Condemn(condemn) => self.check_condemn(condemn),
             Change::Forget(forget) => self.check_forget(record, forget),
             Change::Checkpoint(checkpoint) => self.check_checkpoint(record, checkpoint),
@@ -287,6 +294,9 @@ impl State {
             if let Some(base) = base.filter(|base| !self.bundles().contains_key(base)) {
                 return Err(Refusal::BaseBundleGone { bundle: base });
             }
+            if let Some(bundle) = base.filter(|base| self.is_revised_since(*base, record.base)) {
+                return Err(Refusal::BaseRevised { bundle });
+            }
             let base_root = base.and_then(|base| self.bundles().get(&base)).map(|base| base.root.pack);
             let root = bundle.root.pack;
             if !own.contains(&root) && !record.named.contains(&root) && base_root != Some(root) {
@@ -382,6 +392,45 @@ impl State {
         Ok(())
     }
 
+    /// Whether a bundle got another root after the entry `base`, so that a session from then may have read the old one.
+    fn is_revised_since(&self, bundle: BundleId, base: u64) -> bool {
+        let revised = self.bundles().get(&bundle).is_some_and(|it| it.revised > base);
+        revised && self.rules.on(Rule::BaseRoot)
+    }
+
+    /// A version shares pages with the one it replaces, so that one has to be the one that was read (R2); and every version of the
+    /// repo has to have been looked at.
+    fn check_redact(&self, record: &ChangeRecord, redact: &Redact) -> Result<(), Refusal> {
+        self.check_takes_pushes(redact.repo)?;
+        if redact.planned_on >= self.next || redact.planned_on > record.base || !record.must_understand {
+            return Err(Refusal::Malformed("it was planned after its base, or may be passed over"));
+        }
+        let own = |it: &&super::Bundle| it.repo == redact.repo && it.seq > redact.planned_on;
+        if let Some(newer) = self.bundles().values().find(own) {
+            return Err(Refusal::Overtaken { seq: newer.seq });
+        }
+        if self.repos.get(&redact.repo).is_some_and(|known| known.changed > redact.planned_on) {
+            let why = "it was created, deleted or undeleted meanwhile";
+            return Err(Refusal::RepoMoved { repo: redact.repo, why });
+        }
+        let known: BTreeSet<PackId> = record.packs().collect();
+        let mut seen = BTreeSet::new();
+        for &Revision { bundle, from, to } in &redact.bundles {
+            let Some(now) = self.bundles().get(&bundle).filter(|it| it.repo == redact.repo) else {
+                return Err(Refusal::BundleUnknown { bundle, repo: redact.repo });
+            };
+            if now.root != from && self.rules.on(Rule::BaseRoot) {
+                return Err(Refusal::BaseRevised { bundle });
+            }
+            if !known.contains(&to.pack) || !seen.insert(bundle) {
+                return Err(Refusal::Malformed(
+                    "it does not name the pack of a root page, or a version twice",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn check_condemn(&self, condemn: &Condemn) -> Result<(), Refusal> {
         if condemn.mark >= self.next {
             return Err(Refusal::Malformed("its mark lies after the head"));
@@ -408,6 +457,10 @@ impl State {
     }
 
     fn check_checkpoint(&self, record: &ChangeRecord, checkpoint: &Checkpoint) -> Result<(), Refusal> {
+        let is_told = record.must_understand && record.flags.iter().any(|flag| flag == REVISED);
+        if self.has_revisions(checkpoint.covers) && !is_told {
+            return Err(Refusal::Malformed("it does not say that versions have other roots"));
+        }
         let own: BTreeSet<PackId> = record.packs().collect();
         let reused = checkpoint.blobs.values().all(|blob| own.contains(&blob.at.pack));
         if !reused {

@@ -1,5 +1,7 @@
 //! Checks that the models do not reach: repos, flags, contradictions, the bounds of the loop.
 
+use serde_bytes::ByteBuf;
+
 use super::*;
 use crate::catalog::change::*;
 use crate::catalog::slot::{Action, Append, Event, NotAnAnswer, PATIENCE};
@@ -255,4 +257,89 @@ fn labels_move_with_a_push_once_and_from_where_they_were() {
     assert_eq!(state.label(RepoId::NIL, "branch:default").map(|at| at.seq), Some(2));
     let drop = Change::Drop(Drop { planned_on: 2, keys: vec![], bundles: vec![bundle(1)] });
     assert!(matches!(refused(&state, drop), Refusal::Labelled { .. }), "what it leads to is kept");
+}
+
+/// A version in pack 3, and one on its pages.
+fn two_versions() -> State {
+    let mut state = begun();
+    let made = |n, base| Push { bundles: vec![bundle_on(n, base, n)], ..push(RepoId::NIL) };
+    lands(&mut state, &[3], Change::Push(made(3, None)));
+    lands(&mut state, &[5], Change::Push(made(5, Some(3))));
+    state
+}
+
+/// Version 3 under the root in pack 7, planned on an entry.
+fn redact(planned_on: u64) -> ChangeRecord {
+    let bundles = vec![Revision { bundle: bundle(3), from: frame(3), to: frame(7) }];
+    let paths = vec![ByteBuf::from(b"secret".to_vec())];
+    let change = Redact { repo: RepoId::NIL, planned_on, paths, bundles, keys: vec![oid(1)] };
+    let mut record = record(planned_on, &[7], Change::Redact(change));
+    record.must_understand = true;
+    record
+}
+
+#[test]
+fn a_version_without_a_file_keeps_its_id_and_its_pages_are_shared_by_nobody_who_read_it_before() {
+    let mut state = two_versions();
+    assert_eq!(state.check(&redact(2)), Ok(()));
+    state.apply(3, &redact(2)).expect("it is the next");
+    let known = &state.bundles()[&bundle(3)];
+    assert_eq!((known.root, known.seq, known.revised), (frame(7), 1, 3));
+    assert!(!state.is_live(oid(1), RepoId::NIL, 2) && state.is_live(oid(1), RepoId::NIL, 3));
+    let on = |n, base, began| {
+        record(
+            began,
+            &[n],
+            Change::Push(Push { bundles: vec![bundle_on(n, Some(base), n)], ..push(RepoId::NIL) }),
+        )
+    };
+    let refused = state.check(&on(9, 3, 2)).expect_err("it read the pages that were there before");
+    assert_eq!(
+        (&refused, refused.remedy()),
+        (&Refusal::BaseRevised { bundle: bundle(3) }, Remedy::BuildAlone)
+    );
+    assert_eq!(state.check(&on(9, 3, 3)), Ok(()));
+    assert_eq!(state.check(&on(9, 5, 2)), Ok(()), "the other version is what it was");
+    let mut again = redact(2);
+    (again.base, again.added, again.named) = (3, vec![], vec![pack(7)]);
+    assert_eq!(state.check(&again), Err(Refusal::BaseRevised { bundle: bundle(3) }), "it has another root");
+}
+
+#[test]
+fn a_redaction_lands_only_where_every_version_was_looked_at() {
+    let state = two_versions();
+    assert_eq!(state.check(&redact(1)), Err(Refusal::Overtaken { seq: 2 }));
+    let mut passed_over = redact(2);
+    passed_over.must_understand = false;
+    assert!(matches!(state.check(&passed_over), Err(Refusal::Malformed(_))));
+    let mut gone = redact(2);
+    let Change::Redact(change) = &mut gone.change else { unreachable!("a redaction") };
+    change.bundles[0].bundle = bundle(8);
+    assert!(matches!(state.check(&gone), Err(Refusal::BundleUnknown { .. })));
+    let mut unnamed = redact(2);
+    unnamed.added.clear();
+    assert!(matches!(state.check(&unnamed), Err(Refusal::Malformed(_))));
+}
+
+#[test]
+fn whoever_does_not_know_redactions_stops_writing_at_them_and_at_checkpoints_over_them() {
+    let mut state = two_versions();
+    state.apply(3, &redact(2)).expect("it is the next");
+    let checkpoint = |flags: &[&str], covers| {
+        let mut record = record(3, &[11], Change::Checkpoint(Checkpoint { covers, ..Checkpoint::default() }));
+        record.flags = flags.iter().map(|it| (*it).to_owned()).collect();
+        record.must_understand = !flags.is_empty();
+        record
+    };
+    assert_eq!(state.check(&checkpoint(&[REVISED], 3)), Ok(()));
+    assert!(matches!(state.check(&checkpoint(&[], 3)), Err(Refusal::Malformed(_))));
+    // What is not covered is still told by the change itself.
+    assert_eq!(state.check(&checkpoint(&[], 2)), Ok(()));
+    for told in [redact(2), checkpoint(&[REVISED], 3)] {
+        let read = ChangeRecord::decode(&told.encode()).expect("decodes");
+        assert_eq!((read.is_unknown(), &read), (false, &told));
+    }
+    assert!(
+        ChangeRecord::decode(&checkpoint(&[REVISED, "other"], 3).encode()).expect("decodes").is_unknown()
+    );
 }

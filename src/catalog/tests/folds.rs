@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use serde_bytes::ByteBuf;
 
 use super::*;
 use crate::catalog::change::*;
 use crate::catalog::checkpoint::{self, BadCheckpoint, Blobs};
 use crate::catalog::fold::BadLog;
+use crate::catalog::state::Bundle;
 use crate::catalog::{Change, Entry, Rules, State};
-use crate::id::{EntryHash, StoreId};
+use crate::id::{BundleId, EntryHash, StoreId};
 
 /// A log with the state after each entry.
 struct Log {
@@ -62,7 +64,8 @@ impl Log {
         let base = head - u64::from(a % 3).min(head);
         let own = self.pack();
         let some = |n: usize| (usize::from(a) % n.max(1), usize::from(b) % n.max(1));
-        let change = match kind % 12 {
+        let mut must = false;
+        let change = match kind % 13 {
             0 => Change::Repo(RepoChange::Create { repo: repo(a % 4), name: format!("repo {}", b % 4) }),
             1 => Change::Repo(RepoChange::Delete { repo: repo(a % 4) }),
             2 => Change::Repo(RepoChange::Undelete { repo: repo(a % 4) }),
@@ -90,12 +93,23 @@ impl Log {
                 let (keys, bundles) = (vec![(oid(a % 4), repo(b % 4))], vec![bundle(a % 16)]);
                 Change::Drop(Drop { planned_on: base, keys, bundles })
             }
+            12 => {
+                must = true;
+                let bundles = state.bundles().iter().filter(|(_, it)| it.repo == RepoId::NIL && a % 8 > 0);
+                let revised =
+                    |(id, it): (&BundleId, &Bundle)| Revision { bundle: *id, from: it.root, to: frame(own) };
+                let bundles = bundles.take(usize::from(b % 3)).map(revised).collect();
+                let (repo, paths) = (RepoId::NIL, vec![ByteBuf::from(b"a".to_vec())]);
+                Change::Redact(Redact { repo, planned_on: base, paths, bundles, keys: vec![oid(a % 4)] })
+            }
             10 => Change::Condemn(Condemn { mark: base, packs: vec![pack(a % 16)] }),
             _ => {
                 Change::Forget(Forget { packs: vec![pack(a % 16)], floor: base, forwards: vec![pack(b % 8)] })
             }
         };
-        self.add(record(base, &[own], change));
+        let mut record = record(base, &[own], change);
+        record.must_understand = must;
+        self.add(record);
     }
 
     /// Writes a checkpoint that covers all but the last `lag` entries.
@@ -121,6 +135,9 @@ impl Log {
         let change = Change::Checkpoint(Checkpoint { covers, parent, blobs, segment, hooks });
         let mut record = record(self.states.len() as u64 - 1, &[own], change);
         record.named = named;
+        if state.has_revisions(covers) {
+            record.mark_revised();
+        }
         if self.add(record) {
             self.blobs.push((self.states.len() as u64 - 1, all));
         }
@@ -179,7 +196,7 @@ fn generated_logs_have_every_kind_and_more_than_one_checkpoint() {
     let log = log_of(&ops[..200]);
     assert!(log.blobs.len() > 2, "{} checkpoints", log.blobs.len());
     let kinds: BTreeSet<_> = log.blobs.iter().flat_map(|(_, blobs)| blobs.keys().cloned()).collect();
-    assert_eq!(kinds.len(), 8, "{kinds:?}");
+    assert_eq!(kinds.len(), 9, "{kinds:?}");
 }
 
 #[test]

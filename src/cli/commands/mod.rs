@@ -30,6 +30,7 @@ mod prune;
 mod pull;
 mod push;
 mod readlog;
+mod redact;
 mod repair;
 mod repo;
 mod selftest;
@@ -88,6 +89,7 @@ pub enum Command {
     Mirror(mirror::MirrorArgs),
     Readlog(readlog::ReadlogArgs),
     Squash(squash::SquashArgs),
+    Redact(redact::RedactArgs),
     Gc(gc::GcArgs),
     Prune(prune::PruneArgs),
     Thaw(thaw::ThawArgs),
@@ -140,6 +142,7 @@ impl Command {
             Command::Readlog(args) => readlog::run(args, context).map(done),
             Command::Mirror(args) => mirror::run(args, context),
             Command::Squash(args) => squash::run(args, context).map(done),
+            Command::Redact(args) => redact::run(args, context).map(done),
             Command::Gc(args) => gc::run(args, context).map(done),
             Command::Prune(args) => prune::run(args, context).map(done),
             Command::Thaw(args) => thaw::run(args, context),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::cli::bar::bytes;
 use crate::cli::dataset::{Dataset, DatasetArgs};
 use crate::cli::errors::CommandError;
+use crate::cli::paths::shown;
 use crate::cli::{Context, when};
 use crate::id::{BundleId, RepoId};
 use crate::ops::bundle::labels_of;
@@ -45,6 +46,10 @@ pub struct Shown {
     contributors: Vec<String>,
     signature: Option<String>,
     include: String,
+    /// Paths that were taken out.
+    redacted: Vec<String>,
+    /// How often some were.
+    revision: u32,
     message: String,
     time: String,
     entries: u64,
@@ -73,6 +78,8 @@ impl Shown {
             contributors: facts.contributors.clone(),
             signature: facts.signature.clone(),
             include: facts.include.clone().unwrap_or_else(|| "all".to_owned()),
+            redacted: facts.redacted.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect(),
+            revision: facts.revision,
             message: facts.message.clone(),
             time: when::utc(facts.time),
             entries: root.rows(),
@@ -94,6 +101,9 @@ impl Shown {
         lines.extend(self.signature.iter().map(|it| format!("Signed:  {it}")));
         lines.push(format!("Date:    {}", self.time));
         lines.push(format!("Data:    {} files, {}", self.entries, bytes(self.bytes)));
+        let without =
+            self.redacted.iter().map(|path| format!("Without: {} (redacted)", shown(path.as_bytes())));
+        lines.extend(without);
         lines.extend(self.elsewhere.then(|| format!("Store:   {}", self.url)));
         lines.push(String::new());
         lines.extend(self.message.lines().map(|line| format!("    {line}")));

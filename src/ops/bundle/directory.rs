@@ -114,11 +114,12 @@ struct Base {
 }
 
 impl Base {
-    /// From the list that was kept if that is of the parent, else from its pages.
+    /// From the list that was kept if that is of the parent, else from its pages; something may have been taken out of it since.
     fn of(catalog: &Catalog, parent: Option<BundleId>, kept: Kept) -> Result<Base, DirectoryError> {
         let Some(parent) = parent else { return Ok(Base { root: None, contents: BTreeMap::new() }) };
         let bundle = resolve::open(catalog, parent)?;
-        let contents = if kept.bundle == Some(parent) {
+        let is_whole = bundle.root().facts.redacted.is_empty();
+        let contents = if kept.bundle == Some(parent) && is_whole {
             kept.tree.contents().map(|(path, it)| (path.to_vec(), it)).collect()
         } else {
             contents(&bundle)?

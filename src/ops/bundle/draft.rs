@@ -1,9 +1,11 @@
 //! A draft: what a bundle will be, while the recipes of its new files are still being made.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::bundle::{Changes, Content, Entry, Facts, PageRef, Root, edit, write_page};
+use super::resolve;
+use crate::bundle::{Changes, Content, Entry, Facts, PageRef, Root, edit, is_at_or_below, write_page};
 use crate::catalog::change::BundleRef;
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{BundleId, GitId, Oid, PackId, RepoId};
@@ -68,9 +70,10 @@ impl Draft {
     ) -> Result<Written, CatalogError> {
         let recipes = Recipes::of(catalog, repo, self, rows, metas)?;
         let mut changes = Changes::new();
-        let base = self.base.as_ref().filter(|_| !alone);
-        if let Some(dropped) = self.base.as_ref().filter(|_| alone) {
-            for page in &dropped.pages {
+        let before = self.base_now(catalog)?;
+        let base = before.as_deref().filter(|_| !alone);
+        if let Some(gone) = before.as_deref().filter(|_| alone) {
+            for page in &gone.pages {
                 let entries = kept(catalog, metas, page)?;
                 changes.extend(entries.into_iter().map(|it| (it.path, Some(it.content))));
             }
@@ -91,7 +94,8 @@ impl Draft {
             },
         )?;
         let metas = metas.into_inner();
-        let root = Root { id: self.id, repo, facts: self.facts.clone(), pages };
+        let facts = self.facts_after(before.as_deref());
+        let root = Root { id: self.id, repo, facts, pages };
         let blob = add_frame(metas.room()?, catalog.cache(), &root.encode());
         let (commit, tree) = (self.facts.commit, self.facts.tree);
         let base = base.map(|root| root.id);
@@ -99,7 +103,32 @@ impl Draft {
     }
 }
 
-fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
+impl Draft {
+    /// The base as it is by now: files may have been taken out of it since the draft was begun, and with them the pages it had.
+    fn base_now(&self, catalog: &Catalog) -> Result<Option<Cow<'_, Root>>, CatalogError> {
+        let Some(base) = &self.base else { return Ok(None) };
+        if catalog.state().bundles().get(&base.id).is_none_or(|known| known.revised == 0) {
+            return Ok(Some(Cow::Borrowed(base)));
+        }
+        Ok(Some(Cow::Owned(resolve::root_of(catalog, base.id)?)))
+    }
+
+    /// What was taken out of a parent is missing here too, where nothing else was put in its place.
+    fn facts_after(&self, base: Option<&Root>) -> Facts {
+        let mut facts = self.facts.clone();
+        let parent = base.filter(|base| facts.parents.contains(&base.id));
+        for path in parent.into_iter().flat_map(|base| &base.facts.redacted) {
+            let is_back =
+                |(changed, to): (&Vec<u8>, &Option<Planned>)| to.is_some() && is_at_or_below(changed, path);
+            if !facts.redacted.contains(path) && !self.changes.iter().any(is_back) {
+                facts.redacted.push(path.clone());
+            }
+        }
+        facts
+    }
+}
+
+pub(in crate::ops) fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
     match &entry.content {
         Content::File { recipe: Recipe::Inline(terms), .. } => terms.iter().map(|term| term.pack).collect(),
         Content::File { recipe: Recipe::Out { blob, packs }, .. } => {
@@ -110,7 +139,11 @@ fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
 }
 
 /// The entries of a page of the base; one whose data was repacked names the packs where it lies now (R4).
-fn kept(catalog: &Catalog, metas: &mut MetaSeries, at: &PageRef) -> Result<Vec<Entry>, CatalogError> {
+pub(in crate::ops) fn kept(
+    catalog: &Catalog,
+    metas: &mut MetaSeries,
+    at: &PageRef,
+) -> Result<Vec<Entry>, CatalogError> {
     let mut entries = at.read(catalog.frames())?;
     for entry in &mut entries {
         let stale = packs_of(entry).iter().any(|pack| !catalog.state().packs().contains_key(pack));

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Root};
 use crate::catalog::change::DEFAULT_BRANCH;
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::ObjectsError;
@@ -192,6 +192,15 @@ pub fn open(catalog: &Catalog, id: BundleId) -> Result<Bundle<'_>, NotFound> {
     let known = known.ok_or_else(|| NotFound::Nothing { name: id.to_string(), repo: "any".to_owned() })?;
     let bundle = Bundle::open(catalog.frames(), id, known.repo, &known.root);
     Ok(bundle.map_err(CatalogError::from)?)
+}
+
+/// The root of a bundle of the catalog, which is known to be there.
+pub(in crate::ops) fn root_of(catalog: &Catalog, id: BundleId) -> Result<Root, CatalogError> {
+    match open(catalog, id) {
+        Ok(bundle) => Ok(bundle.root().clone()),
+        Err(NotFound::Catalog(error)) => Err(error),
+        Err(other) => panic!("a live bundle is found by its id: {other}"),
+    }
 }
 
 /// The labels that lead to a bundle, by name.

@@ -1,0 +1,156 @@
+//! `git datamon redact`: take files out of every version of a dataset.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::catalog::Catalog;
+use crate::cli::Context;
+use crate::cli::dataset::DatasetArgs;
+use crate::cli::errors::{CommandError, Kind};
+use crate::cli::paths::{any_path, hexes, shown, texts, typed};
+use crate::git::Depth;
+use crate::ops::kinship;
+use crate::ops::redact::{Loss, NotRedacted, Redaction, plan};
+use crate::ops::squash::Git;
+
+/// Take files out of every version of a dataset
+///
+/// Says what would go; with --apply it goes. Versions keep their ids, labels and commits, and say from then on that the path was taken
+/// out. The bytes leave the store with the next `gc run`, but for what another file needs too. Git keeps its history: commits still
+/// name the file, so it is not redacted while git reaches one, unless you say --force.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    git datamon redact --path people/addresses.csv             what would go\n  \
+    git datamon redact --path people --force --apply           all below, though commits name it\n  \
+    git datamon redact --path a.csv --path b.csv --store /srv/data --repo weather --force --apply\n  \
+    git datamon gc run --max-unused 0                          then the bytes go, too")]
+pub struct RedactArgs {
+    /// A file of the dataset, or a directory with all below; may be given several times.
+    #[arg(long = "path", value_name = "PATH", required = true, value_parser = any_path())]
+    paths: Vec<OsString>,
+
+    /// Also what commits name that git reaches: who checks one out does not get the file.
+    #[arg(long)]
+    force: bool,
+
+    /// Do it; without, only say what would go.
+    #[arg(long)]
+    apply: bool,
+
+    #[command(flatten)]
+    dataset: DatasetArgs,
+
+    /// One JSON object, with stable field names.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Plans, and does it if asked to.
+pub fn run(args: &RedactArgs, context: &Context) -> Result<(), CommandError> {
+    let paths: BTreeSet<Vec<u8>> = args.paths.iter().map(|path| typed(path)).collect();
+    let paths: Vec<Vec<u8>> = paths.into_iter().collect();
+    let mut dataset = match args.apply {
+        true => args.dataset.open_to_write(context)?,
+        false => args.dataset.open(context)?,
+    };
+    if let Some(git) = &dataset.git {
+        kinship::check(&git.repo, &git.objects, &dataset.catalog, dataset.repo)?;
+    }
+    let reach = match &dataset.git {
+        Some(git) if !args.force => Some(git.repo.reach(Depth::History)?),
+        _ => None,
+    };
+    let git = match (&dataset.git, &reach) {
+        (Some(git), Some(reach)) => Git::Seen { reach, objects: &git.objects, unknown: false },
+        (None, _) if !args.force => Git::Unasked,
+        _ => Git::Overruled,
+    };
+    let mut planned = plan(&dataset.catalog, dataset.repo, &paths, &git)?;
+    if planned.versions.is_empty() {
+        let paths: Vec<String> = paths.iter().map(|path| shown(path)).collect();
+        let message = format!("no version of {} has {}", dataset.name(), paths.join(" or "));
+        return Err(CommandError::new(Kind::NotFound, message)
+            .hint("what a version has: git datamon ls VERSION")
+            .hint("what was taken out before: git datamon log --changes"));
+    }
+    if args.apply {
+        planned = planned.apply(&mut dataset.catalog, &git)?;
+    }
+    report(&planned, args, &dataset.catalog, context);
+    Ok(())
+}
+
+fn report(planned: &Redaction, args: &RedactArgs, catalog: &Catalog, context: &Context) {
+    if args.json {
+        context.ui.json(&object(planned, args.apply, catalog));
+        return;
+    }
+    for Loss { bundle, entries, .. } in &planned.versions {
+        let commit = catalog.state().bundles().get(bundle).and_then(|it| it.commit);
+        let commit = commit.map_or(String::new(), |id| format!("  commit {id}"));
+        context.ui.fact(&format!("{bundle}{commit}"));
+        entries.keys().for_each(|path| context.ui.fact(&format!("    {}", shown(path))));
+    }
+    let (versions, files) = (planned.versions.len(), planned.files.len());
+    let done = if args.apply { "taken out of" } else { "would be taken out of" };
+    context.ui.fact(&format!("{done} {versions} versions; {files} files given up"));
+    if !planned.elsewhere.is_empty() {
+        let stay = planned.elsewhere.len();
+        context.ui.warning(&format!("the bytes of {stay} of them stay: versions have the same elsewhere"));
+    }
+    if !planned.reached.is_empty() {
+        let named = planned.reached.len();
+        context.ui.warning(&format!("{named} of the files are named by commits that git reaches, or may be"));
+    }
+    if args.apply {
+        context.ui.hint("to give the space back, with what shares a pack with other files: git datamon gc run --max-unused 0");
+        context.ui.hint("other stores, mirrors, clones and caches still have what they have");
+    } else {
+        let force = if planned.reached.is_empty() { "" } else { " with --force" };
+        context.ui.hint(&format!("nothing was changed: --apply{force} does it"));
+    }
+}
+
+fn object(planned: &Redaction, applied: bool, catalog: &Catalog) -> Value {
+    let version = |it: &Loss| {
+        let paths: Vec<&[u8]> = it.entries.keys().map(Vec::as_slice).collect();
+        let commit = catalog.state().bundles().get(&it.bundle).and_then(|it| it.commit);
+        json!({
+            "bundle": it.bundle.to_string(), "commit": commit.map(|id| id.to_string()),
+            "paths": texts(&paths), "paths_hex": hexes(&paths),
+        })
+    };
+    let ids =
+        |files: &BTreeSet<crate::id::Oid>| -> Vec<String> { files.iter().map(ToString::to_string).collect() };
+    let asked: Vec<&[u8]> = planned.paths.iter().map(Vec::as_slice).collect();
+    json!({
+        "repo": planned.repo.to_string(),
+        "store": catalog.identity().store.to_string(),
+        "planned_on": planned.planned_on,
+        "applied": applied,
+        "paths": texts(&asked),
+        "versions": planned.versions.iter().map(version).collect::<Vec<_>>(),
+        "files": ids(&planned.files),
+        "elsewhere": ids(&planned.elsewhere),
+        "reached": ids(&planned.reached),
+    })
+}
+
+impl From<NotRedacted> for CommandError {
+    fn from(error: NotRedacted) -> CommandError {
+        let words = error.to_string();
+        match error {
+            NotRedacted::Catalog(error) => error.into(),
+            NotRedacted::Path(_) | NotRedacted::Nameless => CommandError::new(Kind::Usage, words),
+            NotRedacted::Unread { .. } => {
+                CommandError::new(Kind::Integrity, words).hint("what is damaged: git datamon fsck")
+            }
+            NotRedacted::Reached { .. } => CommandError::new(Kind::Conflict, words)
+                .hint("who checks such a commit out does not get them; with --force they go all the same"),
+            NotRedacted::Overtaken => CommandError::new(Kind::Conflict, words),
+        }
+    }
+}

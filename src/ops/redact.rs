@@ -1,0 +1,430 @@
+//! Redaction: files are taken out of every version of a dataset, which keep their ids, and are given up.
+//!
+//! A version gets another root without them, and shares all pages that did not have them with the one it had: so that one has to be
+//! the one that was read where the change lands (R2), and no version may have come since. What was made meanwhile is read as well, and
+//! the change is made anew. The bytes of a file go with the next collection, but for those that another file needs, that of another
+//! repo too. What people can read later says which paths were taken out: the root does, and the log.
+//!
+//! Git keeps its history: a commit still names the files. So nothing is redacted that git reaches, unless somebody says so.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_bytes::ByteBuf;
+
+use super::bundle::{Pages, kept, packs_of, root_of};
+use super::open::probe_once;
+use super::squash::Git;
+use crate::bundle::{
+    BadPath, Changes, Content, Entry, PageRef, Root, check_path, edit, is_at_or_below, page_hash, write_page,
+};
+use crate::catalog::change::{Change, Redact, Revision};
+use crate::catalog::{Catalog, CatalogError, Refusal};
+use crate::id::{BundleId, Oid, PackId, RepoId};
+use crate::pack::{Blob, MetaSeries};
+use crate::table::add_frame;
+
+/// Files that one entry gives up at most.
+const MOST_FILES: usize = 200_000;
+/// Versions that one entry changes at most.
+const MOST_VERSIONS: usize = 10_000;
+/// Times it is planned again because somebody pushed meanwhile.
+const ATTEMPTS: usize = 16;
+
+/// What a version loses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The version.
+    pub bundle: BundleId,
+    /// The root that was read.
+    pub root: Blob,
+    /// What lay there, by path.
+    pub entries: BTreeMap<Vec<u8>, Content>,
+}
+
+/// What would be taken out.
+#[derive(Debug)]
+pub struct Redaction {
+    /// The repo.
+    pub repo: RepoId,
+    /// The newest entry that was seen.
+    pub planned_on: u64,
+    /// The paths that were asked for.
+    pub paths: Vec<Vec<u8>>,
+    /// Versions that have something there, newest first.
+    pub versions: Vec<Loss>,
+    /// Files that are given up.
+    pub files: BTreeSet<Oid>,
+    /// Files whose bytes stay: they are somewhere else, too.
+    pub elsewhere: BTreeSet<Oid>,
+    /// Files that git may still ask for.
+    pub reached: BTreeSet<Oid>,
+}
+
+/// A redaction that cannot be planned or done.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRedacted {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// No version can have such a path.
+    #[error(transparent)]
+    Path(#[from] BadPath),
+    /// A version cannot be read, so nobody knows what is in it.
+    #[error("version {bundle} cannot be read, so what it has there is not known: {source}")]
+    Unread {
+        /// The version.
+        bundle: BundleId,
+        /// Why.
+        source: Box<crate::table::TableError>,
+    },
+    /// The dataset is everybody's.
+    #[error("the nameless repo of a store is everybody's, and has no versions: nothing of it is redacted")]
+    Nameless,
+    /// Git would ask for files that are gone.
+    #[error("git still reaches commits that name {} of the files, {} first", files.len(), files[0])]
+    Reached {
+        /// The files, at least one.
+        files: Vec<Oid>,
+    },
+    /// Others push all the time.
+    #[error("versions came while it was done, again and again; run the command again when fewer push")]
+    Overtaken,
+}
+
+/// Plan a redaction of what lies at or below `paths`. Nothing is written.
+pub fn plan(
+    catalog: &Catalog,
+    repo: RepoId,
+    paths: &[Vec<u8>],
+    git: &Git<'_>,
+) -> Result<Redaction, NotRedacted> {
+    if repo == RepoId::NIL {
+        return Err(NotRedacted::Nameless);
+    }
+    paths.iter().try_for_each(|path| check_path(path))?;
+    let is_meant = |path: &[u8]| paths.iter().any(|folder| is_at_or_below(path, folder));
+    let mut found = Redaction {
+        repo,
+        planned_on: catalog.head().seq(),
+        paths: paths.to_vec(),
+        versions: vec![],
+        files: BTreeSet::new(),
+        elsewhere: BTreeSet::new(),
+        reached: BTreeSet::new(),
+    };
+    let stay = found.find(catalog, &is_meant)?;
+    let (elsewhere, files) = found.entries().filter_map(oid).partition(|oid| stay.contains(oid));
+    (found.elsewhere, found.files) = (elsewhere, files);
+    let of_git = || found.versions.iter().any(|it| catalog.state().bundles()[&it.bundle].commit.is_some());
+    let is_reached = |oid: &&Oid| match git {
+        Git::Seen { reach, .. } => reach.points_to(oid),
+        Git::Unasked => of_git(),
+        Git::Overruled => false,
+    };
+    found.reached = found.files.iter().filter(is_reached).copied().collect();
+    Ok(found)
+}
+
+fn oid(content: &Content) -> Option<Oid> {
+    match content {
+        Content::File { oid, .. } => Some(*oid),
+        Content::Link { .. } | Content::Module { .. } => None,
+    }
+}
+
+/// What a page has: the versions of the repo that it belongs to, what of it goes, and the files that stay.
+type Page = (Vec<BundleId>, Vec<Entry>, Vec<Oid>);
+
+impl Redaction {
+    /// What goes, of all versions.
+    fn entries(&self) -> impl Iterator<Item = &Content> {
+        self.versions.iter().flat_map(|it| it.entries.values())
+    }
+
+    /// Looks through every page of every version, and gives all files that some version has from then on.
+    fn find(
+        &mut self,
+        catalog: &Catalog,
+        is_meant: &(impl Fn(&[u8]) -> bool + Sync),
+    ) -> Result<HashSet<Oid>, NotRedacted> {
+        let mut pages = Pages::of(catalog);
+        if let Some((bundle, source)) = pages.unread.pop() {
+            return Err(NotRedacted::Unread { bundle, source: Box::new(source) });
+        }
+        let repo = self.repo;
+        let look = |entries: Vec<Entry>, versions: &[Arc<Root>]| -> Page {
+            let own: Vec<BundleId> = versions.iter().filter(|it| it.repo == repo).map(|it| it.id).collect();
+            let (out, rest): (Vec<Entry>, Vec<Entry>) =
+                entries.into_iter().partition(|entry| is_meant(&entry.path));
+            // A page that another repo shares stays as it is there.
+            let shared = out.iter().filter(|_| own.len() < versions.len());
+            let stay = rest.iter().chain(shared).filter_map(|entry| oid(&entry.content)).collect();
+            (own, out, stay)
+        };
+        let mut stay = HashSet::new();
+        let mut losses: HashMap<BundleId, BTreeMap<Vec<u8>, Content>> = HashMap::new();
+        for read in pages.each(look) {
+            let (own, out, some) =
+                read.map_err(|it| NotRedacted::Unread { bundle: it.versions[0].id, source: it.error })?;
+            stay.extend(some);
+            for bundle in own.into_iter().filter(|_| !out.is_empty()) {
+                let entries = out.iter().map(|entry| (entry.path.clone(), entry.content.clone()));
+                losses.entry(bundle).or_default().extend(entries);
+            }
+        }
+        let bundles = catalog.state().bundles();
+        let loss = |(bundle, entries)| Loss { bundle, root: bundles[&bundle].root, entries };
+        self.versions = losses.into_iter().map(loss).collect();
+        let seq = |it: &Loss| (catalog.state().bundles()[&it.bundle].seq, it.bundle);
+        self.versions.sort_unstable_by_key(|it| std::cmp::Reverse(seq(it)));
+        Ok(stay)
+    }
+
+    /// Do it, planning anew where somebody pushed meanwhile; what was done in the end. Interrupted, it is planned anew: files are given
+    /// up before the versions are changed that they are found by.
+    pub fn apply(self, catalog: &mut Catalog, git: &Git<'_>) -> Result<Redaction, NotRedacted> {
+        probe_once(catalog)?;
+        let mut planned = self;
+        for _ in 0..ATTEMPTS {
+            if !planned.reached.is_empty() {
+                return Err(NotRedacted::Reached { files: planned.reached.into_iter().collect() });
+            }
+            match planned.write(catalog) {
+                Err(CatalogError::Refused(
+                    Refusal::Overtaken { .. }
+                    | Refusal::BaseRevised { .. }
+                    | Refusal::BundleUnknown { .. }
+                    | Refusal::NotInTable { .. }
+                    | Refusal::OwnCondemned { .. }
+                    | Refusal::BelowFloor { .. },
+                )) => {
+                    catalog.refresh()?;
+                    let anew = plan(catalog, planned.repo, &planned.paths, git)?;
+                    // An earlier run of this machine, whose entry landed only now.
+                    if anew.versions.is_empty() {
+                        return Ok(planned);
+                    }
+                    planned = anew;
+                }
+                Err(error) => return Err(error.into()),
+                Ok(()) => return Ok(planned),
+            }
+        }
+        Err(NotRedacted::Overtaken)
+    }
+
+    fn write(&self, catalog: &mut Catalog) -> Result<(), CatalogError> {
+        // What an earlier run left may change what versions there are.
+        catalog.settle()?;
+        let files: Vec<Oid> = self.files.iter().copied().collect();
+        let mut keys = files.chunks(MOST_FILES).peekable();
+        let mut versions = self.versions.chunks(MOST_VERSIONS);
+        while let Some(some) = keys.next() {
+            let with = if keys.peek().is_none() { versions.next().unwrap_or_default() } else { &[] };
+            self.write_part(catalog, with, some)?;
+        }
+        versions.try_for_each(|some| self.write_part(catalog, some, &[]))
+    }
+
+    /// One entry: these versions without what they lose, and these files given up.
+    fn write_part(&self, catalog: &mut Catalog, versions: &[Loss], keys: &[Oid]) -> Result<(), CatalogError> {
+        let mut part = Part {
+            catalog,
+            metas: MetaSeries::new(catalog.store()),
+            pages: HashMap::new(),
+            named: BTreeSet::new(),
+        };
+        let base = catalog.head().seq();
+        let bundles: Result<Vec<Revision>, CatalogError> =
+            versions.iter().map(|loss| part.revise(loss, &self.paths)).collect();
+        let (bundles, mut named) = (bundles?, part.named);
+        let metas = part.metas;
+        let added = if metas.is_begun() { metas.finish()? } else { vec![] };
+        named.retain(|pack| !added.iter().any(|(own, _)| own == pack));
+        let redact = Redact {
+            repo: self.repo,
+            planned_on: self.planned_on,
+            paths: self.paths.iter().cloned().map(ByteBuf::from).collect(),
+            bundles,
+            keys: keys.to_vec(),
+        };
+        let mut record = catalog.record(base, Change::Redact(redact));
+        (record.added, record.named) = (added, named.into_iter().collect());
+        record.must_understand = true;
+        catalog.commit(&record)?;
+        // Others are served by it as well.
+        let _: Result<(), CatalogError> = catalog.upkeep();
+        Ok(())
+    }
+}
+
+/// What one entry writes.
+struct Part<'a> {
+    catalog: &'a Catalog,
+    metas: MetaSeries,
+    /// Pages written, by what is in them: versions that shared a page share the new one.
+    pages: HashMap<(Vec<u8>, u32, [u8; 16]), PageRef>,
+    /// Packs that the new pages name (R2).
+    named: BTreeSet<PackId>,
+}
+
+impl Part<'_> {
+    /// The version without what it loses.
+    fn revise(&mut self, loss: &Loss, paths: &[Vec<u8>]) -> Result<Revision, CatalogError> {
+        let from = loss.root;
+        if self.catalog.state().bundles().get(&loss.bundle).is_none_or(|it| it.root != from) {
+            return Err(Refusal::BaseRevised { bundle: loss.bundle }.into());
+        }
+        let mut root = root_of(self.catalog, loss.bundle)?;
+        let changes: Changes = loss.entries.keys().map(|path| (path.clone(), None)).collect();
+        let (catalog, metas) = (self.catalog, RefCell::new(&mut self.metas));
+        let (pages, named) = (&mut self.pages, &mut self.named);
+        root.pages = edit(
+            &root.pages,
+            changes,
+            |at| kept(catalog, &mut metas.borrow_mut(), at),
+            |entries| {
+                let same = (entries[0].path.clone(), entries.len() as u32, page_hash(entries));
+                if let Some(page) = pages.get(&same) {
+                    return Ok::<_, CatalogError>(page.clone());
+                }
+                named.extend(entries.iter().flat_map(packs_of));
+                let page = write_page(metas.borrow_mut().room()?, catalog.cache(), root.repo, entries);
+                pages.insert(same, page.clone());
+                Ok(page)
+            },
+        )?;
+        let new = paths.iter().filter(|path| loss.entries.keys().any(|it| is_at_or_below(it, path)));
+        root.facts.redacted.extend(new.cloned().map(ByteBuf::from));
+        root.facts.redacted.sort_unstable();
+        root.facts.redacted.dedup();
+        root.facts.revision = root.facts.revision.saturating_add(1);
+        let to = add_frame(self.metas.room()?, catalog.cache(), &root.encode());
+        Ok(Revision { bundle: loss.bundle, from, to })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use sha2::Digest;
+
+    use super::*;
+    use crate::bundle::{Bundle, Facts};
+    use crate::cache::Cache;
+    use crate::catalog::Journal;
+    use crate::ops::bundle::{Draft, Planned, open};
+    use crate::ops::upload::{Upload, upload_bundle};
+    use crate::progress::Silent;
+    use crate::store::{Store, StoreUrl};
+
+    const REPO: RepoId = RepoId::from_bytes([9; 16]);
+
+    fn catalog(name: &str) -> Catalog {
+        let url = StoreUrl::parse(&format!("memory:redact-{name}")).expect("a URL");
+        Catalog::create(Store::open(&url).expect("memory"), Cache::none(), Journal::none()).expect("a store")
+    }
+
+    /// Makes a version with these files, by path; `meanwhile` runs when they were read and nothing has landed.
+    fn make(
+        catalog: &mut Catalog,
+        folder: &Path,
+        base: Option<Root>,
+        files: &[(&str, &[u8])],
+        meanwhile: &dyn Fn(),
+    ) -> BundleId {
+        let mut changes = BTreeMap::new();
+        let mut uploads = Vec::new();
+        for (name, bytes) in files {
+            let oid = Oid::from_bytes(sha2::Sha256::digest(bytes).into());
+            let (path, size) = (folder.join(oid.to_string()), bytes.len() as u64);
+            fs::write(&path, bytes).expect("written");
+            uploads.push(Upload { oid: Some(oid), size, path, previous: None });
+            changes.insert(name.as_bytes().to_vec(), Some(Planned::File { executable: false, oid, size }));
+        }
+        let facts = Facts { parents: base.iter().map(|root| root.id).collect(), ..Facts::default() };
+        let drafting = |_: &_| {
+            meanwhile();
+            Draft::new(base.clone(), facts.clone(), changes.clone())
+        };
+        let made = upload_bundle(catalog, REPO, &uploads, &drafting, &Silent).expect("made");
+        made.bundle.expect("a bundle")
+    }
+
+    fn paths(bundle: &Bundle<'_>) -> Vec<String> {
+        let entries = bundle.below(b"").expect("reads");
+        entries.into_iter().map(|it| String::from_utf8(it.path).expect("text")).collect()
+    }
+
+    fn take_out(catalog: &mut Catalog, path: &str) -> Redaction {
+        let planned = plan(catalog, REPO, &[path.into()], &Git::Unasked).expect("planned");
+        planned.apply(catalog, &Git::Unasked).expect("done")
+    }
+
+    #[test]
+    fn a_version_that_was_begun_before_shares_no_page_with_the_file() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (mut one, mut other) = (catalog("begun"), catalog("begun"));
+        let first = make(&mut one, folder.path(), None, &[("open", b"o"), ("secret", b"s")], &|| ());
+        let base = open(&one, first).expect("opens").root().clone();
+        let once = std::cell::Cell::new(true);
+        let other = RefCell::new(&mut other);
+        let meanwhile = || {
+            if once.take() {
+                let mut other = other.borrow_mut();
+                other.refresh().expect("reads");
+                assert_eq!(take_out(&mut other, "secret").versions.len(), 1);
+            }
+        };
+        let second = make(&mut one, folder.path(), Some(base.clone()), &[("new", b"n")], &meanwhile);
+        let made = open(&one, second).expect("opens");
+        assert_eq!(paths(&made), ["new", "open"]);
+        assert_eq!(made.root().facts.redacted, [ByteBuf::from(b"secret".to_vec())]);
+        // One that is planned on the old root after the change was seen takes the new one.
+        let third = make(&mut one, folder.path(), Some(base), &[("newer", b"n")], &|| ());
+        assert_eq!(paths(&open(&one, third).expect("opens")), ["newer", "open"]);
+    }
+
+    #[test]
+    fn a_version_that_comes_meanwhile_is_looked_at_too() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (mut one, mut other) = (catalog("meanwhile"), catalog("meanwhile"));
+        let first = make(&mut one, folder.path(), None, &[("a/secret", b"s"), ("b", b"b")], &|| ());
+        other.refresh().expect("reads");
+        let planned = plan(&other, REPO, &[b"a".to_vec()], &Git::Unasked).expect("planned");
+        let base = open(&one, first).expect("opens").root().clone();
+        let second = make(&mut one, folder.path(), Some(base), &[("a/more", b"m")], &|| ());
+        let done = planned.apply(&mut other, &Git::Unasked).expect("done");
+        assert_eq!(done.versions.iter().map(|it| it.bundle).collect::<Vec<_>>(), [second, first]);
+        assert_eq!(done.files.len(), 2);
+        for id in [first, second] {
+            let bundle = open(&other, id).expect("opens");
+            assert_eq!((paths(&bundle), bundle.root().facts.revision), (vec!["b".to_owned()], 1));
+        }
+    }
+
+    #[test]
+    fn versions_that_share_a_page_share_the_new_one() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let mut one = catalog("shared");
+        let names: Vec<String> = (0..3000).map(|n| format!("file-{n:04}")).collect();
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"same"[..])).collect();
+        let mut last = make(&mut one, folder.path(), None, &files, &|| ());
+        for n in 0..5u8 {
+            let base = open(&one, last).expect("opens").root().clone();
+            last = make(&mut one, folder.path(), Some(base), &[("file-2999", &[n])], &|| ());
+        }
+        let done = take_out(&mut one, "file-0000");
+        assert_eq!((done.versions.len(), done.files.len(), done.elsewhere.len()), (6, 0, 1));
+        let pages = |id: BundleId| open(&one, id).expect("opens").root().pages.clone();
+        let all: BTreeSet<_> = done.versions.iter().map(|it| pages(it.bundle)[0].blob.offset).collect();
+        assert_eq!(all.len(), 1, "the first page is written once");
+        for it in &done.versions {
+            assert_eq!(paths(&open(&one, it.bundle).expect("opens")).len(), 2999);
+        }
+    }
+}

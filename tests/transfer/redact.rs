@@ -1,0 +1,84 @@
+//! Files that git knows are taken out of every version: not while git reaches them, unless somebody says so.
+
+use datamon_test_support::{TestRepo, seeded_bytes};
+use serde_json::Value;
+
+use super::{Team, each_git_lfs, git_fails};
+use crate::transfer::Machine;
+
+fn json(repo: &TestRepo, args: &[&str]) -> Value {
+    serde_json::from_str(repo.git(args).text()).expect("JSON")
+}
+
+fn files(n: u64) -> std::collections::BTreeMap<String, Vec<u8>> {
+    [("data.bin", n), ("secret.bin", 99)].map(|(name, n)| (name.to_owned(), seeded_bytes(n, 300_000))).into()
+}
+
+fn what_git_reaches_goes_only_by_force(machine: Machine) {
+    let team = Team::new(machine);
+    for n in 1..=3 {
+        team.change(&format!("number {n}"), &files(n));
+        team.repo.push("origin", "main");
+    }
+    let redact = ["datamon", "redact", "--path", "secret.bin"];
+    let planned = json(&team.repo, &[&redact[..], &["--json"]].concat());
+    assert_eq!(planned["versions"].as_array().unwrap().len(), 3, "{planned}");
+    assert_eq!(
+        (&planned["reached"][0], planned["files"].as_array().unwrap().len()),
+        (&planned["files"][0], 1)
+    );
+    assert!(planned["versions"][0]["commit"].is_string(), "commits are named: {planned}");
+    let said = git_fails(&team.repo, &[&redact[..], &["--apply"]].concat());
+    assert!(said.contains("git still reaches commits") && said.contains("--force"), "{said}");
+    team.repo.git([&redact[..], &["--force", "--apply"]].concat());
+    team.repo.git(["datamon", "gc", "run", "--grace", "0", "--orphans", "0", "--max-unused", "0"]);
+    team.repo.git(["datamon", "fsck", "--data"]);
+    // Whoever clones gets all that is left, and is told what is not.
+    let other = machine();
+    let said = datamon_test_support::run_failing(
+        other
+            .command("git")
+            .current_dir(other.work())
+            .args(["clone", "-q"])
+            .arg(team.remote.dir())
+            .arg("clone"),
+    );
+    assert!(said.stderr.contains("secret.bin"), "{}", said.stderr);
+    let clone = other.repo("clone");
+    clone.git(["config", "lfs.skipdownloaderrors", "true"]);
+    clone.git(["reset", "-q", "--hard"]);
+    clone.git(["checkout", "-q", "."]);
+    assert_eq!(clone.read("data.bin"), seeded_bytes(3, 300_000));
+    assert!(clone.read("secret.bin").starts_with(b"version https://git-lfs"), "the pointer is what is left");
+    // A commit without it goes on; its version has all the others.
+    team.repo.git(["rm", "-q", "secret.bin"]);
+    team.repo.commit("without");
+    team.repo.push("origin", "main");
+    let listed = team.repo.git(["datamon", "ls", "HEAD", "-r"]);
+    assert!(listed.text().contains("data.bin") && !listed.text().contains("secret"), "{}", listed.text());
+    let shown = json(&team.repo, &["datamon", "show", "HEAD~", "--json"]);
+    assert_eq!((&shown["redacted"][0], &shown["revision"]), (&"secret.bin".into(), &1.into()), "{shown}");
+    team.assert_sound();
+}
+
+each_git_lfs!(what_git_reaches_goes_only_by_force);
+
+#[test]
+fn a_version_of_a_branch_goes_on_without_what_its_parent_lost() {
+    let team = Team::new(super::first);
+    team.change("one", &files(1));
+    team.repo.push("origin", "main");
+    team.repo.git(["datamon", "redact", "--path", "secret.bin", "--force", "--apply"]);
+    // The commit still names it, and says nothing new of it: neither does its version.
+    team.change("two", &[("data.bin".to_owned(), seeded_bytes(2, 300_000))].into());
+    team.repo.push("origin", "main");
+    let shown = json(&team.repo, &["datamon", "show", "HEAD", "--json"]);
+    assert_eq!((&shown["redacted"][0], &shown["revision"]), (&"secret.bin".into(), &0.into()), "{shown}");
+    assert!(!team.repo.git(["datamon", "ls", "HEAD", "-r"]).text().contains("secret"));
+    // Something else at the path is another file.
+    team.change("three", &[("secret.bin".to_owned(), seeded_bytes(7, 1000))].into());
+    team.repo.push("origin", "main");
+    assert!(team.repo.git(["datamon", "ls", "HEAD", "-r"]).text().contains("secret.bin"));
+    assert_eq!(json(&team.repo, &["datamon", "show", "HEAD", "--json"])["redacted"], serde_json::json!([]));
+    team.repo.git(["datamon", "fsck", "--data"]);
+}
