@@ -4,8 +4,8 @@
 //! come back from what is written of it. Where a hash or checksum guards what is read, the target puts the right one in place, so that
 //! mutants get past it to the code behind.
 //!
-//! Who calls them: libFuzzer (`fuzz_targets`, `just fuzz`), and `tests/hostile/mutants.rs`, which includes this file and needs no
-//! nightly compiler. `corpus/<target>` holds a few good inputs for each.
+//! Who calls them: libFuzzer (`fuzz_targets`, `just fuzz-with-coverage`), and `tests/hostile/mutants.rs`, which includes this file and needs
+//! no nightly compiler. `corpus/<target>` holds a few good inputs for each, `reached/<target>` what libFuzzer found to lead furthest beside.
 
 mod bundles;
 mod local;

@@ -8,7 +8,7 @@ use super::memory;
 use super::mirror::{claims, converge, whole};
 use super::work::{
     CACHED, KEPT, Moment, NEW, PLAIN, Stage, Work, fetch_all, filled, is_repacked, mend_from, repack, said,
-    waste, with_garbage,
+    waste,
 };
 use crate::catalog::log::now;
 use crate::git::Pointer;
@@ -30,8 +30,11 @@ fn copy(stage: &Stage) -> Said {
 
 /// A mirror of which much has changed in the store since: files came, files and packs went, and the log has forgotten those.
 fn behind(stage: &Stage) -> Said {
-    with_garbage(stage)?;
+    filled(stage)?;
+    let mut catalog = stage.open()?;
+    stage.push(&mut catalog, stage.oids(CACHED))?;
     copy(stage)?;
+    stage.drop_files(&mut catalog, stage.oids(CACHED))?;
     for _ in 0..3 {
         stage.collect(AT_ONCE)?;
     }

@@ -232,7 +232,7 @@ fn with_runs(stage: &Stage) -> Said {
 }
 
 /// The same with a version and files that were given up, and a pack that nothing names.
-pub(super) fn with_garbage(stage: &Stage) -> Said {
+fn with_garbage(stage: &Stage) -> Said {
     filled(stage)?;
     let mut catalog = stage.open()?;
     stage.push(&mut catalog, stage.oids(DROPPED..DROPPED + 1))?;

@@ -246,7 +246,7 @@ fn some(kill: Kill, steps: [u64; 2]) {
 
 #[test]
 fn an_init_that_is_killed_is_done_by_the_next() {
-    some(init, [9, 24]);
+    some(init, [9, 36]);
 }
 
 #[test]
