@@ -107,8 +107,15 @@ fn a_store_of_a_newer_format_is_left_alone() {
     let team = Team::pushed(first);
     let path = team.store.join("datamon.json");
     let text = fs::read_to_string(&path).unwrap();
-    overwrite(&path, text.replace("\"format\": 1", "\"format\": 7").as_bytes());
+    let newer = text.replace("\"format\": 1", "\"format\": 7");
     let clone = pointers_only(&team);
+    // The check is that of format 1: nobody raised it.
+    overwrite(&path, newer.as_bytes());
+    assert!(
+        error_line(&clone, &["lfs", "pull"], "its format is not the one of its check").contains("damaged")
+    );
+    let (before, check) = newer.split_once(",\n  \"check\"").expect("it has a check");
+    overwrite(&path, [before, check.split_once('\n').expect("its end").1].join("\n").as_bytes());
     let said = error_line(&clone, &["lfs", "pull"], "format 7");
     assert!(said.contains("upgrade git-datamon") && said.contains(team.store.to_str().unwrap()), "{said}");
     assert!(error_line(&clone, &["datamon", "stats"], "format 7").starts_with("error: "));
