@@ -14,11 +14,12 @@ use bytes::Bytes;
 
 use super::entry::{self, Entry};
 use super::fold::BadLog;
+use super::identity::Identity;
 use super::journal::Journal;
 use super::log::{Catalog, CatalogError, bad_log, parts, read_identity};
 use super::rules::Rules;
 use crate::cache::Cache;
-use crate::id::EntryHash;
+use crate::id::{EntryHash, StoreId};
 use crate::store::{Store, key};
 
 /// What the newest entry that was read is called in the cache, and one that was there no more afterwards.
@@ -40,8 +41,9 @@ pub struct Proven {
 
 /// What of the log of `store` is gone or damaged, and is proven by what `copies`, this machine or the log itself have.
 pub fn find(store: &Store, place: &Cache, copies: &[Store]) -> Result<Vec<Proven>, CatalogError> {
-    let cache = read_identity(store).map(|identity| parts(&(place.clone(), Journal::none()), &identity).0);
-    find_with(store, cache.ok().as_ref(), copies)
+    let Ok(identity) = read_identity(store) else { return find_with(store, None, &[]) };
+    let cache = parts(&(place.clone(), Journal::none()), &identity).0;
+    find_with(store, Some(&cache), &mirrors_of(identity.store, copies))
 }
 
 /// Puts them back, the oldest first: each follows what is there by then.
@@ -49,7 +51,8 @@ pub fn put_back(store: &Store, found: &[Proven]) -> Result<(), CatalogError> {
     for it in found {
         let name = key::log(it.seq);
         match store.get(&name)? {
-            Some(there) if there == it.bytes => {}
+            // It is whole: read wrongly before, or put back by somebody else.
+            Some(there) if Whole::of(it.seq, &there).is_some() => {}
             Some(_) if it.is_there => store.overwrite(&name, it.bytes.clone().into())?,
             _ => store.create_own(&name, it.bytes.clone().into())?,
         }
@@ -60,8 +63,18 @@ pub fn put_back(store: &Store, found: &[Proven]) -> Result<(), CatalogError> {
 impl Catalog {
     /// See [`find`].
     pub fn lost_entries(&self, copies: &[Store]) -> Result<Vec<Proven>, CatalogError> {
-        find_with(&self.store.alone(), Some(&self.cache), copies)
+        let mirrors = mirrors_of(self.identity().store, copies);
+        find_with(&self.store.alone(), Some(&self.cache), &mirrors)
     }
+}
+
+/// The copies that are mirrors of the store still: one that became a store goes on with a log of its own, and its next entry follows
+/// the same one as ours (ADR 20).
+fn mirrors_of(store: StoreId, copies: &[Store]) -> Vec<Store> {
+    let says = |copy: &Store| Identity::decode(&copy.get(key::MIRROR).ok()??).ok();
+    let is_store = |copy: &Store| !matches!(copy.size(key::STORE), Ok(None));
+    let is_ours = |copy: &&Store| !is_store(copy) && says(copy).is_some_and(|it| it.store == store);
+    copies.iter().filter(is_ours).cloned().collect()
 }
 
 fn find_with(store: &Store, cache: Option<&Cache>, copies: &[Store]) -> Result<Vec<Proven>, CatalogError> {

@@ -66,9 +66,12 @@ impl Copies {
         Copies { all: stores.into_iter().map(copy).collect(), silent: Mutex::default() }
     }
 
-    /// Those that are there. One that is not is passed over.
+    /// Those that are there. One that is not is passed over, and one that became a store: its log is another one by now.
     pub(super) fn stores(&self) -> impl Iterator<Item = &Store> {
-        let open = |copy: &Copy| Store::open_with(&copy.url, &copy.settings).ok();
+        let open = |copy: &Copy| {
+            let place = Store::open_with(&copy.url, &copy.settings).ok()?;
+            (!matches!(place.size(key::STORE), Ok(Some(_)))).then_some(place)
+        };
         self.all.iter().filter_map(move |copy| copy.store.get_or_init(|| open(copy)).as_ref())
     }
 

@@ -55,6 +55,9 @@ impl World {
     fn mirror(&self) -> Store {
         let mirror = Store::over(StoreUrl::parse("memory:mirror").expect("a URL"), memory()).without_waits();
         self.fill(&mirror);
+        let identity = mirror.get(key::STORE).expect("reads").expect("there");
+        mirror.overwrite(key::MIRROR, identity.into()).expect("memory");
+        mirror.delete(key::STORE).expect("memory");
         mirror
     }
 
@@ -252,4 +255,19 @@ fn a_damaged_entry_is_not_copied_to_a_mirror() {
     world.healed(&store, &Machine::new(), &[]);
     sync(&mut catalog, &mirror, false, &Silent).expect("synced");
     world.assert_whole(&mirror, "the mirror");
+}
+
+#[test]
+fn a_mirror_that_became_a_store_says_nothing_of_the_log_it_left() {
+    let (world, mut shelf) = (World::new(), Shelf::new());
+    let (store, mirror) = (world.store(), world.mirror());
+    datamon::ops::mirror::promote(&mirror).expect("promoted");
+    let mut other = Machine::new().open(&mirror).expect("opens");
+    let oid = shelf.put(&seeded_bytes(77, 2_000));
+    push(&mut other, &shelf.files(&[oid])).expect("pushed");
+    assert!(mirror.size(&key::log(world.entries)).expect("asks").is_some());
+    // What came there follows our newest entry, and is none of ours: neither behind it nor in its place.
+    assert_eq!(world.healed(&store, &Machine::new(), std::slice::from_ref(&mirror)), []);
+    store.overwrite(&key::log(world.newest()), b"damaged".to_vec().into()).expect("memory");
+    assert_eq!(world.healed(&store, &Machine::new(), &[mirror]), []);
 }

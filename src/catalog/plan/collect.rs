@@ -125,7 +125,11 @@ impl Mark {
         let forwarded = |runs: &BTreeSet<Run>| runs.iter().all(|run| state.forward(*run).is_some());
         let emptied = self.repacked.iter().filter(|(_, runs)| forwarded(runs)).map(|(pack, _)| *pack);
         let mut victims: BTreeSet<PackId> = self.victims.iter().copied().chain(emptied).collect();
-        subtract(&mut victims, since.iter().filter(|(seq, _)| *seq > hidden).map(|(_, record)| record));
+        subtract(
+            state,
+            &mut victims,
+            since.iter().filter(|(seq, _)| *seq > hidden).map(|(_, record)| record),
+        );
         victims.retain(|pack| !state.condemned().contains_key(pack));
         Ok(victims)
     }
@@ -150,10 +154,17 @@ fn fixed(state: &State) -> BTreeSet<PackId> {
     segments.chain(blobs.map(|blob| blob.at.pack)).collect()
 }
 
-/// R3: takes from the victims whatever these records mention.
-fn subtract<'a>(victims: &mut BTreeSet<PackId>, records: impl IntoIterator<Item = &'a ChangeRecord>) {
+/// R3: takes from the victims whatever these records mention, and where that lies by now: who named it may not have seen that it was
+/// copied, and readers go to the end of the chain (R4).
+fn subtract<'a>(
+    state: &State,
+    victims: &mut BTreeSet<PackId>,
+    records: impl IntoIterator<Item = &'a ChangeRecord>,
+) {
     for pack in records.into_iter().flat_map(ChangeRecord::packs) {
-        victims.remove(&pack);
+        state.heirs(pack).iter().for_each(|pack| {
+            victims.remove(pack);
+        });
     }
 }
 
