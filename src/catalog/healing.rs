@@ -51,8 +51,11 @@ pub fn put_back(store: &Store, found: &[Proven]) -> Result<(), CatalogError> {
     for it in found {
         let name = key::log(it.seq);
         match store.get(&name)? {
-            // It is whole: read wrongly before, or put back by somebody else.
-            Some(there) if Whole::of(it.seq, &there).is_some() => {}
+            Some(there) if there == it.bytes => {}
+            // It is whole: what was proven is not what is there.
+            Some(there) if Whole::of(it.seq, &there).is_some() => {
+                return Err(bad_log(store, BadLog::Fork { seq: it.seq }));
+            }
             Some(_) if it.is_there => store.overwrite(&name, it.bytes.clone().into())?,
             _ => store.create_own(&name, it.bytes.clone().into())?,
         }
