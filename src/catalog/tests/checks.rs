@@ -1,9 +1,12 @@
 //! Checks that the models do not reach: repos, flags, contradictions, the bounds of the loop.
 
+use std::collections::BTreeSet;
+
 use serde_bytes::ByteBuf;
 
 use super::*;
 use crate::catalog::change::*;
+use crate::catalog::plan::Mark;
 use crate::catalog::slot::{Action, Append, Event, NotAnAnswer, PATIENCE};
 use crate::catalog::state::Run;
 use crate::catalog::{Change, Refusal, Remedy, Rules, State};
@@ -342,4 +345,20 @@ fn whoever_does_not_know_redactions_stops_writing_at_them_and_at_checkpoints_ove
     assert!(
         ChangeRecord::decode(&checkpoint(&[REVISED, "other"], 3).encode()).expect("decodes").is_unknown()
     );
+}
+
+#[test]
+fn who_names_a_pack_that_was_copied_keeps_the_copy_too() {
+    let mut state = begun();
+    lands(&mut state, &[2], Change::Push(push(RepoId::NIL)));
+    let forward = Forward { from: pack(2), offset: 16, stored: 100, to: pack(4), at: 16 };
+    lands(&mut state, &[4], Change::Compact(Compact { forwards: vec![forward], ..Compact::default() }));
+    let mark = Mark::take(&state, &BTreeSet::new(), &BTreeSet::new());
+    assert_eq!(mark.victims, BTreeSet::from([pack(2), pack(4)]));
+    // Its session began before the copy was made, and readers of what it says go to the copy.
+    let mut late = record(1, &[], Change::Push(push(RepoId::NIL)));
+    late.named = vec![pack(2)];
+    assert_eq!(state.check(&late), Ok(()));
+    state.apply(3, &late).expect("it is the next");
+    assert_eq!(mark.condemn(&state, &[(3, late)]), Ok(BTreeSet::new()));
 }
