@@ -434,6 +434,7 @@ fn every_rule_switched_off_alone_loses_something() {
         (Rule::ChainKept, "-RRG"),
         (Rule::CoverKept, "-PRR"),
         (Rule::GapRead, "TDGC"),
+        (Rule::HeirsSpared, "TDRG"),
         (Rule::Covers, "BCT"),
         (Rule::KeepBase, "TG"),
         (Rule::CompactOwn, "RG"),
@@ -495,7 +496,7 @@ fn every_schedule_of_repairs_is_safe() {
 fn every_schedule_of_four_actors_is_safe() {
     safe(&[
         "TDGG", "BDGC", "BDGG", "TULD", "TDGL", "BDRG", "LCDG", "TUDG", "TDGC", "TMDG", "UTMLD", "TMRG",
-        "-PRR", "-RRG", "PDRG",
+        "-PRR", "-RRG", "PDRG", "TDRG",
     ]);
 }
 

@@ -162,9 +162,12 @@ fn subtract<'a>(
     records: impl IntoIterator<Item = &'a ChangeRecord>,
 ) {
     for pack in records.into_iter().flat_map(ChangeRecord::packs) {
-        state.heirs(pack).iter().for_each(|pack| {
-            victims.remove(pack);
-        });
+        victims.remove(&pack);
+        if state.rules().on(Rule::HeirsSpared) {
+            state.heirs(pack).iter().for_each(|heir| {
+                victims.remove(heir);
+            });
+        }
     }
 }
 
