@@ -135,6 +135,8 @@ impl World {
                 told.version = Some((id, files.collect()));
             }
             Deed::GiveUp(oids, pick) => {
+                // What a frozen process of this machine left may land with this: the repo, which nobody gives up unseen (R14).
+                catalog.settle().map_err(said)?;
                 let planned_on = catalog.head().seq();
                 let all: Vec<BundleId> = catalog.state().bundles().keys().copied().collect();
                 let bundles = all.get(*pick as usize).copied().into_iter().collect();
