@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use datamon_test_support::run;
+use datamon_test_support::{Folding, run};
 
 use super::ground::{NOBODY, Place, STORE};
 
@@ -144,33 +144,14 @@ fn locale(place: &mut Place) -> Result<(), String> {
     Ok(())
 }
 
+/// The file system of all repositories, of which git was told when it made them.
 fn names_fold(place: &mut Place) -> Result<(), String> {
-    let (image, path, aside) = (place.at("image"), place.at("work"), place.at("aside"));
-    let env = place.env.clone();
-    let run_all = |commands: &[Vec<OsString>]| {
-        commands.iter().try_for_each(|words| {
-            let said = env.command(&words[0]).current_dir(env.root()).args(&words[1..]).output();
-            match said {
-                Ok(said) if said.status.success() => Ok(()),
-                Ok(said) => Err(String::from_utf8_lossy(&said.stderr).trim().to_owned()),
-                Err(error) => Err(error.to_string()),
-            }
-        })
-    };
-    let line = |words: &[&OsStr]| words.iter().map(OsString::from).collect::<Vec<_>>();
-    let (image, folder) = (image.as_os_str(), path.as_os_str());
-    let [truncate, size, make, quiet, on, fold, mount] =
-        ["truncate", "--size=64M", "mkfs.ext4", "-q", "-O", "casefold", "mount"].map(OsStr::new);
-    fs::rename(&path, &aside).and_then(|()| fs::create_dir(&path)).map_err(|error| error.to_string())?;
-    run_all(&[
-        line(&[truncate, size, image]),
-        line(&[make, quiet, on, fold, image]),
-        line(&[mount, image, folder]),
-    ])
-    .map_err(|why| format!("no file system here takes `A` and `a` for one name: {why}"))?;
-    place.mounted(path.clone());
-    let [chattr, plus, copy, all] = ["chattr", "+F", "cp", "-a"].map(OsStr::new);
-    run_all(&[line(&[chattr, plus, folder]), line(&[copy, all, aside.join(".").as_os_str(), folder])])
+    let folding = Folding::over(&place.at("work"))?;
+    place.until_it_ends(folding);
+    for repo in ["work/data", "work/fresh", "work/remote.git"] {
+        run(place.env.command("git").current_dir(place.at(repo)).args(["config", "core.ignoreCase", "true"]));
+    }
+    Ok(())
 }
 
 fn limited(place: &mut Place, limit: &str) -> Result<(), String> {

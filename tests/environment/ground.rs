@@ -3,6 +3,7 @@
 //! The machine is made once for a build and copied for each cell. Its store is `local`, which is found below the user's data
 //! directory, so that a copy is as good as the original.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -49,8 +50,8 @@ type Lift = Box<dyn FnOnce(&Hermetic)>;
 
 /// A machine in some condition.
 pub struct Place {
-    // Goes before the directory that it lies in.
-    mounts: Vec<Mount>,
+    // They go before the directory that they lie in.
+    mounts: Vec<Box<dyn Any>>,
     pub env: Hermetic,
     /// Words before every command: what it is run by.
     pub runner: Vec<OsString>,
@@ -115,9 +116,9 @@ impl Place {
         let _ = Command::new("chown").args(["-R", "0:0"]).arg(self.env.root()).stderr(Stdio::null()).status();
     }
 
-    /// A disk that somebody mounted there goes with the cell.
-    pub fn mounted(&mut self, path: PathBuf) {
-        self.mounts.push(Mount(path));
+    /// What somebody mounted there goes with the cell.
+    pub fn until_it_ends(&mut self, mount: impl Any) {
+        self.mounts.push(Box::new(mount));
     }
 
     pub fn when_lifted(&mut self, lift: impl FnOnce(&Hermetic) + 'static) {
@@ -137,7 +138,7 @@ impl Place {
         if !mounted.status.success() {
             return Err(String::from_utf8_lossy(&mounted.stderr).trim().to_owned());
         }
-        self.mounts.push(Mount(path.clone()));
+        self.until_it_ends(Mount(path.clone()));
         run(self.env.command("cp").arg("-a").arg(aside.join(".")).arg(&path));
         fs::remove_dir_all(&aside).map_err(|error| error.to_string())
     }

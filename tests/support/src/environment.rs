@@ -45,7 +45,16 @@ impl Hermetic {
     /// # Panics
     /// If the temporary directory cannot be made.
     pub fn new() -> Self {
-        let root = tempfile::Builder::new().prefix("datamon-test-").tempdir().expect("a temporary directory");
+        Hermetic::within(&env::temp_dir())
+    }
+
+    /// The same in a directory of this one, whose file system is the whole machine's.
+    ///
+    /// # Panics
+    /// If nothing can be made there.
+    pub fn within(dir: &Path) -> Self {
+        let made = tempfile::Builder::new().prefix("datamon-test-").tempdir_in(dir);
+        let root = made.expect("a temporary directory");
         let path = without_ours(&env::var_os("PATH").unwrap_or_default(), &root.path().join("path"));
         let hermetic = Hermetic { root: Arc::new(root), commits: Arc::default(), path };
         for dir in ["home", "etc", "tmp", "work", "xdg/config", "xdg/cache", "xdg/data", "xdg/state"] {

@@ -7,6 +7,7 @@
 mod bucket_server;
 mod bytes;
 mod environment;
+mod folding;
 mod git_lfs;
 mod http;
 mod lfs_server;
@@ -17,10 +18,13 @@ mod repo;
 mod requests;
 mod servers;
 mod tally;
+#[cfg(target_os = "linux")]
+mod through;
 
 pub use bucket_server::{BucketServer, refusal};
 pub use bytes::{seeded_bytes, seeded_numbers};
 pub use environment::Hermetic;
+pub use folding::Folding;
 pub use git_lfs::{SECOND_GIT_LFS, second_git_lfs};
 pub use http::{Reply, Request, ask};
 pub use lfs_server::LfsServer;
