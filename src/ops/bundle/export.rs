@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::healing::{again, sound};
-use super::target::{Standing, Target};
+use super::target::{Standing, Target, as_path};
 use crate::bundle::{Bundle, Content, not_on_windows};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::RepoId;
@@ -105,7 +105,7 @@ pub fn export(
         source,
     };
     let target = Target::open(wanted.folder).map_err(|error| failed(b"", error))?;
-    if let Some((a, b)) = target.folding().collision(entries.keys().map(Vec::as_slice)) {
+    if let Some((a, b)) = target.collision(entries.keys().map(Vec::as_slice)) {
         return Err(ExportError::OneName(a.to_vec(), b.to_vec(), wanted.folder.to_owned()));
     }
     let kept = what_stands(&target, &entries, wanted.force).map_err(|(path, error)| failed(&path, error))?;
@@ -133,10 +133,6 @@ pub fn export(
     exported.written += files.len() as u64;
     exported.bytes = files.iter().map(|file| file.wanted.size).fold(0, u64::saturating_add);
     Ok(exported)
-}
-
-fn as_path(name: &[u8]) -> &Path {
-    Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name))
 }
 
 fn chosen(bundle: &Bundle<'_>, wanted: &Export<'_>) -> Result<Entries, ExportError> {
