@@ -10,7 +10,7 @@
 //! the index and not as the index says, git keeps no length when it writes the index anew, and neither do we: an edit of that
 //! second would never show.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -156,6 +156,11 @@ pub struct Staged {
     pub executable: bool,
 }
 
+/// Paths of a list with a zero byte behind each.
+fn paths_in(listed: &[u8]) -> Vec<BString> {
+    listed.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect()
+}
+
 impl Repo {
     /// Where the index of this work tree lies.
     pub fn index_path(&self) -> Result<PathBuf, GitFailed> {
@@ -208,10 +213,34 @@ impl Repo {
         };
         // Each looks at every file, and waits for the disk most of the time.
         let (known, new) = rayon::join(known, new);
-        let mut listed = known?;
-        listed.extend(new?);
-        let paths = listed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
-        Ok(paths.map(|path| BStr::new(path).to_owned()).collect())
+        let (mut listed, mut new) = (paths_in(&known?), paths_in(&new?));
+        self.spell(&mut new)?;
+        listed.extend(new);
+        Ok(listed)
+    }
+
+    /// Spells the directories of new paths as the index does, as git would add them: where names fold, a directory that was
+    /// renamed from `Data` to `data` is still `Data`, and would be two of them elsewhere.
+    fn spell(&self, new: &mut [BString]) -> Result<(), GitFailed> {
+        if new.is_empty() || !self.config().is_true("core.ignorecase") {
+            return Ok(());
+        }
+        let top = self.work_tree().unwrap_or(self.git_dir());
+        let known = paths_in(&self.git().clone().moved_to(top).run(["ls-files", "-z"])?);
+        let above = || known.iter().flat_map(|path| path.find_iter("/").map(|end| &path[..end]));
+        let folders: HashSet<&[u8]> = above().collect();
+        let spelled: HashMap<Vec<u8>, &[u8]> =
+            above().map(|folder| (folder.to_ascii_lowercase(), folder)).collect();
+        for path in new {
+            let ends: Vec<usize> = path.find_iter("/").collect();
+            for end in ends {
+                let known = spelled.get(&path[..end].to_ascii_lowercase());
+                if let Some(known) = known.filter(|_| !folders.contains(&path[..end])) {
+                    path[..end].copy_from_slice(known);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes pointers as blobs, all of them in one go.

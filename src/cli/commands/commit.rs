@@ -148,10 +148,11 @@ fn unknown_path(said: &Output) -> CommandError {
     CommandError::new(Kind::NotFound, why).hint("what .gitignore excludes is added with `git add -f`")
 }
 
-/// Paths below `specs` that the index has otherwise than HEAD.
+/// Paths below `specs` that the index has otherwise than HEAD. Where names fold, it may spell them otherwise than the user.
 fn staged(specs: &[&str], repo: &Repo) -> Result<Vec<BString>, CommandError> {
     let ask = ["diff", "--cached", "--name-only", "--no-relative", "--no-renames", "-z", "--"];
-    let said = repo.git().run(ask.iter().chain(specs))?;
+    let folds = repo.config().is_true("core.ignorecase").then_some("--icase-pathspecs");
+    let said = repo.git().run(folds.iter().chain(&ask).chain(specs))?;
     Ok(said.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(BString::from).collect())
 }
 
