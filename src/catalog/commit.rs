@@ -24,7 +24,12 @@ impl Catalog {
 
     /// The same, but right after the newest entry that was seen or not at all: what lands has taken all there is into account (R3).
     pub fn commit_next(&mut self, record: &ChangeRecord) -> Result<Landed, CatalogError> {
-        self.append(record, Some(self.state.next()))
+        self.commit_at(record, self.state.next())
+    }
+
+    /// The same for who says what the next slot was when it looked: it lands there or not at all.
+    pub fn commit_at(&mut self, record: &ChangeRecord, slot: u64) -> Result<Landed, CatalogError> {
+        self.append(record, Some(slot))
     }
 
     fn append(&mut self, record: &ChangeRecord, only: Option<u64>) -> Result<Landed, CatalogError> {

@@ -122,6 +122,11 @@ impl Stranded {
         (used.into_iter().map(|(pack, known)| (pack, known.info)).collect(), base)
     }
 
+    /// Those that sessions put which began before `base` are left where they are.
+    pub fn leave_before(&mut self, base: u64) {
+        self.left.retain(|left| left.packs.values().all(|known| known.base >= base));
+    }
+
     /// These are in the store no more.
     pub fn lose(&mut self, packs: Vec<PackId>) {
         self.gone.extend(packs);

@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 64;
 pub struct Versions<'a> {
     /// The bundle to make.
     pub draft: Option<&'a Draft>,
-    /// It shares no page.
+    /// It shares no page, as its base was dropped; then nothing may land between the reading of what that had and this.
     pub alone: bool,
     /// Where `latest` leads from then on, if not to the draft.
     pub latest: Option<BundleId>,
@@ -77,6 +77,7 @@ pub fn publish(
         }
     }
     let mut named: BTreeSet<PackId> = rows.iter().flat_map(Row::packs).collect();
+    let slot = versions.alone.then(|| catalog.state().next());
     if let Some(draft) = versions.draft {
         let written = draft.write(catalog, repo, &rows, &mut metas, versions.alone)?;
         named.extend(written.named);
@@ -91,18 +92,18 @@ pub fn publish(
     let own: BTreeSet<PackId> = added.iter().map(|(pack, _)| *pack).collect();
     let named: Vec<PackId> = named.difference(&own).copied().collect();
     let draft = versions.draft.filter(|it| it.is_latest).map(|it| it.id);
-    commit(catalog, base, push, &named, &added, draft.or(versions.latest))
+    commit(catalog, base, push, (&named, &added), draft.or(versions.latest), slot)
 }
 
-/// Commit a push in whose entry `latest` is moved. That must not fail the push: it goes on from where others moved it meanwhile, and
-/// does not follow a bundle that is gone.
+/// Commit a push in whose entry `latest` is moved, to `slot` if it may land nowhere else. The move must not fail the push: it goes on from
+/// where others moved it meanwhile, and does not follow a bundle that is gone.
 fn commit(
     catalog: &mut Catalog,
     base: u64,
     mut push: Push,
-    named: &[PackId],
-    added: &[(PackId, PackInfo)],
+    (named, added): (&[PackId], &[(PackId, PackInfo)]),
     mut latest: Option<BundleId>,
+    slot: Option<u64>,
 ) -> Result<Landed, CatalogError> {
     for attempt in 1.. {
         let step = latest.and_then(|to| latest::step(catalog, push.repo, to));
@@ -110,7 +111,11 @@ fn commit(
         let mut record = catalog.record(base, Change::Push(push.clone()));
         record.named = named.to_vec();
         record.added = added.to_vec();
-        match catalog.commit(&record) {
+        let landed = match slot {
+            Some(slot) => catalog.commit_at(&record, slot),
+            None => catalog.commit(&record),
+        };
+        match landed {
             Err(CatalogError::Refused(Refusal::LabelMoved { .. })) if attempt < ATTEMPTS => {}
             Err(CatalogError::Refused(Refusal::LabelMoved { .. } | Refusal::BundleUnknown { .. }))
                 if !push.labels.is_empty() =>

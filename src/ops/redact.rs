@@ -317,6 +317,7 @@ mod tests {
     use crate::bundle::{Bundle, Facts};
     use crate::cache::Cache;
     use crate::catalog::Journal;
+    use crate::catalog::change::Drop;
     use crate::ops::bundle::{Draft, Planned, open};
     use crate::ops::upload::{Upload, upload_bundle};
     use crate::progress::Silent;
@@ -325,8 +326,12 @@ mod tests {
     const REPO: RepoId = RepoId::from_bytes([9; 16]);
 
     fn catalog(name: &str) -> Catalog {
+        on(name, Journal::none())
+    }
+
+    fn on(name: &str, journal: Journal) -> Catalog {
         let url = StoreUrl::parse(&format!("memory:redact-{name}")).expect("a URL");
-        Catalog::create(Store::open(&url).expect("memory"), Cache::none(), Journal::none()).expect("a store")
+        Catalog::create(Store::open(&url).expect("memory"), Cache::none(), journal).expect("a store")
     }
 
     /// Makes a version with these files, by path; `meanwhile` runs when they were read and nothing has landed.
@@ -387,6 +392,65 @@ mod tests {
         // One that is planned on the old root after the change was seen takes the new one.
         let third = make(&mut one, folder.path(), Some(base), &[("newer", b"n")], &|| ());
         assert_eq!(paths(&open(&one, third).expect("opens")), ["newer", "open"]);
+    }
+
+    #[test]
+    fn a_version_that_two_redactions_overtake_shares_no_page_with_either_file() {
+        // With a journal what was sent is taken over, and the session that sent it has seen neither.
+        let kept = tempfile::tempdir().expect("a directory");
+        for (name, journal) in [("two", Journal::none()), ("two-kept", Journal::at(kept.path().to_owned()))] {
+            let folder = tempfile::tempdir().expect("a directory");
+            let (mut one, other) = (on(name, journal), RefCell::new(catalog(name)));
+            let files: [(&str, &[u8]); 3] = [("hidden", b"h"), ("open", b"o"), ("secret", b"s")];
+            let first = make(&mut one, folder.path(), None, &files, &|| ());
+            let base = open(&one, first).expect("opens").root().clone();
+            let left = RefCell::new(vec!["hidden", "secret"]);
+            let meanwhile = || {
+                if let Some(path) = left.borrow_mut().pop() {
+                    let mut other = other.borrow_mut();
+                    other.refresh().expect("reads");
+                    assert_eq!(take_out(&mut other, path).versions.len(), 1);
+                }
+            };
+            let second = make(&mut one, folder.path(), Some(base), &[("new", b"n")], &meanwhile);
+            assert!(left.borrow().is_empty(), "it was begun three times");
+            let made = open(&one, second).expect("opens");
+            assert_eq!(paths(&made), ["new", "open"], "{name}");
+            assert_eq!(made.root().facts.redacted, [&b"hidden"[..], b"secret"].map(ByteBuf::from));
+        }
+    }
+
+    /// Its base is redacted and given up; what another version lost afterwards is not in it either.
+    #[test]
+    fn a_version_whose_base_is_gone_has_nothing_that_was_taken_out() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (mut one, other) = (catalog("gone"), RefCell::new(catalog("gone")));
+        let files: [(&str, &[u8]); 3] = [("hidden", b"h"), ("open", b"o"), ("secret", b"s")];
+        let first = make(&mut one, folder.path(), None, &files, &|| ());
+        let base = open(&one, first).expect("opens").root().clone();
+        make(&mut one, folder.path(), Some(base.clone()), &[("too", b"t")], &|| ());
+        let times = std::cell::Cell::new(0);
+        let meanwhile = || {
+            let mut other = other.borrow_mut();
+            other.refresh().expect("reads");
+            match times.replace(times.get() + 1) {
+                0 => {
+                    assert_eq!(take_out(&mut other, "secret").versions.len(), 2);
+                    let seq = other.head().seq();
+                    let gone = Drop { planned_on: seq, keys: vec![], bundles: vec![first] };
+                    let gone = other.record(seq, Change::Drop(gone));
+                    other.commit(&gone).expect("dropped");
+                }
+                // By now its base is known to be gone.
+                2 => assert_eq!(take_out(&mut other, "hidden").versions.len(), 1),
+                _ => {}
+            }
+        };
+        let second = make(&mut one, folder.path(), Some(base), &[("new", b"n")], &meanwhile);
+        assert_eq!(times.get(), 4, "it was begun again after each");
+        let made = open(&one, second).expect("opens");
+        assert_eq!(paths(&made), ["new", "open"]);
+        assert_eq!(made.root().facts.redacted.len(), 2);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! What the store has is *touched*: a row of its own in the new entry, which names the packs it relies on, so that no
 //! collection that began earlier can take them (R2, R12). What it does not have is ingested. If the entry may not land because
-//! a borrowed pack went, or the floor rose, everything is done again from the new head, with new packs.
+//! a borrowed pack went, or the floor rose, everything is done again from the new head. Packs that were put already are taken over, and
+//! with them the base of the session that put them (R8); not where files were taken out of the version whose pages are shared: the check
+//! at the slot has to see the next time that happens, and so needs a base that is younger than the last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,14 +17,14 @@ use super::receipt::{Receipt, UploadStats};
 use super::{open, publish};
 use crate::catalog::change::{Change, RepoChange};
 use crate::catalog::state::Remedy;
-use crate::catalog::{Catalog, CatalogError, Sent, Stranded};
+use crate::catalog::{Catalog, CatalogError, Refusal, Sent, Stranded};
 use crate::id::{BundleId, Oid, PackId, RepoId};
 use crate::progress::Progress;
 use crate::store::Counts;
 use crate::table::{Recipe, Row};
 
 /// Times an upload begins again because the store changed below it.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 16;
 /// How long an ingest begins new files before what is done is committed (R15).
 const SESSION: Duration = Duration::from_secs(3600);
 
@@ -128,7 +130,7 @@ pub fn upload_all(
         stats: UploadStats::default(),
         left: vec![],
     };
-    let mut alone = false;
+    let (mut alone, mut since) = (false, 0);
     loop {
         let draft = |part: &Read| {
             let mut read = all.read.clone();
@@ -136,13 +138,16 @@ pub fn upload_all(
             (asked.drafting.map(|drafting| drafting(&read)), alone, asked.latest)
         };
         let ending: Ending<'_> = if all.failed.is_empty() { &draft } else { &|_| (None, false, None) };
-        match try_upload(catalog, repo, &files, touch, ending, progress) {
+        match try_upload(catalog, repo, (&files, touch), since, ending, progress) {
             Err(CatalogError::Refused(refusal))
                 if attempt < ATTEMPTS && !matches!(refusal.remedy(), Remedy::GiveUp | Remedy::Upgrade) =>
             {
                 attempt += 1;
                 alone |= refusal.remedy() == Remedy::BuildAlone;
                 catalog.refresh()?;
+                if matches!(refusal, Refusal::BaseRevised { .. }) {
+                    since = catalog.head().seq();
+                }
             }
             Err(error) => return Err(error),
             Ok(mut part) => {
@@ -161,11 +166,12 @@ pub fn upload_all(
 /// leads.
 type Ending<'a> = &'a dyn Fn(&Read) -> (Option<Draft>, bool, Option<BundleId>);
 
+/// One entry, of a session that began with `since` or later.
 fn try_upload(
     catalog: &mut Catalog,
     repo: RepoId,
-    files: &[Upload],
-    touch: &[Oid],
+    (files, touch): (&[Upload], &[Oid]),
+    since: u64,
     ending: Ending<'_>,
     progress: &dyn Progress,
 ) -> Result<Uploaded, CatalogError> {
@@ -175,6 +181,7 @@ fn try_upload(
     let plan = Plan::of(catalog, repo, files, touch)?;
     progress.add(plan.known_bytes);
     let (sent, mut stranded) = (catalog.sent(base), catalog.stranded());
+    stranded.leave_before(since);
     let made = if plan.sources.is_empty() {
         Ingested::default()
     } else {

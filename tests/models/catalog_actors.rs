@@ -14,7 +14,7 @@ use datamon::catalog::{Change, Remedy, checkpoint};
 use datamon::id::BundleId;
 use datamon::pack::Blob;
 
-use super::{Actor, BASE, Catalog, M0, NONE, Pc, Schedule, X, own, pack_of, push, run_of, segment, segments};
+use super::{Actor, BASE, Catalog, NONE, Pc, Schedule, X, own, pack_of, push, run_of, segment, segments};
 use crate::models::world::{
     LogId, adding, frame, number, oid, pack, packs, record, repo, row, row_over, word,
 };
@@ -75,7 +75,8 @@ impl Catalog {
             'B' | 'F' => self.bundle(actor, turn),
             'V' => self.version(actor, turn),
             'E' => self.give_up(actor, turn),
-            'H' => self.redact(actor, turn),
+            'H' | 'I' => self.redact(actor, turn),
+            'S' | 'O' => self.copy(actor, turn),
             'X' | 'Y' => self.live(actor, turn),
             'K' => self.drop_repo(actor, turn),
             'A' | 'J' => self.rebuild(actor, turn),
@@ -188,16 +189,11 @@ impl Catalog {
                         push.labels.push(move_of(actor, id));
                     }
                     let record = adding(actor.base, &added, change);
-                    // What lost a file has no data.
-                    let shared: &[u8] = match actor.borrowed {
-                        NONE => &[],
-                        M0 => &[M0, X],
-                        _ => &[actor.borrowed],
-                    };
-                    let needs = BTreeSet::from_iter(added.iter().chain(shared).copied());
+                    let seen = model.world.at(log, actor.base);
+                    let shared = if share { model.pages(seen, BASE) } else { BTreeSet::new() };
+                    let needs: BTreeSet<u8> = added.iter().copied().chain(shared).collect();
                     model.commit(log, record, vec![], BTreeMap::from([(id, needs)]), None)
                 });
-                let anew = Actor { pc: Pc::Put, base: head, round: 1, borrowed: NONE, ..actor };
                 match landed {
                     Ok(log) => turn.go(
                         log,
@@ -205,8 +201,14 @@ impl Catalog {
                         Actor { pc: Pc::Done, ..actor },
                         format_args!("pushes a bundle"),
                     ),
-                    Err(Remedy::Restart | Remedy::BuildAlone) if actor.round == 0 => {
-                        turn.to(anew, format_args!("restarts alone"));
+                    // What it reads then it shares, too.
+                    Err(Remedy::Restart) if actor.round == 0 => {
+                        let anew = Actor { pc: Pc::Plan, base: 0, round: 1, borrowed: NONE, ..actor };
+                        turn.to(anew, format_args!("restarts"));
+                    }
+                    Err(Remedy::BuildAlone) if actor.round == 0 => {
+                        let anew = Actor { pc: Pc::Put, base: head, round: 1, borrowed: NONE, ..actor };
+                        turn.to(anew, format_args!("restarts with files of its own"));
                     }
                     // It goes on from where the label was put meanwhile.
                     Err(Remedy::GiveUp) if actor.floor != self.seen(log, actor.kind) => {

@@ -41,7 +41,8 @@ impl Catalog {
                     let base = share.then(|| bundle(actor.borrowed));
                     let it =
                         BundleRef { id, repo: repo(0), base, root: frame(page), commit: None, tree: None };
-                    let shared = base.map(|base| model.pages(log, base)).unwrap_or_default();
+                    let seen = model.world.at(log, actor.base);
+                    let shared = base.map(|base| model.pages(seen, base)).unwrap_or_default();
                     let needs: BTreeSet<u8> = added.iter().copied().chain(shared).collect();
                     let record = adding(actor.base, &added, push(repo(0), vec![], vec![it]));
                     model.commit(log, record, vec![], BTreeMap::from([(id, needs)]), None)
@@ -51,9 +52,13 @@ impl Catalog {
                         let done = Actor { pc: Pc::Done, ..actor };
                         turn.go(log, turn.at.packs, done, format_args!("pushes its version"));
                     }
-                    Err(Remedy::Restart | Remedy::BuildAlone) if actor.round == 0 => {
+                    Err(Remedy::Restart) if actor.round == 0 => {
+                        let anew = Actor { pc: Pc::Plan, base: 0, round: 1, borrowed: NONE, ..actor };
+                        turn.to(anew, format_args!("restarts"));
+                    }
+                    Err(Remedy::BuildAlone) if actor.round == 0 => {
                         let anew = Actor { pc: Pc::Put, base: head, round: 1, borrowed: NONE, ..actor };
-                        turn.to(anew, format_args!("restarts alone"));
+                        turn.to(anew, format_args!("restarts with files of its own"));
                     }
                     Err(_) => {}
                 }

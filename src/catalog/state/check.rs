@@ -150,7 +150,8 @@ pub enum Remedy {
     Restart,
     /// Keep base and own packs, but write what was borrowed from these packs anew, then try again.
     RedoWithout(Vec<PackId>),
-    /// Keep base and own packs, but build the bundle from scratch, sharing no page.
+    /// Keep base and own packs, but build the bundle from scratch, sharing no page, and let it land right after the newest entry that was
+    /// seen: where no base is named, no check sees what is taken out of versions meanwhile.
     BuildAlone,
     /// Nothing to be done, or nothing needed.
     GiveUp,
@@ -162,9 +163,12 @@ impl Refusal {
     /// What the session can do.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Refusal::BelowFloor { .. } | Refusal::OwnCondemned { .. } => Remedy::Restart,
+            Refusal::BelowFloor { .. }
+            | Refusal::OwnCondemned { .. }
+            | Refusal::BaseRevised { .. }
+            | Refusal::Overtaken { .. } => Remedy::Restart,
             Refusal::NotInTable { packs } => Remedy::RedoWithout(packs.clone()),
-            Refusal::BaseBundleGone { .. } | Refusal::BaseRevised { .. } => Remedy::BuildAlone,
+            Refusal::BaseBundleGone { .. } => Remedy::BuildAlone,
             Refusal::Upgrade { .. } => Remedy::Upgrade,
             _ => Remedy::GiveUp,
         }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::resolve;
 use crate::bundle::{Changes, Content, Entry, Facts, PageRef, Root, edit, is_at_or_below, write_page};
-use crate::catalog::change::BundleRef;
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::change::{BundleRef, Change};
+use crate::catalog::{Catalog, CatalogError, Refusal};
 use crate::id::{BundleId, GitId, Oid, PackId, RepoId};
 use crate::ops::publish::{recipe, shortened};
 use crate::pack::MetaSeries;
@@ -59,7 +59,7 @@ impl Draft {
     }
 
     /// Write pages and root. `rows` are those of the entry being made, in order; files that are not among them are in the store.
-    /// `alone` shares no page: the base was dropped meanwhile.
+    /// `alone` shares no page: the base was dropped meanwhile, and what it had last is written anew.
     pub(in crate::ops) fn write(
         &self,
         catalog: &Catalog,
@@ -68,16 +68,13 @@ impl Draft {
         metas: &mut MetaSeries,
         alone: bool,
     ) -> Result<Written, CatalogError> {
+        let mut before = self.base_now(catalog, alone)?;
         let recipes = Recipes::of(catalog, repo, self, rows, metas)?;
         let mut changes = Changes::new();
-        let before = self.base_now(catalog)?;
-        let base = before.as_deref().filter(|_| !alone);
-        if let Some(gone) = before.as_deref().filter(|_| alone) {
-            for page in &gone.pages {
-                let entries = kept(catalog, metas, page)?;
-                changes.extend(entries.into_iter().map(|it| (it.path, Some(it.content))));
-            }
+        if let Some(gone) = before.as_mut().filter(|_| alone) {
+            changes = rest_of(catalog, metas, gone.to_mut())?;
         }
+        let base = before.as_deref().filter(|_| !alone);
         for (path, planned) in &self.changes {
             let content = planned.as_ref().map(|planned| recipes.content(planned)).transpose()?;
             changes.insert(path.clone(), content);
@@ -105,12 +102,14 @@ impl Draft {
 
 impl Draft {
     /// The base as it is by now: files may have been taken out of it since the draft was begun, and with them the pages it had.
-    fn base_now(&self, catalog: &Catalog) -> Result<Option<Cow<'_, Root>>, CatalogError> {
+    fn base_now(&self, catalog: &Catalog, alone: bool) -> Result<Option<Cow<'_, Root>>, CatalogError> {
         let Some(base) = &self.base else { return Ok(None) };
-        if catalog.state().bundles().get(&base.id).is_none_or(|known| known.revised == 0) {
-            return Ok(Some(Cow::Borrowed(base)));
+        match catalog.state().bundles().get(&base.id) {
+            Some(known) if known.revised == 0 => Ok(Some(Cow::Borrowed(base))),
+            Some(_) => Ok(Some(Cow::Owned(resolve::root_of(catalog, base.id)?))),
+            None if alone => Ok(Some(Cow::Borrowed(base))),
+            None => Err(Refusal::BaseBundleGone { bundle: base.id }.into()),
         }
-        Ok(Some(Cow::Owned(resolve::root_of(catalog, base.id)?)))
     }
 
     /// What was taken out of a parent is missing here too, where nothing else was put in its place.
@@ -153,6 +152,31 @@ pub(in crate::ops) fn kept(
         }
     }
     Ok(entries)
+}
+
+/// What is left of a version that was dropped since it was read: the state knows it no more, so the log itself is asked which paths
+/// were taken out of all versions since this one came.
+fn rest_of(catalog: &Catalog, metas: &mut MetaSeries, gone: &mut Root) -> Result<Changes, CatalogError> {
+    let mut rest = Changes::new();
+    for page in &gone.pages {
+        let entries = kept(catalog, metas, page)?;
+        rest.extend(entries.into_iter().map(|it| (it.path, Some(it.content))));
+    }
+    for seq in (0..catalog.state().next()).rev() {
+        let paths = match catalog.change(seq)?.change {
+            Change::Redact(it) if it.repo == gone.repo => it.paths,
+            Change::Push(push) if push.bundles.iter().any(|it| it.id == gone.id) => break,
+            _ => continue,
+        };
+        for path in paths {
+            let had = rest.len();
+            rest.retain(|it, _| !is_at_or_below(it, &path));
+            if rest.len() < had {
+                gone.facts.redacted.push(path);
+            }
+        }
+    }
+    Ok(rest)
 }
 
 /// Where the bytes of each file of a draft lie.
