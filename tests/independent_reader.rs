@@ -530,9 +530,9 @@ fn what_was_taken_out_of_a_version_is_gone_and_the_rest_is_read() {
     let drafting = |_: &_| Draft::new(None, Facts::default(), changes.clone());
     let made = upload_bundle(&mut scene.catalog, scene.repo, &[], &drafting, &Silent).expect("made");
     let bundle = made.bundle.expect("a bundle");
-    let planned =
-        redact::plan(&scene.catalog, scene.repo, &[b"secret".to_vec()], &Git::Unasked).expect("planned");
-    planned.apply(&mut scene.catalog, &Git::Unasked).expect("done");
+    let repo = scene.repo;
+    let look = |catalog: &Catalog| redact::plan(catalog, repo, &[b"secret".to_vec()], &Git::Unasked);
+    look(&scene.catalog).expect("planned").apply(&mut scene.catalog, &look).expect("done");
     for checkpoint in [false, true] {
         if checkpoint {
             scene.catalog.write_checkpoint().expect("written");

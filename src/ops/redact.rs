@@ -21,6 +21,7 @@ use crate::bundle::{
 };
 use crate::catalog::change::{Change, Redact, Revision};
 use crate::catalog::{Catalog, CatalogError, Refusal};
+use crate::git::Unseen;
 use crate::id::{BundleId, Oid, PackId, RepoId};
 use crate::pack::{Blob, MetaSeries};
 use crate::table::add_frame;
@@ -88,10 +89,16 @@ pub enum NotRedacted {
         /// The files, at least one.
         files: Vec<Oid>,
     },
+    /// Git does not show all that it reaches.
+    #[error(transparent)]
+    Unseen(#[from] Unseen),
     /// Others push all the time.
     #[error("versions came while it was done, again and again; run the command again when fewer push")]
     Overtaken,
 }
+
+/// Looks at versions and git, and plans a redaction.
+pub type Planner<'a> = &'a dyn Fn(&Catalog) -> Result<Redaction, NotRedacted>;
 
 /// Plan a redaction of what lies at or below `paths`. Nothing is written.
 pub fn plan(
@@ -182,9 +189,10 @@ impl Redaction {
         Ok(stay)
     }
 
-    /// Do it, planning anew where somebody pushed meanwhile; what was done in the end. Interrupted, it is planned anew: files are given
-    /// up before the versions are changed that they are found by.
-    pub fn apply(self, catalog: &mut Catalog, git: &Git<'_>) -> Result<Redaction, NotRedacted> {
+    /// Do it, planning anew where somebody pushed meanwhile, and with git asked anew: what came may be files that it reaches, or commits
+    /// that reach the same. What was done in the end. Interrupted, it is planned anew: files are given up before the versions are changed
+    /// that they are found by.
+    pub fn apply(self, catalog: &mut Catalog, again: Planner<'_>) -> Result<Redaction, NotRedacted> {
         probe_once(catalog)?;
         let mut planned = self;
         for _ in 0..ATTEMPTS {
@@ -201,7 +209,7 @@ impl Redaction {
                     | Refusal::BelowFloor { .. },
                 )) => {
                     catalog.refresh()?;
-                    let anew = plan(catalog, planned.repo, &planned.paths, git)?;
+                    let anew = again(catalog)?;
                     // An earlier run of this machine, whose entry landed only now.
                     if anew.versions.is_empty() {
                         return Ok(planned);
@@ -318,6 +326,8 @@ mod tests {
     use crate::cache::Cache;
     use crate::catalog::Journal;
     use crate::catalog::change::Drop;
+    use crate::git::scratch::Scratch;
+    use crate::git::{Depth, Pointer};
     use crate::ops::bundle::{Draft, Planned, open};
     use crate::ops::upload::{Upload, upload_bundle};
     use crate::progress::Silent;
@@ -366,8 +376,8 @@ mod tests {
     }
 
     fn take_out(catalog: &mut Catalog, path: &str) -> Redaction {
-        let planned = plan(catalog, REPO, &[path.into()], &Git::Unasked).expect("planned");
-        planned.apply(catalog, &Git::Unasked).expect("done")
+        let look = |catalog: &Catalog| plan(catalog, REPO, &[path.into()], &Git::Unasked);
+        look(catalog).expect("planned").apply(catalog, &look).expect("done")
     }
 
     #[test]
@@ -459,15 +469,43 @@ mod tests {
         let (mut one, mut other) = (catalog("meanwhile"), catalog("meanwhile"));
         let first = make(&mut one, folder.path(), None, &[("a/secret", b"s"), ("b", b"b")], &|| ());
         other.refresh().expect("reads");
-        let planned = plan(&other, REPO, &[b"a".to_vec()], &Git::Unasked).expect("planned");
+        let look = |catalog: &Catalog| plan(catalog, REPO, &[b"a".to_vec()], &Git::Unasked);
+        let planned = look(&other).expect("planned");
         let base = open(&one, first).expect("opens").root().clone();
         let second = make(&mut one, folder.path(), Some(base), &[("a/more", b"m")], &|| ());
-        let done = planned.apply(&mut other, &Git::Unasked).expect("done");
+        let done = planned.apply(&mut other, &look).expect("done");
         assert_eq!(done.versions.iter().map(|it| it.bundle).collect::<Vec<_>>(), [second, first]);
         assert_eq!(done.files.len(), 2);
         for id in [first, second] {
             let bundle = open(&other, id).expect("opens");
             assert_eq!((paths(&bundle), bundle.root().facts.revision), (vec!["b".to_owned()], 1));
+        }
+    }
+
+    /// What somebody commits here and pushes between the plan and the entry is asked about as the rest was.
+    #[test]
+    fn git_is_asked_anew_where_it_is_planned_anew() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (mut one, mut other) = (catalog("reached"), catalog("reached"));
+        let first = make(&mut one, folder.path(), None, &[("a", b"a"), ("b", b"b")], &|| ());
+        let git = Scratch::new();
+        git.commit(&[("b", b"b")]);
+        other.refresh().expect("reads");
+        let look = |catalog: &Catalog| {
+            let (repo, objects) = (git.repo(), git.objects());
+            let seen = Git::Seen { reach: &repo.reach(Depth::History)?, objects: &objects, unknown: false };
+            plan(catalog, REPO, &[b"a".to_vec()], &seen)
+        };
+        let planned = look(&other).expect("planned");
+        assert!(planned.reached.is_empty() && planned.files.len() == 1, "{planned:?}");
+        let new = Oid::from_bytes(sha2::Sha256::digest(b"new").into());
+        git.commit(&[("a", &Pointer { oid: new, size: 3 }.canonical())]);
+        let base = open(&one, first).expect("opens").root().clone();
+        let second = make(&mut one, folder.path(), Some(base), &[("a", b"new")], &|| ());
+        let refused = planned.apply(&mut other, &look).expect_err("git reaches it");
+        assert!(matches!(&refused, NotRedacted::Reached { files } if *files == [new]), "{refused}");
+        for id in [first, second] {
+            assert_eq!(paths(&open(&other, id).expect("opens")), ["a", "b"], "nothing was done");
         }
     }
 

@@ -318,9 +318,10 @@ fn drop_files(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
 fn take_out(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said {
     let repo = random.one_of(&machine.world.repos[..3]);
     let path = format!("{}/{}", random.below(5), random.below(9)).into_bytes();
-    let planned = redact::plan(catalog, repo, std::slice::from_ref(&path), &Git::Overruled).map_err(said)?;
+    let look = |catalog: &Catalog| redact::plan(catalog, repo, std::slice::from_ref(&path), &Git::Overruled);
+    let planned = look(catalog).map_err(said)?;
     machine.world.ledger().take_out(repo, &path);
-    match planned.apply(catalog, &Git::Overruled) {
+    match planned.apply(catalog, &look) {
         Ok(done) => machine.world.ledger().taken_out(&done),
         Err(error) => {
             machine.world.ledger().perhaps_out(repo, &path, catalog.head().seq());

@@ -402,8 +402,9 @@ fn shared_path(stage: &Stage) -> Vec<u8> {
 fn take_out(stage: &Stage) -> Said {
     let (mut catalog, path) = (stage.open()?, shared_path(stage));
     stage.world.ledger().take_out(stage.repo(), &path);
-    let planned = redact::plan(&catalog, stage.repo(), &[path], &Git::Overruled).map_err(said)?;
-    let done = planned.apply(&mut catalog, &Git::Overruled).map_err(said)?;
+    let look =
+        |catalog: &Catalog| redact::plan(catalog, stage.repo(), std::slice::from_ref(&path), &Git::Overruled);
+    let done = look(&catalog).map_err(said)?.apply(&mut catalog, &look).map_err(said)?;
     stage.world.ledger().taken_out(&done);
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Files that git knows are taken out of every version: not while git reaches them, unless somebody says so.
 
-use datamon_test_support::{TestRepo, seeded_bytes};
+use std::fs;
+
+use datamon_test_support::{TestRepo, run, run_failing, seeded_bytes};
 use serde_json::Value;
 
-use super::{Team, each_git_lfs, git_fails};
+use super::{Team, each_git_lfs, file, git_fails};
 use crate::transfer::Machine;
 
 fn json(repo: &TestRepo, args: &[&str]) -> Value {
@@ -35,7 +37,7 @@ fn what_git_reaches_goes_only_by_force(machine: Machine) {
     team.repo.git(["datamon", "fsck", "--data"]);
     // Whoever clones gets all that is left, and is told what is not.
     let other = machine();
-    let said = datamon_test_support::run_failing(
+    let said = run_failing(
         other
             .command("git")
             .current_dir(other.work())
@@ -62,6 +64,55 @@ fn what_git_reaches_goes_only_by_force(machine: Machine) {
 }
 
 each_git_lfs!(what_git_reaches_goes_only_by_force);
+
+/// Between the look at git and the entry somebody commits here, and pushes, what the plan then takes too.
+#[test]
+fn what_git_reaches_by_the_time_it_is_done_is_not_taken_either() {
+    let team = Team::new(super::first);
+    team.change("one", &file("data.bin", 1, 1000));
+    team.repo.push("origin", "main");
+    team.repo.git(["checkout", "-q", "-b", "side"]);
+    team.change("two", &file("secret.bin", 2, 1000));
+    team.repo.push("origin", "side");
+    let lost = team.repo.head();
+    // Nobody reaches it any more.
+    team.repo.git(["checkout", "-q", "main"]);
+    team.repo.git(["branch", "-q", "-D", "side"]);
+    team.repo.git(["push", "-q", "origin", "--delete", "side"]);
+    team.repo.git(["reflog", "expire", "--expire=now", "--expire-unreachable=now", "--all"]);
+    let todo = team.env.root().join("todo");
+    let folder = team.env.root().join("between");
+    let script = format!(
+        "#!/bin/sh\nPATH=${{PATH#*:}}\ngit \"$@\" || exit\n\
+         case \"$*\" in *--indexed-objects*) rm {todo} 2>/dev/null || exit 0 ;; *) exit 0 ;; esac\n\
+         exec </dev/null >/dev/null 2>&1\ncd {repo} && echo secret >secret.bin && git add secret.bin && git commit -q -m three && \
+         git push -q origin main\n",
+        todo = todo.display(),
+        repo = team.repo.dir().display(),
+    );
+    fs::create_dir(&folder).expect("made");
+    fs::write(folder.join("git"), script).expect("written");
+    run(team.env.command("chmod").arg("+x").arg(folder.join("git")));
+    fs::write(&todo, "").expect("written");
+    let mut redact = team.env.command("sh");
+    let words = format!(
+        "PATH={}:$PATH {} redact --path secret.bin --apply",
+        folder.display(),
+        env!("CARGO_BIN_EXE_git-datamon")
+    );
+    redact.current_dir(team.repo.dir()).args(["-c", &words]);
+    let said = run_failing(&mut redact);
+    assert!(!todo.exists(), "it was pushed meanwhile");
+    assert!(said.code == Some(3) && said.stderr.contains("git still reaches commits"), "{}", said.stderr);
+    for version in ["HEAD", &format!("commit:{lost}")] {
+        let listed = team.repo.git(["datamon", "ls", version, "-r"]);
+        assert!(listed.text().contains("secret.bin"), "{version}: {}", listed.text());
+    }
+    // Who says so takes both, and is told of all.
+    let done =
+        json(&team.repo, &["datamon", "redact", "--path", "secret.bin", "--force", "--apply", "--json"]);
+    assert_eq!(done["versions"].as_array().expect("a list").len(), 2, "{done}");
+}
 
 #[test]
 fn a_version_of_a_branch_goes_on_without_what_its_parent_lost() {

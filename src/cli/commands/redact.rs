@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
 use crate::cli::Context;
-use crate::cli::dataset::DatasetArgs;
+use crate::cli::dataset::{Checkout, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{any_path, hexes, shown, texts, typed};
 use crate::git::Depth;
+use crate::id::BundleId;
 use crate::ops::kinship;
 use crate::ops::redact::{Loss, NotRedacted, Redaction, plan};
 use crate::ops::squash::Git;
@@ -59,16 +60,17 @@ pub fn run(args: &RedactArgs, context: &Context) -> Result<(), CommandError> {
     if let Some(git) = &dataset.git {
         kinship::check(&git.repo, &git.objects, &dataset.catalog, dataset.repo)?;
     }
-    let reach = match &dataset.git {
-        Some(git) if !args.force => Some(git.repo.reach(Depth::History)?),
-        _ => None,
+    let (git, repo) = (&dataset.git, dataset.repo);
+    let look = |catalog: &Catalog| match git {
+        _ if args.force => plan(catalog, repo, &paths, &Git::Overruled),
+        None => plan(catalog, repo, &paths, &Git::Unasked),
+        Some(Checkout { repo: clone, objects, .. }) => {
+            let seen = Git::Seen { reach: &clone.reach(Depth::History)?, objects, unknown: false };
+            plan(catalog, repo, &paths, &seen)
+        }
     };
-    let git = match (&dataset.git, &reach) {
-        (Some(git), Some(reach)) => Git::Seen { reach, objects: &git.objects, unknown: false },
-        (None, _) if !args.force => Git::Unasked,
-        _ => Git::Overruled,
-    };
-    let mut planned = plan(&dataset.catalog, dataset.repo, &paths, &git)?;
+    let mut planned = look(&dataset.catalog)?;
+    let seen: BTreeSet<BundleId> = planned.versions.iter().map(|it| it.bundle).collect();
     if planned.versions.is_empty() {
         let paths: Vec<String> = paths.iter().map(|path| shown(path)).collect();
         let message = format!("no version of {} has {}", dataset.name(), paths.join(" or "));
@@ -77,7 +79,11 @@ pub fn run(args: &RedactArgs, context: &Context) -> Result<(), CommandError> {
             .hint("what was taken out before: git datamon log --changes"));
     }
     if args.apply {
-        planned = planned.apply(&mut dataset.catalog, &git)?;
+        planned = planned.apply(&mut dataset.catalog, &look)?;
+        let came = planned.versions.iter().filter(|it| !seen.contains(&it.bundle)).count();
+        if came > 0 {
+            context.ui.warning(&format!("{came} of the versions came while it was done"));
+        }
     }
     report(&planned, args, &dataset.catalog, context);
     Ok(())
@@ -144,6 +150,7 @@ impl From<NotRedacted> for CommandError {
         let words = error.to_string();
         match error {
             NotRedacted::Catalog(error) => error.into(),
+            NotRedacted::Unseen(error) => error.into(),
             NotRedacted::Path(_) | NotRedacted::Nameless => CommandError::new(Kind::Usage, words),
             NotRedacted::Unread { .. } => {
                 CommandError::new(Kind::Integrity, words).hint("what is damaged: git datamon fsck")
