@@ -5,6 +5,8 @@
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+
 /// Numbers that follow from a seed (SplitMix64).
 #[derive(Debug, Clone, Copy)]
 pub struct Seeded(u64);
@@ -63,6 +65,12 @@ pub fn now() -> u64 {
     })
 }
 
+/// Milliseconds since 1970 as RFC 3339, in UTC: the same everywhere, and sorted as text.
+pub fn utc(millis: u64) -> String {
+    let time = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    time.map_or_else(|| "unknown".to_owned(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 /// Random bytes that this thread is given; nothing where it is to ask the system.
 pub fn bytes() -> Option<[u8; 16]> {
     GIVEN.with_borrow_mut(|given| {
@@ -84,4 +92,15 @@ pub fn given<T>(seed: u64, now: u64, body: impl FnOnce() -> T) -> T {
     let random = Seeded::new(seed);
     let _before = Before(GIVEN.with_borrow_mut(|given| given.replace(Given { random, now })));
     body()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_utc() {
+        assert_eq!(utc(1_700_000_000_123), "2023-11-14T22:13:20Z");
+        assert_eq!(utc(u64::MAX), "unknown");
+    }
 }

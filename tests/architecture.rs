@@ -63,7 +63,7 @@ const ONLY_IN: [(&str, &[&str]); 25] = [
     ("clap", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("indicatif", &["cli"]),
-    ("jiff", &["cli"]),
+    ("jiff", &["chance"]),
 ];
 
 /// What runs other programs, wherever it is imported from.

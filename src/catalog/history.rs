@@ -1,13 +1,17 @@
 //! History: single changes of the log, by their place in it. Entries never change and are never deleted, so what was read once
 //! is kept.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::change::{Change, ChangeRecord};
 use super::entry::Entry;
 use super::fold::BadLog;
 use super::log::{Catalog, CatalogError};
-use crate::id::{BundleId, EntryHash, RepoId};
+use crate::chance::utc;
+use crate::id::{BundleId, EntryHash, Oid, RepoId};
 use crate::store::key;
 
 /// One change of a label.
@@ -23,7 +27,54 @@ pub struct Moved {
     pub contributor: Option<String>,
 }
 
+/// The redaction that a file was given up by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redacted {
+    /// The entry.
+    pub seq: u64,
+    /// When, by the clock of who did it, milliseconds since 1970.
+    pub time: u64,
+    /// Who did it.
+    pub contributor: Option<String>,
+}
+
+impl fmt::Display for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "entry {}, {}", self.seq, utc(self.time))?;
+        match &self.contributor {
+            // It goes to terminals, and anybody may have written it.
+            Some(who) => write!(f, ", by {}", who.replace(char::is_control, " ")),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Catalog {
+    /// Which of these files, of which no row is live, were given up by a redaction. It is asked what the state knows: when a key was given
+    /// up last, which it forgets once no table can have it, and which entries changed versions last. Entries that cannot be read say nothing.
+    pub fn redactions_of(&self, oids: &[Oid]) -> HashMap<Oid, Redacted> {
+        let wanted: HashSet<Oid> = oids.iter().copied().collect();
+        let (drops, every) = (self.state.drops(), [0, u8::MAX].map(|byte| RepoId::from_bytes([byte; 16])));
+        let given_up = wanted.iter().flat_map(|oid| drops.range((*oid, every[0])..=(*oid, every[1])));
+        let revised = self.state.bundles().values().map(|it| it.revised);
+        let entries = given_up.map(|(_, killed)| killed.at).chain(revised);
+        let entries: BTreeSet<u64> = entries.filter(|seq| *seq > 0).collect();
+        let mut found = HashMap::new();
+        for seq in entries {
+            let Ok(ChangeRecord { change: Change::Redact(redact), time, writer, .. }) = self.change(seq)
+            else {
+                continue;
+            };
+            // What came again after a redaction and was given up by a Drop is just gone.
+            let last = |oid: &Oid| drops.get(&(*oid, redact.repo)).is_none_or(|killed| killed.at <= seq);
+            for oid in redact.keys.iter().filter(|oid| wanted.contains(oid) && last(oid)) {
+                let contributor = writer.contributor.clone();
+                found.insert(*oid, Redacted { seq, time, contributor });
+            }
+        }
+        found
+    }
+
     /// The change of entry `seq`, which is not after the head: carried by the newest entry, kept by this machine, or read.
     pub fn change(&self, seq: u64) -> Result<ChangeRecord, CatalogError> {
         if let Some(record) = self.head.record(seq).map_err(|e| self.bad(e))? {

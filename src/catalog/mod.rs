@@ -39,7 +39,7 @@ mod tests;
 
 pub use change::{Change, ChangeRecord, Writer};
 pub use entry::Entry;
-pub use history::Moved;
+pub use history::{Moved, Redacted};
 pub use identity::Identity;
 pub use journal::Journal;
 pub use log::{Catalog, CatalogError, Landed};

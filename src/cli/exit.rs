@@ -106,7 +106,7 @@ impl Kind {
     /// The same of a file that did not come.
     pub fn of_unfetched(error: &Unfetched) -> Kind {
         match error {
-            Unfetched::NotHere(NotHere::Missing { .. }) => Kind::NotFound,
+            Unfetched::NotHere(NotHere::Missing { .. } | NotHere::Redacted { .. }) => Kind::NotFound,
             Unfetched::NotHere(NotHere::Size { .. }) => Kind::Integrity,
             Unfetched::NotHere(NotHere::Recipe(error)) => Kind::of_catalog(error),
             Unfetched::Fetch(error) => Kind::of_fetch(error),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+pub use crate::chance::utc;
 
 /// A length of time as users type it: a number and `s`, `m`, `h`, `d` or `w`; `0` needs no letter.
 pub fn duration(typed: &str) -> Result<Duration, String> {
@@ -21,12 +21,6 @@ pub fn duration(typed: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-/// Milliseconds since 1970 as RFC 3339, in UTC: the same everywhere, and sorted as text.
-pub fn utc(millis: u64) -> String {
-    let time = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
-    time.map_or_else(|| "unknown".to_owned(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,11 +37,5 @@ mod tests {
         {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn times_are_in_utc() {
-        assert_eq!(utc(1_700_000_000_123), "2023-11-14T22:13:20Z");
-        assert_eq!(utc(u64::MAX), "unknown");
     }
 }

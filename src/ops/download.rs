@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::fetch::{FetchError, Wanted};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Redacted};
 use crate::id::{Oid, RepoId};
 use crate::table::Row;
 
@@ -21,6 +21,20 @@ pub enum NotHere {
         /// The store.
         url: String,
         /// What is to be said of other stores: nothing, or something that begins with `; `.
+        passed: String,
+    },
+    /// A redaction gave it up.
+    #[error(
+        "{oid} was taken out of the store {url} by a redaction ({by}): git datamon log --changes shows it{passed}"
+    )]
+    Redacted {
+        /// The oid.
+        oid: Oid,
+        /// The store.
+        url: String,
+        /// Which.
+        by: Redacted,
+        /// As above.
         passed: String,
     },
     /// It has another length than the pointer says.
@@ -64,6 +78,19 @@ pub fn rows(catalog: &mut Catalog, repo: RepoId, oids: &[Oid]) -> Result<HashMap
     Ok(found)
 }
 
+/// What is to be said of files that the store does not have; `passed` is said of other stores.
+pub fn lost(catalog: &Catalog, oids: &[Oid], passed: &str) -> Vec<NotHere> {
+    let redacted = catalog.redactions_of(oids);
+    let said = |oid: &Oid| {
+        let (oid, url, passed) = (*oid, catalog.store().url().to_string(), passed.to_owned());
+        match redacted.get(&oid).cloned() {
+            Some(by) => NotHere::Redacted { oid, url, by, passed },
+            None => NotHere::Missing { oid, url, passed },
+        }
+    };
+    oids.iter().map(said).collect()
+}
+
 /// What is to be fetched so that the file of `oid`, `size` bytes by its pointer, lies at `path`.
 pub fn wanted(
     catalog: &Catalog,
@@ -72,8 +99,7 @@ pub fn wanted(
     size: u64,
     path: PathBuf,
 ) -> Result<Wanted, NotHere> {
-    let url = || catalog.store().url().to_string();
-    let row = row.ok_or_else(|| NotHere::Missing { oid, url: url(), passed: String::new() })?;
+    let row = row.ok_or_else(|| lost(catalog, &[oid], "").remove(0))?;
     if row.size != size {
         return Err(NotHere::Size { oid, got: row.size, wanted: size });
     }

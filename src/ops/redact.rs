@@ -510,6 +510,32 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_gone_is_told_by_the_redaction_that_took_it() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let mut one = catalog("told");
+        let [secret, open] = [b"s", b"o"].map(|bytes| Oid::from_bytes(sha2::Sha256::digest(bytes).into()));
+        let told = |catalog: &Catalog| {
+            let found = catalog.redactions_of(&[open, secret]);
+            found.into_iter().map(|(oid, by)| (oid, by.seq)).collect::<Vec<_>>()
+        };
+        let files: [(&str, &[u8]); 2] = [("open", b"o"), ("secret", b"s")];
+        let first = make(&mut one, folder.path(), None, &files, &|| ());
+        assert_eq!(told(&one), []);
+        take_out(&mut one, "secret");
+        let seq = one.state().bundles()[&first].revised;
+        assert_eq!(told(&one), [(secret, seq)]);
+        one.write_checkpoint().expect("written");
+        one.refresh().expect("reads");
+        assert_eq!(told(&one), [(secret, seq)]);
+        // What came again and was given up by a Drop was not redacted.
+        make(&mut one, folder.path(), None, &files, &|| ());
+        let planned_on = one.head().seq();
+        let gone = Drop { planned_on, keys: vec![(secret, REPO)], bundles: vec![] };
+        one.commit(&one.record(planned_on, Change::Drop(gone))).expect("dropped");
+        assert_eq!(told(&one), []);
+    }
+
+    #[test]
     fn versions_that_share_a_page_share_the_new_one() {
         let folder = tempfile::tempdir().expect("a directory");
         let mut one = catalog("shared");

@@ -124,12 +124,12 @@ impl Puller {
         let found = rows(catalog, *repo_id, &oids).or_else(|_| rows(catalog, *repo_id, &[asked.oid]));
         let rows = found.map_err(|e| e.to_string())?;
         let mut files = Vec::with_capacity(all.len());
-        for pointer in &all {
+        // What is not there is told when it is asked for.
+        for pointer in all.iter().filter(|it| it.oid == asked.oid || rows.contains_key(&it.oid)) {
             let path = self.folder.path().join(pointer.oid.to_string());
             match wanted(catalog, rows.get(&pointer.oid), pointer.oid, pointer.size, path) {
                 Ok(file) => files.push(file),
                 Err(error) if pointer.oid == asked.oid => return Err(error.to_string()),
-                // It is told when it is asked for.
                 Err(_) => {}
             }
         }

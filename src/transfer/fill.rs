@@ -25,7 +25,7 @@ use crate::git::{
 };
 use crate::id::Oid;
 use crate::ops::bundle::Staging;
-use crate::ops::download::{NotHere, Unfetched, wanted};
+use crate::ops::download::{Unfetched, wanted};
 use crate::ops::fetch::{Source, Wanted, fetch};
 use crate::ops::here::{Real, at, no_link_above};
 use crate::ops::local;
@@ -288,11 +288,9 @@ impl Filling {
         if left.is_empty() {
             return Ok(());
         }
-        let passed: String = site.passed().iter().map(|why| format!("; {why}")).collect();
-        let url = site.session()?.catalog.store().url().to_string();
-        for hole in left {
-            let (url, passed) = (url.clone(), passed.clone());
-            failed(outcome, hole, NotHere::Missing { oid: hole.pointer.oid, url, passed }.into());
+        let oids: Vec<Oid> = left.iter().map(|hole| hole.pointer.oid).collect();
+        for (hole, said) in left.into_iter().zip(site.lost(&oids)?) {
+            failed(outcome, hole, said.into());
         }
         Ok(())
     }

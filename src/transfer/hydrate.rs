@@ -10,7 +10,7 @@ use super::session::NoSession;
 use super::site::{Found, Site};
 use crate::git::{Pointer, Repo};
 use crate::id::Oid;
-use crate::ops::download::{NotHere, Unfetched, wanted};
+use crate::ops::download::{Unfetched, wanted};
 use crate::ops::fetch::{Source, fetch};
 use crate::ops::here::Here;
 use crate::ops::local;
@@ -87,13 +87,9 @@ impl Hydration {
         }
         let mut hydrated = outcome.into_inner().expect("no holder of this lock panics");
         if !self.missing.is_empty() {
-            let passed: String = self.site.passed().iter().map(|why| format!("; {why}")).collect();
-            let url = self.site.session()?.catalog.store().url().to_string();
-            let lost = |it: &Pointer| {
-                let (url, passed) = (url.clone(), passed.clone());
-                (it.oid, NotHere::Missing { oid: it.oid, url, passed }.into())
-            };
-            hydrated.failed.extend(self.missing.iter().map(lost));
+            let oids: Vec<Oid> = self.missing.iter().map(|pointer| pointer.oid).collect();
+            let lost = self.site.lost(&oids)?.into_iter().map(Unfetched::from);
+            hydrated.failed.extend(oids.iter().copied().zip(lost));
         }
         Ok(hydrated)
     }

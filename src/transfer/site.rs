@@ -15,7 +15,7 @@ use super::others::Others;
 use super::session::{NoSession, Session};
 use crate::git::{Objects, Operation, Pointer, Repo, TreePointer};
 use crate::id::Oid;
-use crate::ops::download::rows;
+use crate::ops::download::{NotHere, lost, rows};
 use crate::ops::here::{Here, is_file_of};
 use crate::ops::local;
 use crate::progress::{Progress, Silent};
@@ -116,6 +116,20 @@ impl Site {
             Some(error) if !left.is_empty() => Err(error),
             _ => Ok(found),
         }
+    }
+
+    /// What is to be said of files that none of the stores has; one that has given them up says so.
+    pub fn lost(&mut self, oids: &[Oid]) -> Result<Vec<NotHere>, NoSession> {
+        let passed: String = self.passed().iter().map(|why| format!("; {why}")).collect();
+        let mut said = lost(&self.session()?.catalog, oids, &passed);
+        for other in &self.beside {
+            for (said, other) in said.iter_mut().zip(lost(&other.catalog, oids, &passed)) {
+                if let (NotHere::Missing { .. }, NotHere::Redacted { .. }) = (&*said, &other) {
+                    *said = other;
+                }
+            }
+        }
+        Ok(said)
     }
 
     /// Stores that were not asked for what was not found, and why.

@@ -5,7 +5,7 @@ use std::fs;
 use datamon_test_support::{TestRepo, run, run_failing, seeded_bytes};
 use serde_json::Value;
 
-use super::{Team, each_git_lfs, file, git_fails};
+use super::{Team, datamon, each_git_lfs, file, git_fails, line_with, trust};
 use crate::transfer::Machine;
 
 fn json(repo: &TestRepo, args: &[&str]) -> Value {
@@ -63,7 +63,48 @@ fn what_git_reaches_goes_only_by_force(machine: Machine) {
     team.assert_sound();
 }
 
-each_git_lfs!(what_git_reaches_goes_only_by_force);
+/// A file that a redaction gave up is not just missing: git-lfs and our own verbs say which one it was.
+fn who_asks_for_a_redacted_file_is_told_by_which_redaction(machine: Machine) {
+    let team = Team::new(machine);
+    team.change("one", &files(1));
+    team.repo.push("origin", "main");
+    team.repo.git(["datamon", "redact", "--path", "secret.bin", "--force", "--apply"]);
+    let told = team.repo.git(["datamon", "log", "--changes", "--json"]);
+    let changes: Vec<Value> =
+        told.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let entry = changes.iter().find(|it| it["kind"] == "redact").expect("it is told");
+    let [time, who] = ["time", "contributor"].map(|field| entry[field].as_str().expect("text"));
+    let by = format!("by a redaction (entry {}, {time}, by {who})", entry["seq"]);
+    // All tables are merged, the file is deleted, and the change lies before a checkpoint.
+    team.repo.git(["datamon", "gc", "run", "--grace", "0", "--orphans", "0", "--max-unused", "0"]);
+
+    let other = machine();
+    let mut clone = other.command("git");
+    clone.current_dir(other.work()).args(["clone", "-q"]).arg(team.remote.dir()).arg("clone");
+    let said = run_failing(&mut clone).stderr;
+    assert!(said.contains(&by) && !said.contains("does not have"), "{said}");
+    let clone = other.repo("clone");
+    clone.git(["config", "lfs.skipdownloaderrors", "true"]);
+    clone.git(["reset", "-q", "--hard"]);
+    trust(&clone);
+    for verb in [&["pull", "--data-only"][..], &["checkout", "-f", "main", "--", "secret.bin"]] {
+        let said = datamon(&clone, verb, 2);
+        assert!(said.contains(&by) && !said.contains("does not have"), "{verb:?}: {said}");
+    }
+    let said = datamon(&clone, &["fsck", "--refs"], 4);
+    let finding = line_with(&said, "BAD");
+    assert!(finding.contains(&by) && said.contains("secret.bin"), "{said}");
+    assert!(!said.contains("never given"), "{said}");
+    // What nobody sent is a finding beside it.
+    team.change("late", &file("late.bin", 60, 9_000));
+    team.repo.git(["-c", "core.hooksPath=/dev/null", "push", "-q", "origin", "main"]);
+    clone.git(["fetch", "-q"]);
+    let said = datamon(&clone, &["fsck", "--refs"], 4);
+    assert!(line_with(&said, "never given").starts_with("BAD") && said.contains(&by), "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("BAD")).count(), 2, "{said}");
+}
+
+each_git_lfs!(what_git_reaches_goes_only_by_force, who_asks_for_a_redacted_file_is_told_by_which_redaction);
 
 /// Between the look at git and the entry somebody commits here, and pushes, what the plan then takes too.
 #[test]

@@ -1,6 +1,6 @@
 //! `git datamon fsck`: is everything the store promises there, and right?
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -109,12 +109,12 @@ fn look(args: &FsckArgs, catalog: &mut Catalog, context: &Context) -> Result<Fin
     Ok(findings)
 }
 
-/// What the revisions lead to and the store lacks.
+/// What the revisions lead to and the store lacks: what each redaction gave up, and what was never there.
 fn without_data(
     revisions: &[String],
     catalog: &Catalog,
     context: &Context,
-) -> Result<Option<Problem>, CommandError> {
+) -> Result<Vec<Problem>, CommandError> {
     let objects = Repo::discover(&context.dir)?.objects()?;
     let tips = if revisions.is_empty() {
         objects.tips()?.into_iter().map(|tip| tip.commit).collect()
@@ -125,11 +125,22 @@ fn without_data(
         objects.pointers_in_history(&tips)?.into_iter().map(|found| found.pointer.oid).collect();
     let oids: Vec<Oid> = wanted.iter().copied().collect();
     let rows = catalog.find(RepoId::NIL, &oids)?;
-    let missing: BTreeSet<Oid> = wanted.into_iter().filter(|oid| !rows.contains_key(oid)).collect();
+    let mut missing: BTreeSet<Oid> = wanted.into_iter().filter(|oid| !rows.contains_key(oid)).collect();
     context.ui.done(&format!("refs  {} files, {} of them not in the store", oids.len(), missing.len()));
+    let absent: Vec<Oid> = missing.iter().copied().collect();
+    let mut redacted: BTreeMap<u64, Problem> = BTreeMap::new();
+    for (oid, by) in catalog.redactions_of(&absent) {
+        missing.remove(&oid);
+        let what = format!(
+            "files of these revisions were taken out by a redaction ({by}): who checks them out does not get them; git datamon log \
+             --changes shows it"
+        );
+        redacted.entry(by.seq).or_insert(Problem { what, oids: BTreeSet::new() }).oids.insert(oid);
+    }
     let what =
         "the store was never given files of these revisions: git lfs push --all <remote> where they are";
-    Ok((!missing.is_empty()).then(|| Problem { what: what.to_owned(), oids: missing }))
+    let never = (!missing.is_empty()).then(|| Problem { what: what.to_owned(), oids: missing });
+    Ok(redacted.into_values().chain(never).collect())
 }
 
 fn report_json(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<String>>) {
