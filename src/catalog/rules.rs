@@ -15,8 +15,8 @@ pub enum Rule {
     BaseRoot,
     /// R3: a Condemn subtracts what every entry since its mark names, also those a checkpoint has folded away.
     GapRead,
-    /// R3: it subtracts where that lies by now as well; off: only the pack that is named, though readers go to the end of the chain.
-    HeirsSpared,
+    /// R3: it spares where a pack leads that stays, for that pack may be named at any time; off: what is live is enough.
+    LedSpared,
     /// R4: a mark follows forwards, so the pack at the end of a chain is live.
     MarkResolves,
     /// R4: a forward goes only when no live row and no live page names its source.

@@ -450,7 +450,8 @@ fn every_rule_switched_off_alone_loses_something() {
         (Rule::ChainKept, "-RRG"),
         (Rule::CoverKept, "-PRR"),
         (Rule::GapRead, "TDGC"),
-        (Rule::HeirsSpared, "TDRG"),
+        (Rule::LedSpared, "TDRG"),
+        (Rule::LedSpared, "-PRDGT"),
         (Rule::Covers, "BCT"),
         (Rule::KeepBase, "TG"),
         (Rule::CompactOwn, "RG"),
@@ -527,7 +528,7 @@ fn every_schedule_of_repairs_is_safe() {
 fn every_schedule_of_four_actors_is_safe() {
     safe(&[
         "TDGG", "BDGC", "BDGG", "TULD", "TDGL", "BDRG", "LCDG", "TUDG", "TDGC", "TMDG", "UTMLD", "TMRG",
-        "-PRR", "-RRG", "PDRG", "TDRG",
+        "-PRR", "-RRG", "PDRG", "TDRG", "-PRDG",
     ]);
 }
 

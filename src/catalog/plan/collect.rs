@@ -125,12 +125,13 @@ impl Mark {
         let forwarded = |runs: &BTreeSet<Run>| runs.iter().all(|run| state.forward(*run).is_some());
         let emptied = self.repacked.iter().filter(|(_, runs)| forwarded(runs)).map(|(pack, _)| *pack);
         let mut victims: BTreeSet<PackId> = self.victims.iter().copied().chain(emptied).collect();
-        subtract(
-            state,
-            &mut victims,
-            since.iter().filter(|(seq, _)| *seq > hidden).map(|(_, record)| record),
-        );
+        for (_, record) in since.iter().filter(|(seq, _)| *seq > hidden) {
+            record.packs().for_each(|pack| _ = victims.remove(&pack));
+        }
         victims.retain(|pack| !state.condemned().contains_key(pack));
+        if state.rules().on(Rule::LedSpared) {
+            spare_led(state, &mut victims);
+        }
         Ok(victims)
     }
 
@@ -154,21 +155,13 @@ fn fixed(state: &State) -> BTreeSet<PackId> {
     segments.chain(blobs.map(|blob| blob.at.pack)).collect()
 }
 
-/// R3: takes from the victims whatever these records mention, and where that lies by now: who named it may not have seen that it was
-/// copied, and readers go to the end of the chain (R4).
-fn subtract<'a>(
-    state: &State,
-    victims: &mut BTreeSet<PackId>,
-    records: impl IntoIterator<Item = &'a ChangeRecord>,
-) {
-    for pack in records.into_iter().flat_map(ChangeRecord::packs) {
-        victims.remove(&pack);
-        if state.rules().on(Rule::HeirsSpared) {
-            state.heirs(pack).iter().for_each(|heir| {
-                victims.remove(heir);
-            });
-        }
-    }
+/// R3: takes from the victims where packs lead that stay. Of a pack in the table anything may be named, also what nothing live needs by
+/// now, and readers go to the end of the chain (R4): who found it in that pack would be led to what is gone.
+fn spare_led(state: &State, victims: &mut BTreeSet<PackId>) {
+    let stay = |pack: &&PackId| state.packs().contains_key(pack) && !victims.contains(pack);
+    let led: BTreeSet<PackId> =
+        state.forwards().keys().filter(stay).flat_map(|pack| state.heirs(*pack)).collect();
+    victims.retain(|pack| !led.contains(pack));
 }
 
 /// Packs through which what is named leads: the one that is named, and each link of its chain of forwards (R4).
