@@ -4,6 +4,23 @@
 //! probe. It trusts that the log is dense, which a lost object breaks: a reader may then stop short of the hole, but a
 //! writer that has not followed the log up to its head lists what lies beyond before it creates anything ([`refuse_beyond`]).
 
+use std::collections::BTreeSet;
+
+/// Entries that may lack in a row; a name further up is none of the log.
+pub(super) const MOST_LOST: u64 = 4096;
+
+/// The newest of the entries that are listed, wherever some lack between them.
+pub fn newest(listed: impl IntoIterator<Item = u64>) -> Option<u64> {
+    let (mut newest, listed) = (None, listed.into_iter().collect::<BTreeSet<u64>>());
+    for seq in listed {
+        if seq - newest.unwrap_or(0) > MOST_LOST {
+            break;
+        }
+        newest = Some(seq);
+    }
+    newest
+}
+
 /// No head was found.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoHead<E> {

@@ -8,12 +8,11 @@
 //! These are the only objects that are written over, by the very bytes that they had, so it is the same who does it and how often. A
 //! sound entry that does not fit is not damage but another log: then nothing is proven, and nothing is touched.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 
 use super::entry::{self, Entry};
 use super::fold::BadLog;
+use super::head::{self, MOST_LOST};
 use super::identity::Identity;
 use super::journal::Journal;
 use super::log::{Catalog, CatalogError, bad_log, parts, read_identity};
@@ -25,9 +24,6 @@ use crate::store::{Store, key};
 /// What the newest entry that was read is called in the cache, and one that was there no more afterwards.
 const HEAD: &str = "head";
 const SEEN: &str = "seen";
-
-/// Entries that may lack in a row; a name further up is none of the log.
-const MOST_LOST: u64 = 4096;
 
 /// An object of the log as it was written, which the store has lost or damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,15 +138,7 @@ impl Healing<'_> {
     /// The newest entry that is listed.
     fn newest(&self) -> Result<Option<u64>, CatalogError> {
         let listed = self.store.list(key::LOG, "")?;
-        let seqs: BTreeSet<u64> = listed.iter().filter_map(|it| key::log_seq(&it.key)).collect();
-        let mut newest = None;
-        for seq in seqs {
-            if seq - newest.unwrap_or(0) > MOST_LOST {
-                break;
-            }
-            newest = Some(seq);
-        }
-        Ok(newest)
+        Ok(head::newest(listed.iter().filter_map(|it| key::log_seq(&it.key))))
     }
 
     /// What is proven of the entries down to the first, from the newest that is listed or that this machine has seen; and the newest that

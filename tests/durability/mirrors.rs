@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::Arc;
 
 use datamon::ops::collection::collect;
-use datamon::ops::mirror::{NotMirrored, Synced, standing, sync};
+use datamon::ops::mirror::{NotMirrored, Synced, promote, standing, sync};
+use datamon::ops::verify::{Depth, verify};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Settings, Store, StoreUrl, key, memory};
@@ -35,6 +36,23 @@ fn named(store: &Store) -> BTreeMap<String, Vec<u8>> {
 
 fn synced(from: &Store, to: &Store) -> Synced {
     sync(&mut fresh(from).expect("opens"), to, false, &Silent).expect("synced")
+}
+
+/// Another place with the same objects.
+fn twin(of: &Store) -> Store {
+    let twin = Store::over(of.url().clone(), memory()).without_waits();
+    for key in of.list("", "").expect("lists").into_iter().map(|it| it.key) {
+        let bytes = of.get(&key).expect("reads").expect("listed");
+        twin.overwrite(&key, bytes.into()).expect("copied");
+    }
+    twin
+}
+
+/// Everything that the store at a place promises is there.
+#[track_caller]
+fn assert_whole(place: &Store, context: &str) {
+    let found = verify(&fresh(place).expect(context), Depth::Files, &Silent).expect(context);
+    assert!(found.problems.is_empty(), "{context}: {:?}", found.problems);
 }
 
 #[test]
@@ -119,11 +137,7 @@ fn a_copy_that_reads_wrong_bytes_takes_nothing_for_another_log() {
     let mut hits = 0;
     for (side, bit) in [("from", 3), ("from", 900), ("to", 3), ("to", 900)] {
         for at in 0.. {
-            let to = place();
-            for key in before.list("", "").expect("lists").into_iter().map(|it| it.key) {
-                let bytes = before.get(&key).expect("reads").expect("listed");
-                to.overwrite(&key, bytes.into()).expect("copied");
-            }
+            let to = twin(&before);
             let failing = |of: &Store| {
                 let failing = Arc::new(Failing::new(of.backend(), Fault::Flipped(bit), at));
                 (Store::over(of.url().clone(), failing.clone()).without_waits(), failing)
@@ -170,4 +184,73 @@ fn no_entry_is_built_on_what_only_a_mirror_can_read() {
     let new = shelf.put(b"something new");
     push(&mut catalog, &shelf.files(&[new])).expect_err("nobody may follow it");
     assert_eq!(from.get(&key::log(catalog.head().seq() + 1)).expect("reads"), None);
+}
+
+#[test]
+fn a_mirror_without_its_hint_is_known_by_its_entries() {
+    let (from, machine, mut shelf) = (store(memory()), Machine::new(), Shelf::new());
+    let mut catalog = machine.create(&from).expect("made");
+    let oids: Vec<_> = (0..7).map(|n| shelf.put(&seeded_bytes(n, 30_000))).collect();
+    oids[..3].iter().for_each(|oid| drop(push(&mut catalog, &shelf.files(&[*oid])).expect("pushed")));
+    // Two that know less than the mirror: one was rolled back, one was and went on.
+    let (rolled_back, other) = (twin(&from), twin(&from));
+    push(&mut fresh(&other).expect("opens"), &shelf.files(&oids[6..])).expect("pushed");
+    oids[3..6].iter().for_each(|oid| drop(push(&mut catalog, &shelf.files(&[*oid])).expect("pushed")));
+    let whole = place();
+    synced(&from, &whole);
+    let newest = catalog.head().seq();
+    // Whatever else of the log is lost with the hint, as long as one entry is left that the others have not.
+    for lost in (0..=newest).map(Some).chain([None]) {
+        let to = twin(&whole);
+        to.delete(key::HEAD).expect("lost");
+        lost.iter().for_each(|seq| to.delete(&key::log(*seq)).expect("lost"));
+        let before = content(&to);
+        for from in [&rolled_back, &other] {
+            let done = sync(&mut fresh(from).expect("opens"), &to, false, &Silent);
+            assert!(matches!(done, Err(NotMirrored::Diverged { .. })), "{lost:?}: {done:?}");
+            assert_eq!(content(&to), before, "{lost:?}");
+        }
+        // It was complete once, and can become a store, which begins where the mirror ended.
+        let stands = standing(&fresh(&from).expect("opens"), &to).expect("a mirror");
+        assert_eq!(stands.head, Some(newest - u64::from(lost == Some(newest))), "{lost:?}");
+        let promoted = twin(&to);
+        promote(&promoted).expect("promoted");
+        assert_eq!(Some(fresh(&promoted).expect("opens").head().seq()), stands.head, "{lost:?}");
+        if lost.is_none_or(|lost| lost == newest) {
+            assert_whole(&promoted, "without its hint");
+        }
+        synced(&from, &to);
+        assert_eq!(content(&to), content(&whole), "{lost:?}");
+        assert_eq!(to.get(key::HEAD).expect("reads"), whole.get(key::HEAD).expect("reads"), "{lost:?}");
+        assert_eq!(to.list(key::LACKING, "").expect("lists"), [], "{lost:?}");
+    }
+}
+
+#[test]
+fn a_first_copy_that_was_killed_is_not_taken_for_one_that_lost_its_hint() {
+    let (from, machine, mut shelf) = (store(memory()), Machine::new(), Shelf::new());
+    let mut catalog = machine.create(&from).expect("made");
+    for n in 0..3 {
+        let oid = shelf.put(&seeded_bytes(n, 30_000));
+        push(&mut catalog, &shelf.files(&[oid])).expect("pushed");
+    }
+    let (mut with_entries, mut at) = (0, 0);
+    loop {
+        let to = place();
+        let dying = Arc::new(Failing::new(to.backend(), Fault::Dead, at));
+        let target = Store::over(to.url().clone(), dying).without_waits();
+        if sync(&mut fresh(&from).expect("opens"), &target, false, &Silent).is_ok() {
+            break;
+        }
+        at += 1;
+        if to.get(key::HEAD).expect("reads").is_some() {
+            continue;
+        }
+        with_entries += usize::from(content(&to).keys().any(|key| key::log_seq(key).is_some()));
+        let stands = standing(&fresh(&from).expect("opens"), &to);
+        assert!(stands.is_ok_and(|it| it.head.is_none()), "{at}");
+        let error = promote(&to).expect_err("it is not complete");
+        assert!(matches!(error, NotMirrored::Unfinished { .. } | NotMirrored::None { .. }), "{at}: {error}");
+    }
+    assert!(with_entries > 3, "{with_entries} of {at}");
 }

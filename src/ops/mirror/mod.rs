@@ -9,6 +9,8 @@
 //! what is sound for ever. A damaged pack is passed over and told of, and a mark is left in the mirror before its log leads there, so that
 //! the next copy compares everything, whoever is killed in between.
 
+mod promote;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
@@ -23,6 +25,8 @@ use crate::id::{Nonce, PackId, PackKind, StoreId};
 use crate::pack::{PackInfo, verify_bytes};
 use crate::progress::Progress;
 use crate::store::{Store, StoreError, key};
+
+pub use promote::promote;
 
 /// Times that a pack is read that is not as it was written.
 const READS: usize = 2;
@@ -115,47 +119,13 @@ pub struct Standing {
     pub lacking: bool,
 }
 
-/// Makes a store of a mirror whose store is lost: with an id of its own, as the lost one may come back (R6).
-pub fn promote(place: &Store) -> Result<StoreId, NotMirrored> {
-    if let Some(store) = finish(place)? {
-        return Ok(store);
-    }
-    let url = || place.url().to_string();
-    let bytes = place.get(key::MIRROR)?.ok_or_else(|| NotMirrored::None { url: url() })?;
-    let bad = |source: BadIdentity| CatalogError::Identity { url: url(), source };
-    let identity = Identity { store: Identity::new().store, ..Identity::decode(&bytes).map_err(bad)? };
-    if newest(place)?.is_none() {
-        return Err(NotMirrored::Unfinished { url: url() });
-    }
-    place.probe()?;
-    // An earlier try may land only now: whichever does so first counts.
-    place.create_shared(key::STORE, &identity.encode().into())?;
-    finish(place)?.ok_or_else(|| StoreError::Missing { url: url(), key: key::STORE.to_owned() }.into())
-}
-
-/// The last step of a promotion, wherever it was interrupted: a place that is a store by now is no mirror any more. None if nobody has
-/// begun one.
-fn finish(place: &Store) -> Result<Option<StoreId>, NotMirrored> {
-    let url = || place.url().to_string();
-    let bad = |source: BadIdentity| CatalogError::Identity { url: url(), source };
-    match (place.get(key::STORE)?, place.get(key::MIRROR)?) {
-        (Some(_), None) => Err(NotMirrored::IsStore { url: url() }),
-        (None, None) => Err(NotMirrored::None { url: url() }),
-        (None, Some(_)) => Ok(None),
-        (Some(bytes), Some(_)) => {
-            let store = Identity::decode(&bytes).map_err(bad)?.store;
-            place.delete(key::MIRROR)?;
-            Ok(Some(store))
-        }
-    }
-}
-
 /// How far the mirror at a place is; it has to be one of this store.
 pub fn standing(from: &Catalog, to: &Store) -> Result<Standing, NotMirrored> {
-    let newest = if is_mirror(from, to)? { newest(to)? } else { None };
+    let had = if is_mirror(from, to)? { Had::of(to)? } else { Had::default() };
+    let head = had.newest.filter(|_| had.is_complete());
     let entries = from.head().seq() + 1;
-    let there = newest.map_or(0, |newest| newest + 1);
-    Ok(Standing { head: newest, behind: entries.saturating_sub(there), lacking: !marks(to)?.is_empty() })
+    let there = head.map_or(0, |newest| newest + 1);
+    Ok(Standing { head, behind: entries.saturating_sub(there), lacking: !had.marks.is_empty() })
 }
 
 /// Copies what the mirror lacks, by what the log says since its newest entry; `all` compares every pack.
@@ -167,15 +137,19 @@ pub fn sync(
 ) -> Result<Synced, NotMirrored> {
     begin(from, to)?;
     // Others copy too: what is there is looked at before the store is, or it would be ahead of what is seen of the store.
-    let (newest, marks) = (newest(to)?, marks(to)?);
-    let mut all = all || newest.is_none() || !marks.is_empty();
+    let had = Had::of(to)?;
+    let mut all = all || !had.has_hint || !had.marks.is_empty();
     let there = if all { Some(stock(to)?) } else { None };
     from.refresh()?;
-    if let Some(newest) = newest {
+    if let Some(newest) = had.newest {
         check_same(from, to, newest)?;
+        if had.is_complete() && !had.has_hint {
+            put_hint(to, newest)?;
+        }
     }
     let mut done = Synced::default();
-    let mut next = newest.map_or(0, |newest| newest + 1);
+    // Without a hint nothing says how far all that the entries lead to is there, and that none of them lacks.
+    let mut next = had.newest.filter(|_| had.has_hint).map_or(0, |newest| newest + 1);
     let mut mark = None;
     loop {
         let head = from.head().seq();
@@ -184,11 +158,11 @@ pub fn sync(
         carry(from.store(), to, packs, there.as_ref().filter(|_| all), progress, &mut done)?;
         // Until all entries are there, some may lead to what is given up, or lies elsewhere by now; and what an interrupted first copy left
         // is looked for at the end.
-        let unsure = gone || newest.is_none() || !done.lacking.is_empty();
+        let unsure = gone || !had.has_hint || !done.lacking.is_empty();
         if unsure && mark.is_none() {
             mark = Some(leave_mark(to)?);
         }
-        carry_log(from, to, next..=head, newest.is_some(), &mut done)?;
+        carry_log(from, to, next..=head, had.has_hint, &mut done)?;
         (next, all, done.head) = (head + 1, false, head);
         from.refresh()?;
         if from.head().seq() == head {
@@ -201,9 +175,55 @@ pub fn sync(
     // What a collection took meanwhile is no loss.
     let known = |name: &str| key::pack_id(name).is_some_and(|(_, id)| from.state().packs().contains_key(&id));
     done.lacking.retain(|(name, _)| known(name));
-    let answered = marks.into_iter().chain(mark.filter(|_| done.lacking.is_empty()));
+    let answered = had.marks.into_iter().chain(mark.filter(|_| done.lacking.is_empty()));
     answered.into_iter().try_for_each(|mark| to.delete(&mark))?;
     Ok(done)
+}
+
+/// What there is of a copy before this one.
+#[derive(Debug, Default)]
+struct Had {
+    /// The newest entry.
+    newest: Option<u64>,
+    /// Whether `log/HEAD` leads there: it is written when a first copy is complete.
+    has_hint: bool,
+    /// What says that the mirror lacks a pack that its log leads to.
+    marks: Vec<String>,
+}
+
+impl Had {
+    /// The entries are looked at before the marks are: who copies for the first time leaves a mark, then entries, then a hint, and takes
+    /// the mark away then.
+    fn of(to: &Store) -> Result<Had, StoreError> {
+        let hint = to.get(key::HEAD)?.unwrap_or_default();
+        let hint = std::str::from_utf8(&hint).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+        let there = |seq| to.size(&key::log(seq)).map(|size| size.is_some());
+        // It has no checksum: one that leads nowhere is no hint.
+        let hint = match hint {
+            Some(hint) if there(hint)? => Some(hint),
+            _ => None,
+        };
+        let known = match hint {
+            Some(hint) => Some(hint),
+            None => head::newest(to.list(key::LOG, "")?.iter().filter_map(|it| key::log_seq(&it.key))),
+        };
+        let newest = known.map(|known| match head::find(Some(known), there) {
+            Ok(newest) => Ok(newest),
+            Err(head::NoHead::Probe(error)) => Err(error),
+            Err(head::NoHead::NoLog) => Ok(known),
+        });
+        Ok(Had { newest: newest.transpose()?, has_hint: hint.is_some(), marks: marks(to)? })
+    }
+
+    /// Whether a first copy was complete. Where there are entries and neither a hint nor a mark, the hint was lost since.
+    fn is_complete(&self) -> bool {
+        self.has_hint || (self.newest.is_some() && self.marks.is_empty())
+    }
+}
+
+/// Says where the newest entry is.
+fn put_hint(to: &Store, newest: u64) -> Result<(), StoreError> {
+    to.overwrite(key::HEAD, format!("{newest:016x}\n").into())
 }
 
 /// Whether a mirror of this store is there already.
@@ -264,21 +284,6 @@ fn remove_forgotten(from: &Catalog, to: &Store, there: &BTreeMap<String, u64>) -
     packs.into_iter().try_for_each(|name| to.delete(name))
 }
 
-/// The newest entry of a mirror, none before its first copy was complete: only then it has a hint.
-fn newest(to: &Store) -> Result<Option<u64>, NotMirrored> {
-    let hint = to.get(key::HEAD)?.unwrap_or_default();
-    let hint = std::str::from_utf8(&hint).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
-    let Some(hint) = hint else { return Ok(None) };
-    let there = |seq| to.size(&key::log(seq)).map(|size| size.is_some());
-    // It has no checksum: one that leads nowhere is no hint.
-    let known = there(hint)?.then_some(hint);
-    match head::find(known, there) {
-        Ok(newest) => Ok(Some(newest)),
-        Err(head::NoHead::Probe(error)) => Err(error.into()),
-        Err(head::NoHead::NoLog) => Ok(None),
-    }
-}
-
 /// Each entry has the hash of the one before it: if the newest is the same, all are. What cannot be read says nothing of that.
 fn check_same(from: &Catalog, to: &Store, newest: u64) -> Result<(), NotMirrored> {
     let url = || to.url().to_string();
@@ -326,7 +331,7 @@ fn carry_log(
         to.create_own(&key::log(seq), bytes.into())?;
     }
     if is_new {
-        to.overwrite(key::HEAD, format!("{head:016x}\n").into())?;
+        put_hint(to, head)?;
     }
     Ok(())
 }
