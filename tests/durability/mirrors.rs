@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
+use datamon::id::Oid;
 use datamon::ops::collection::collect;
-use datamon::ops::mirror::{NotMirrored, Synced, promote, standing, sync};
+use datamon::ops::mirror::{NotMirrored, Promoted, Synced, promote, standing, sync};
 use datamon::ops::verify::{Depth, verify};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Settings, Store, StoreUrl, key, memory};
 use datamon_test_support::seeded_bytes;
 
-use super::collection::{AT_ONCE, Dropped};
-use super::world::{Machine, Shelf, directory, folder, fresh, push, store};
+use super::around::Around;
+use super::collection::{AT_ONCE, Dropped, drop_of};
+use super::world::{Machine, Shelf, assert_chain, directory, folder, fresh, push, store};
 
 fn place() -> Store {
     Store::over(StoreUrl::parse("memory:mirror").expect("a URL"), memory()).without_waits()
@@ -253,4 +256,177 @@ fn a_first_copy_that_was_killed_is_not_taken_for_one_that_lost_its_hint() {
         assert!(matches!(error, NotMirrored::Unfinished { .. } | NotMirrored::None { .. }), "{at}: {error}");
     }
     assert!(with_entries > 3, "{with_entries} of {at}");
+}
+
+/// A store, a mirror of it as it is before a copy, and whether that compares all.
+struct Scene {
+    name: &'static str,
+    from: Store,
+    mirror: Store,
+    all: bool,
+}
+
+/// Files that are pushed one after the other.
+struct Files {
+    shelf: Shelf,
+    oids: Vec<Oid>,
+}
+
+impl Files {
+    fn new() -> Files {
+        let mut shelf = Shelf::new();
+        let oids = (0..6).map(|n| shelf.put(&seeded_bytes(n, 9_000))).collect();
+        Files { shelf, oids }
+    }
+
+    fn push(&self, to: &Store, which: std::ops::Range<usize>) {
+        for oid in &self.oids[which] {
+            push(&mut fresh(to).expect("opens"), &self.shelf.files(&[*oid])).expect("pushed");
+        }
+    }
+
+    fn store(&self) -> Store {
+        let from = store(memory());
+        Machine::new().create(&from).expect("made");
+        self.push(&from, 0..3);
+        from
+    }
+
+    /// Drops a file, and everything that goes with it.
+    fn collect(&self, from: &Store, which: usize) {
+        let mut catalog = fresh(from).expect("opens");
+        catalog.commit(&drop_of(&catalog, &self.oids[which..=which])).expect("dropped");
+        let last =
+            (0..4).map(|_| collect(&mut fresh(from).expect("opens"), AT_ONCE).expect("collected").forgotten);
+        assert!(last.sum::<u64>() > 0, "nothing was forgotten");
+    }
+
+    /// Everything that a copy meets.
+    fn scenes(&self) -> Vec<Scene> {
+        let mirrored = |from: &Store| {
+            let mirror = place();
+            synced(from, &mirror);
+            mirror
+        };
+        let scene = |name, from: Store, mirror: Store, all| Scene { name, from, mirror, all };
+        let mut scenes = Vec::new();
+        let from = self.store();
+        let mirror = mirrored(&from);
+        scenes.push(scene("nothing new", from.clone(), twin(&mirror), true));
+        self.push(&from, 3..5);
+        scenes.push(scene("behind", from.clone(), twin(&mirror), false));
+        mirror.delete(key::HEAD).expect("lost");
+        scenes.push(scene("without its hint", from, mirror, false));
+
+        let from = self.store();
+        let mirror = mirrored(&from);
+        self.collect(&from, 0);
+        scenes.push(scene("something is forgotten", from, mirror, false));
+
+        let from = self.store();
+        let mirror = mirrored(&from);
+        self.push(&from, 3..4);
+        self.collect(&from, 3);
+        scenes.push(scene("something came and went", from, mirror, false));
+
+        // It had all packs and no entry.
+        let from = self.store();
+        let mirror = mirrored(&from);
+        for key in mirror.list(key::LOG, "").expect("lists").into_iter().map(|it| it.key) {
+            mirror.delete(&key).expect("never written");
+        }
+        self.collect(&from, 0);
+        scenes.push(scene("a first copy was killed", from, mirror, false));
+        scenes
+    }
+}
+
+#[test]
+fn a_mirror_that_becomes_a_store_while_it_is_copied_to_loses_nothing() {
+    let files = Arc::new(Files::new());
+    let (mut ends, mut promotions) = (0, 0);
+    for Scene { name, from, mirror, all } in files.scenes() {
+        // Somebody makes a store of it before this request of the copy, and pushes and collects there before that one.
+        for (at, later) in (0_u64..).flat_map(|at| [0, 1, 4, u64::MAX].map(move |later| (at, later))) {
+            let then = at.saturating_add(later);
+            let context = format!("{name}: a store at {at}, pushed to at {then}");
+            let (to, served) = (twin(&mirror), Arc::new(AtomicU64::new(0)));
+            let promoted: Arc<Mutex<Option<Promoted>>> = Arc::default();
+            let go_on = {
+                let (to, files) = (to.clone(), files.clone());
+                // A new file, and one that the other store has given up.
+                move || {
+                    files.push(&to, 5..6);
+                    files.push(&to, 0..1);
+                    // Where something is missing, and is said to, it may refuse.
+                    drop(collect(&mut fresh(&to).expect("opens"), AT_ONCE));
+                }
+            };
+            let around = |of: &Store| {
+                let (served, promoted, to, go_on) =
+                    (served.clone(), promoted.clone(), to.clone(), go_on.clone());
+                let before = move |_, _: &str| {
+                    let now = served.fetch_add(1, SeqCst);
+                    if now == at {
+                        *promoted.lock().expect("no panic") = promote(&to).ok();
+                    }
+                    if now == then && promoted.lock().expect("no panic").is_some() {
+                        go_on();
+                    }
+                    Ok(())
+                };
+                Store::over(of.url().clone(), Around::new(of.backend()).before(before).shared())
+                    .without_waits()
+            };
+            let done = sync(&mut fresh(&around(&from)).expect("opens"), &around(&to), all, &Silent);
+            let served = served.load(SeqCst);
+            if at >= served {
+                break;
+            }
+            let Some(promoted) = *promoted.lock().expect("no panic") else {
+                assert!(done.is_ok(), "{context}: {done:?}");
+                continue;
+            };
+            promotions += 1;
+            if then >= served {
+                ends += 1;
+                // What came and went is missing from a log that ends between the two, and the store says so.
+                if !promoted.lacking {
+                    assert_whole(&to, &context);
+                }
+                go_on();
+            }
+            assert!(matches!(done, Ok(_) | Err(NotMirrored::IsStore { .. })), "{context}: {done:?}");
+            assert_chain(&to);
+            if !(promoted.lacking && name == "something came and went") {
+                assert_whole(&to, &context);
+            }
+        }
+    }
+    assert!(promotions > 300 && ends > 10, "{promotions} promotions, {ends} of them at the end");
+}
+
+#[test]
+fn packs_of_which_the_log_says_nothing_stay_in_a_mirror() {
+    let files = Files::new();
+    let from = files.store();
+    let (to, rolled_back) = (place(), twin(&from));
+    synced(&from, &to);
+    // A copy brought packs and died before the entry that names them; then the store was rolled back.
+    files.push(&from, 3..4);
+    let dying = Around::new(to.backend()).before(|verb, key| match verb {
+        super::around::Verb::Create if key.starts_with(key::LOG) => Err(datamon::store::BackendError {
+            failure: datamon::store::Failure::Denied,
+            message: "killed".to_owned(),
+        }),
+        _ => Ok(()),
+    });
+    let dying = Store::over(to.url().clone(), dying.shared()).without_waits();
+    sync(&mut fresh(&from).expect("opens"), &dying, false, &Silent).expect_err("it dies");
+    let before = content(&to);
+    assert_ne!(before, named(&rolled_back));
+    sync(&mut fresh(&rolled_back).expect("opens"), &to, true, &Silent).expect("synced");
+    assert_eq!(content(&to), before, "the only copy of a push that was acknowledged");
+    synced(&from, &to);
+    assert_eq!(content(&to), named(&from));
 }

@@ -12,7 +12,7 @@ use crate::cli::commands::store::Led;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::{Config, Git, Operation, Repo};
-use crate::ops::mirror::{NotMirrored, Standing, Synced, promote, standing, sync};
+use crate::ops::mirror::{NotMirrored, Promoted, Standing, Synced, promote, standing, sync};
 use crate::ops::{open, trust};
 use crate::store::{Store, StoreUrl, is_same, without_password};
 
@@ -286,17 +286,22 @@ fn make_store(args: &PromoteArgs, context: &Context) -> Result<(), CommandError>
     let config = Config::read(&Git::at(&context.dir))?;
     let repo = Repo::discover(&context.dir).ok();
     let led = repo.as_ref().map(|repo| led_by(repo, &config, &url)).transpose()?.flatten();
-    let store = promote(&Store::open_with(&url, &settings)?)?;
+    let Promoted { store, lacking } = promote(&Store::open_with(&url, &settings)?)?;
     let found = open::open_anew(&url, &settings)?;
     context.ui.done(&format!("store   {}", stores::shown(&found)));
     trust::trust(&Git::at(&context.dir), &config, &found)?;
+    if lacking {
+        context.ui.warning(
+            "the mirror says that it lacks something: packs that the store could not give, or a copy did not come to its end",
+        );
+    }
     let leads = led.is_some();
     if let (Some(led), Some(repo)) = (led, &repo) {
         led.lead(repo, &typed, context)?;
     }
     context.ui.hint(&format!("to verify it: git datamon fsck --data --store {}", without_password(&typed)));
     if args.json {
-        context.ui.json(&json!({ "url": url.to_string(), "store": store, "leads": leads }));
+        context.ui.json(&json!({ "url": url.to_string(), "store": store, "leads": leads, "lacking": lacking }));
     }
     Ok(())
 }

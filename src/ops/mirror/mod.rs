@@ -26,7 +26,7 @@ use crate::pack::{PackInfo, verify_bytes};
 use crate::progress::Progress;
 use crate::store::{Store, StoreError, key};
 
-pub use promote::promote;
+pub use promote::{Promoted, promote};
 
 /// Times that a pack is read that is not as it was written.
 const READS: usize = 2;
@@ -162,7 +162,11 @@ pub fn sync(
         if unsure && mark.is_none() {
             mark = Some(leave_mark(to)?);
         }
-        carry_log(from, to, next..=head, had.has_hint, &mut done)?;
+        if next <= head {
+            // Who makes a store of the place sees the mark then, or is seen here.
+            refuse_store(to)?;
+            carry_log(from, to, next..=head, had.has_hint, &mut done)?;
+        }
         (next, all, done.head) = (head + 1, false, head);
         from.refresh()?;
         if from.head().seq() == head {
@@ -228,14 +232,20 @@ fn put_hint(to: &Store, newest: u64) -> Result<(), StoreError> {
 
 /// Whether a mirror of this store is there already.
 fn is_mirror(from: &Catalog, to: &Store) -> Result<bool, NotMirrored> {
+    refuse_store(to)?;
     let url = || to.url().to_string();
-    if to.get(key::STORE)?.is_some() {
-        return Err(NotMirrored::IsStore { url: url() });
-    }
     let Some(bytes) = to.get(key::MIRROR)? else { return Ok(false) };
     let bad = |source: BadIdentity| CatalogError::Identity { url: url(), source };
     let store = Identity::decode(&bytes).map_err(bad)?.store;
     if store == from.identity().store { Ok(true) } else { Err(NotMirrored::Another { url: url(), store }) }
+}
+
+/// Somebody may have made a store of the place.
+fn refuse_store(to: &Store) -> Result<(), NotMirrored> {
+    match to.size(key::STORE)? {
+        Some(_) => Err(NotMirrored::IsStore { url: to.url().to_string() }),
+        None => Ok(()),
+    }
 }
 
 /// The place is a mirror of this store from now on.
@@ -275,13 +285,30 @@ fn stock(to: &Store) -> Result<BTreeMap<String, u64>, StoreError> {
     Ok(both.into_iter().flatten().map(|it| (it.key, it.size)).collect())
 }
 
-/// Removes what an interrupted copy left that the store has let go of since. Every pack of a mirror was once in the table of the store,
-/// so one that was there before the store was read, and is not known by now, was forgotten.
-fn remove_forgotten(from: &Catalog, to: &Store, there: &BTreeMap<String, u64>) -> Result<(), StoreError> {
+/// Removes what an interrupted copy left that the store has let go of since: what the store does not know and an entry of its log has
+/// forgotten. All entries are in the mirror by then. What none has forgotten is not ours to remove: the store may have been rolled
+/// back, or the place may be a store by now, with packs that others pushed there.
+fn remove_forgotten(from: &Catalog, to: &Store, there: &BTreeMap<String, u64>) -> Result<(), CatalogError> {
     let state = from.state();
     let known = |id: &PackId| state.packs().contains_key(id) || state.condemned().contains_key(id);
-    let packs = there.keys().filter(|name| key::pack_id(name).is_some_and(|(_, id)| !known(&id)));
-    packs.into_iter().try_for_each(|name| to.delete(name))
+    let packs = there.keys().filter_map(|name| Some((key::pack_id(name)?.1, name)));
+    let mut unknown: BTreeMap<PackId, &String> = packs.filter(|(id, _)| !known(id)).collect();
+    for seq in (0..=from.head().seq()).rev() {
+        if unknown.is_empty() {
+            break;
+        }
+        let forgotten = match from.change(seq) {
+            Ok(record) => record.change,
+            // What cannot be read has forgotten nothing.
+            Err(CatalogError::Log { .. } | CatalogError::Lost { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let Change::Forget(forget) = forgotten else { continue };
+        for name in forget.packs.iter().filter_map(|pack| unknown.remove(pack)) {
+            to.delete(name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Each entry has the hash of the one before it: if the newest is the same, all are. What cannot be read says nothing of that.
@@ -292,7 +319,8 @@ fn check_same(from: &Catalog, to: &Store, newest: u64) -> Result<(), NotMirrored
     Entry::decode(newest, &there).map_err(bad)?;
     match newest <= from.head().seq() && from.entry(newest)?.0 == there {
         true => Ok(()),
-        false => Err(NotMirrored::Diverged { url: url(), seq: newest }),
+        // Whoever made a store of the place may have gone on there.
+        false => refuse_store(to).and(Err(NotMirrored::Diverged { url: url(), seq: newest })),
     }
 }
 
@@ -316,7 +344,6 @@ fn carry_log(
     done: &mut Synced,
 ) -> Result<(), NotMirrored> {
     let head = *entries.end();
-    let is_new = !entries.is_empty();
     for seq in entries {
         let (bytes, record) = from.entry(seq)?;
         if let (Change::Forget(forget), true) = (record.change, removes) {
@@ -328,12 +355,12 @@ fn carry_log(
             }
         }
         (done.objects, done.bytes) = (done.objects + 1, done.bytes + bytes.len() as u64);
-        to.create_own(&key::log(seq), bytes.into())?;
+        match to.create_own(&key::log(seq), bytes.into()) {
+            Err(StoreError::Foreign { .. }) => check_same(from, to, seq)?,
+            done => done?,
+        }
     }
-    if is_new {
-        put_hint(to, head)?;
-    }
-    Ok(())
+    Ok(put_hint(to, head)?)
 }
 
 /// Copies packs that are not there, data before what names it.
