@@ -38,6 +38,8 @@ struct Content {
     late: Vec<Late>,
     /// Names that were there once: no program writes them again.
     gone: BTreeSet<String>,
+    /// What was damaged here, as it was.
+    damaged: BTreeMap<String, Bytes>,
     /// What strangers put here.
     foreign: BTreeMap<String, Bytes>,
     /// What the hint said before.
@@ -57,6 +59,7 @@ impl Default for Bucket {
             count: 0,
             late: vec![],
             gone: BTreeSet::new(),
+            damaged: BTreeMap::new(),
             foreign: BTreeMap::new(),
             old_hint: None,
             wrong: vec![],
@@ -119,10 +122,12 @@ impl Bucket {
     pub fn flip(&self, key: &str) {
         let mut content = self.content();
         if let Some(object) = content.objects.get_mut(key) {
-            let mut bytes = object.bytes.to_vec();
+            let whole = object.bytes.clone();
+            let mut bytes = whole.to_vec();
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
             object.bytes = bytes.into();
+            content.damaged.insert(key.to_owned(), whole);
         }
     }
 
@@ -169,6 +174,11 @@ impl Content {
     fn write(&mut self, key: &str, bytes: Bytes) {
         let modified = self.clock;
         self.objects.insert(key.to_owned(), Object { bytes, modified });
+    }
+
+    /// An object as it was written.
+    fn had(&self, key: &str) -> Option<Bytes> {
+        self.damaged.get(key).cloned().or_else(|| self.objects.get(key).map(|it| it.bytes.clone()))
     }
 
     fn listed(&self, prefix: &str, after: &str, most: usize) -> Vec<Listed> {
@@ -223,12 +233,16 @@ impl Backend for Bucket {
     fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
         let mut content = self.content();
         content.tick();
+        let bytes = bytes.to_bytes();
         match key {
             key::HEAD => content.old_hint = content.objects.get(key).map(|it| it.bytes.clone()),
             _ if key.starts_with(key::PROBE) => {}
+            // What was found damaged, if only on its way, gets the bytes that it had.
+            _ if content.objects.contains_key(key::MIRROR)
+                && content.had(key).is_none_or(|had| had == bytes) => {}
             _ => content.wrong.push(format!("{key} was written over")),
         }
-        content.write(key, bytes.to_bytes());
+        content.write(key, bytes);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::work::{
 use crate::catalog::log::now;
 use crate::git::Pointer;
 use crate::id::Oid;
-use crate::ops::mirror::{self, NotMirrored};
+use crate::ops::mirror::{self, Compare, NotMirrored};
 use crate::ops::prune::{self, Local};
 use crate::ops::readlog::{self, Read};
 use crate::progress::Silent;
@@ -21,7 +21,11 @@ use crate::store::key;
 
 /// Brings the mirror up.
 fn copy(stage: &Stage) -> Said {
-    let done = mirror::sync(&mut stage.open()?, &stage.weather.beside(), false, &Silent).map_err(said)?;
+    bring(stage, Compare::New)
+}
+
+fn bring(stage: &Stage, compare: Compare) -> Said {
+    let done = mirror::sync(&mut stage.open()?, &stage.weather.beside(), compare, &Silent).map_err(said)?;
     match done.lacking.first() {
         Some((pack, why)) => Err(format!("{pack} was not copied: {why}")),
         None => Ok(()),
@@ -90,6 +94,33 @@ fn is_something(stage: &Stage, moment: Moment) -> Vec<String> {
         Moment::Killed => {}
     }
     wrong
+}
+
+/// A mirror in which something of each kind is damaged.
+fn with_damaged_mirror(stage: &Stage) -> Said {
+    mirrored(stage)?;
+    let all = stage.world.beside.objects().into_keys();
+    let names: Vec<String> = all.filter(|name| is_kept(name)).collect();
+    for (folder, nth) in [(key::DATA, 0), (key::META, 0), (key::LOG, 1)] {
+        let of_it = names.iter().filter(|name| name.starts_with(folder));
+        stage.world.beside.flip(of_it.skip(nth).next().ok_or("it has something of each kind")?);
+    }
+    Ok(())
+}
+
+fn is_kept(name: &str) -> bool {
+    key::pack_id(name).is_some() || key::log_seq(name).is_some()
+}
+
+/// At any moment all that the store names is there, better or worse.
+fn is_mended(stage: &Stage, moment: Moment) -> Vec<String> {
+    let (store, mirror) = (stage.world.bucket.objects(), stage.world.beside.objects());
+    let gone = store.keys().filter(|name| is_kept(name) && !mirror.contains_key(*name));
+    let gone = gone.map(|name| format!("{name} is gone from the mirror"));
+    match moment {
+        Moment::Killed => gone.collect(),
+        Moment::Done => gone.chain(is_honest(stage, moment)).collect(),
+    }
 }
 
 /// A damaged pack, and the mirror that has it whole.
@@ -184,6 +215,13 @@ pub(super) const COPIES: &[Work] = &[
         prepare: behind_a_repack,
         act: copy,
         look: is_honest_of_what_moved,
+        ..PLAIN
+    },
+    Work {
+        name: "mirror mend",
+        prepare: with_damaged_mirror,
+        act: |it| bring(it, Compare::Bytes),
+        look: is_mended,
         ..PLAIN
     },
     Work { name: "mirror promote", prepare: mirrored, act: promote, look: is_something, ..PLAIN },

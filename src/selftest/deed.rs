@@ -17,7 +17,7 @@ use crate::id::{BundleId, Oid, RepoId};
 use crate::ops::bundle::{Draft, Planned, open};
 use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
-use crate::ops::mirror::{self, NotMirrored};
+use crate::ops::mirror::{self, Compare, NotMirrored};
 use crate::ops::open::probe_once;
 use crate::ops::redact;
 use crate::ops::repair::{Damage, move_metadata, repair};
@@ -256,7 +256,12 @@ fn told(machine: &Machine, wrong: Vec<String>) -> Said {
 
 /// Brings the mirror up to the store.
 fn copy(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said {
-    let done = mirror::sync(catalog, &machine.beside(), random.once_in(8), &Silent);
+    let compare = match random.below(8) {
+        0 => Compare::Sizes,
+        1 => Compare::Bytes,
+        _ => Compare::New,
+    };
+    let done = mirror::sync(catalog, &machine.beside(), compare, &Silent);
     if let Err(
         error @ (NotMirrored::IsStore { .. }
         | NotMirrored::Another { .. }

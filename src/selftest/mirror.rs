@@ -11,7 +11,7 @@ use super::memory;
 use super::world::World;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Journal};
-use crate::ops::mirror::{NotMirrored, promote, sync};
+use crate::ops::mirror::{Compare, NotMirrored, promote, sync};
 use crate::ops::verify::{Depth, verify};
 use crate::progress::Silent;
 use crate::store::{Store, key};
@@ -64,8 +64,8 @@ pub(super) fn converge(world: &World) -> Vec<String> {
         let mut catalog =
             Catalog::open(store, Cache::none(), Journal::none()).map_err(|error| error.to_string())?;
         let place = memory(&world.beside);
-        for all in [false, true, false] {
-            let done = sync(&mut catalog, &place, all, &Silent).map_err(|error| error.to_string())?;
+        for compare in [Compare::New, Compare::Sizes, Compare::Bytes] {
+            let done = sync(&mut catalog, &place, compare, &Silent).map_err(|error| error.to_string())?;
             if let Some((pack, why)) = done.lacking.first() {
                 return Err(format!("{pack} was not copied: {why}"));
             }

@@ -97,6 +97,11 @@ impl StoreError {
         matches!(self, StoreError::Request { source, .. } if source.failure == Failure::Archived)
     }
 
+    /// Whether the store answers, and cannot read or write this object.
+    pub fn is_of_object(&self) -> bool {
+        matches!(self, StoreError::Request { source, .. } if source.failure == Failure::Other)
+    }
+
     /// Whether the store said no before it did anything: no permission, no space, no such operation.
     pub fn is_refusal(&self) -> bool {
         matches!(self, StoreError::Request { source, .. } if !source.failure.may_pass())

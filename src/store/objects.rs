@@ -142,6 +142,15 @@ fn put(payload: &Payload) -> PutPayload {
 }
 
 impl Objects {
+    /// How an object is written, over what is there.
+    fn options(&self, key: &str) -> PutOptions {
+        let mut attributes = Attributes::new();
+        if let Some(class) = self.class_of_data.as_ref().filter(|_| key.starts_with(key::DATA)) {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        PutOptions { mode: PutMode::Overwrite, attributes, ..PutOptions::default() }
+    }
+
     fn list_most(&self, prefix: &str, after: &str, most: usize) -> Result<Vec<Listed>, BackendError> {
         let prefix = (!prefix.is_empty()).then(|| Path::from(prefix));
         let listed = match after {
@@ -184,11 +193,7 @@ impl Backend for Objects {
 
     fn create(&self, key: &str, bytes: Payload) -> Result<Create, BackendError> {
         let path = path(key)?;
-        let mut attributes = Attributes::new();
-        if let Some(class) = self.class_of_data.as_ref().filter(|_| key.starts_with(key::DATA)) {
-            attributes.insert(Attribute::StorageClass, class.clone().into());
-        }
-        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+        let options = PutOptions { mode: PutMode::Create, ..self.options(key) };
         match RUNTIME.block_on(self.inner.put_opts(&path, put(&bytes), options)) {
             Ok(_) => Ok(Create::Created),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Create::Exists),
@@ -198,7 +203,8 @@ impl Backend for Objects {
 
     fn overwrite(&self, key: &str, bytes: Payload) -> Result<(), BackendError> {
         let path = path(key)?;
-        RUNTIME.block_on(self.inner.put(&path, put(&bytes))).map(drop).map_err(classify)
+        let options = self.options(key);
+        RUNTIME.block_on(self.inner.put_opts(&path, put(&bytes), options)).map(drop).map_err(classify)
     }
 
     fn list(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, BackendError> {

@@ -6,7 +6,7 @@ use datamon::catalog::change::Drop;
 use datamon::catalog::healing::{Proven, find, put_back};
 use datamon::catalog::{Change, Entry};
 use datamon::id::Oid;
-use datamon::ops::mirror::sync;
+use datamon::ops::mirror::{Compare, sync};
 use datamon::progress::Silent;
 use datamon::store::{Store, StoreUrl, key, memory};
 use datamon_test_support::seeded_bytes;
@@ -249,11 +249,11 @@ fn a_damaged_entry_is_not_copied_to_a_mirror() {
     let store = world.store();
     harm(&store, 3, "flip");
     let mut catalog = fresh(&store).expect("opens");
-    let error = sync(&mut catalog, &mirror, false, &Silent).expect_err("it is damaged").to_string();
+    let error = sync(&mut catalog, &mirror, Compare::New, &Silent).expect_err("it is damaged").to_string();
     assert!(error.contains("log entry 3 is damaged"), "{error}");
     assert_eq!(mirror.get(&key::log(3)).expect("reads"), None);
     world.healed(&store, &Machine::new(), &[]);
-    sync(&mut catalog, &mirror, false, &Silent).expect("synced");
+    sync(&mut catalog, &mirror, Compare::New, &Silent).expect("synced");
     world.assert_whole(&mirror, "the mirror");
 }
 

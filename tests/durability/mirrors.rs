@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use datamon::id::Oid;
 use datamon::ops::collection::collect;
-use datamon::ops::mirror::{NotMirrored, Promoted, Synced, promote, standing, sync};
+use datamon::ops::mirror::{Compare, NotMirrored, Promoted, Synced, promote, standing, sync};
 use datamon::ops::verify::{Depth, verify};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
-use datamon::store::{Settings, Store, StoreUrl, key, memory};
+use datamon::store::{BackendError, Failure, Settings, Store, StoreUrl, key, memory};
 use datamon_test_support::seeded_bytes;
 
-use super::around::Around;
+use super::around::{Around, Verb};
 use super::collection::{AT_ONCE, Dropped, drop_of};
 use super::world::{Machine, Shelf, assert_chain, directory, folder, fresh, push, store};
 
@@ -38,7 +38,7 @@ fn named(store: &Store) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn synced(from: &Store, to: &Store) -> Synced {
-    sync(&mut fresh(from).expect("opens"), to, false, &Silent).expect("synced")
+    sync(&mut fresh(from).expect("opens"), to, Compare::New, &Silent).expect("synced")
 }
 
 /// Another place with the same objects.
@@ -111,7 +111,8 @@ fn a_copy_that_failed_at_any_request_is_made_whole_by_the_next() {
                         ((from.clone(), failing), target)
                     }
                 };
-                let done = fresh(&source).ok().map(|mut catalog| sync(&mut catalog, &target, false, &Silent));
+                let done =
+                    fresh(&source).ok().map(|mut catalog| sync(&mut catalog, &target, Compare::New, &Silent));
                 if failing.hits() == 0 {
                     break;
                 }
@@ -119,7 +120,7 @@ fn a_copy_that_failed_at_any_request_is_made_whole_by_the_next() {
                 if let Some(Ok(done)) = &done {
                     assert!(done.lacking.is_empty(), "{fault:?} {side} {at}");
                 }
-                sync(&mut fresh(&from).expect("opens"), &to, false, &Silent).expect("synced");
+                sync(&mut fresh(&from).expect("opens"), &to, Compare::New, &Silent).expect("synced");
                 assert_eq!(named(&from), content(&to), "{fault:?} {side} {at}");
                 assert_eq!(to.list(key::LACKING, "").expect("lists"), [], "{fault:?} {side} {at}");
             }
@@ -148,7 +149,8 @@ fn a_copy_that_reads_wrong_bytes_takes_nothing_for_another_log() {
             let ((one, failing), is_from) =
                 if side == "from" { (failing(&from), true) } else { (failing(&to), false) };
             let (source, target) = if is_from { (one, to.clone()) } else { (from.clone(), one) };
-            let done = fresh(&source).ok().map(|mut catalog| sync(&mut catalog, &target, false, &Silent));
+            let done =
+                fresh(&source).ok().map(|mut catalog| sync(&mut catalog, &target, Compare::New, &Silent));
             if failing.hits() == 0 && failing.served() <= at {
                 break;
             }
@@ -209,7 +211,7 @@ fn a_mirror_without_its_hint_is_known_by_its_entries() {
         lost.iter().for_each(|seq| to.delete(&key::log(*seq)).expect("lost"));
         let before = content(&to);
         for from in [&rolled_back, &other] {
-            let done = sync(&mut fresh(from).expect("opens"), &to, false, &Silent);
+            let done = sync(&mut fresh(from).expect("opens"), &to, Compare::New, &Silent);
             assert!(matches!(done, Err(NotMirrored::Diverged { .. })), "{lost:?}: {done:?}");
             assert_eq!(content(&to), before, "{lost:?}");
         }
@@ -242,7 +244,7 @@ fn a_first_copy_that_was_killed_is_not_taken_for_one_that_lost_its_hint() {
         let to = place();
         let dying = Arc::new(Failing::new(to.backend(), Fault::Dead, at));
         let target = Store::over(to.url().clone(), dying).without_waits();
-        if sync(&mut fresh(&from).expect("opens"), &target, false, &Silent).is_ok() {
+        if sync(&mut fresh(&from).expect("opens"), &target, Compare::New, &Silent).is_ok() {
             break;
         }
         at += 1;
@@ -258,12 +260,12 @@ fn a_first_copy_that_was_killed_is_not_taken_for_one_that_lost_its_hint() {
     assert!(with_entries > 3, "{with_entries} of {at}");
 }
 
-/// A store, a mirror of it as it is before a copy, and whether that compares all.
+/// A store, a mirror of it as it is before a copy, and what that compares.
 struct Scene {
     name: &'static str,
     from: Store,
     mirror: Store,
-    all: bool,
+    compare: Compare,
 }
 
 /// Files that are pushed one after the other.
@@ -308,35 +310,35 @@ impl Files {
             synced(from, &mirror);
             mirror
         };
-        let scene = |name, from: Store, mirror: Store, all| Scene { name, from, mirror, all };
+        let scene = |name, from: Store, mirror: Store, compare| Scene { name, from, mirror, compare };
         let mut scenes = Vec::new();
         let from = self.store();
         let mirror = mirrored(&from);
-        scenes.push(scene("nothing new", from.clone(), twin(&mirror), true));
+        scenes.push(scene("nothing new", twin(&from), twin(&mirror), Compare::Sizes));
+        scenes.push(scene("read back", twin(&from), twin(&mirror), Compare::Bytes));
         self.push(&from, 3..5);
-        scenes.push(scene("behind", from.clone(), twin(&mirror), false));
+        scenes.push(scene("behind", from.clone(), twin(&mirror), Compare::New));
         mirror.delete(key::HEAD).expect("lost");
-        scenes.push(scene("without its hint", from, mirror, false));
+        scenes.push(scene("without its hint", from, mirror, Compare::New));
 
         let from = self.store();
         let mirror = mirrored(&from);
         self.collect(&from, 0);
-        scenes.push(scene("something is forgotten", from, mirror, false));
+        scenes.push(scene("something is forgotten", from, mirror, Compare::New));
 
         let from = self.store();
         let mirror = mirrored(&from);
         self.push(&from, 3..4);
         self.collect(&from, 3);
-        scenes.push(scene("something came and went", from, mirror, false));
+        scenes.push(scene("something came and went", from, mirror, Compare::New));
 
-        // It had all packs and no entry.
         let from = self.store();
         let mirror = mirrored(&from);
         for key in mirror.list(key::LOG, "").expect("lists").into_iter().map(|it| it.key) {
             mirror.delete(&key).expect("never written");
         }
         self.collect(&from, 0);
-        scenes.push(scene("a first copy was killed", from, mirror, false));
+        scenes.push(scene("a first copy was killed", from, mirror, Compare::New));
         scenes
     }
 }
@@ -345,7 +347,7 @@ impl Files {
 fn a_mirror_that_becomes_a_store_while_it_is_copied_to_loses_nothing() {
     let files = Arc::new(Files::new());
     let (mut ends, mut promotions) = (0, 0);
-    for Scene { name, from, mirror, all } in files.scenes() {
+    for Scene { name, from, mirror, compare } in files.scenes() {
         // Somebody makes a store of it before this request of the copy, and pushes and collects there before that one.
         for (at, later) in (0_u64..).flat_map(|at| [0, 1, 4, u64::MAX].map(move |later| (at, later))) {
             let then = at.saturating_add(later);
@@ -378,7 +380,7 @@ fn a_mirror_that_becomes_a_store_while_it_is_copied_to_loses_nothing() {
                 Store::over(of.url().clone(), Around::new(of.backend()).before(before).shared())
                     .without_waits()
             };
-            let done = sync(&mut fresh(&around(&from)).expect("opens"), &around(&to), all, &Silent);
+            let done = sync(&mut fresh(&around(&from)).expect("opens"), &around(&to), compare, &Silent);
             let served = served.load(SeqCst);
             if at >= served {
                 break;
@@ -415,18 +417,183 @@ fn packs_of_which_the_log_says_nothing_stay_in_a_mirror() {
     // A copy brought packs and died before the entry that names them; then the store was rolled back.
     files.push(&from, 3..4);
     let dying = Around::new(to.backend()).before(|verb, key| match verb {
-        super::around::Verb::Create if key.starts_with(key::LOG) => Err(datamon::store::BackendError {
-            failure: datamon::store::Failure::Denied,
-            message: "killed".to_owned(),
-        }),
+        Verb::Create if key.starts_with(key::LOG) => {
+            Err(BackendError { failure: Failure::Denied, message: "killed".to_owned() })
+        }
         _ => Ok(()),
     });
     let dying = Store::over(to.url().clone(), dying.shared()).without_waits();
-    sync(&mut fresh(&from).expect("opens"), &dying, false, &Silent).expect_err("it dies");
+    sync(&mut fresh(&from).expect("opens"), &dying, Compare::New, &Silent).expect_err("it dies");
     let before = content(&to);
     assert_ne!(before, named(&rolled_back));
-    sync(&mut fresh(&rolled_back).expect("opens"), &to, true, &Silent).expect("synced");
+    sync(&mut fresh(&rolled_back).expect("opens"), &to, Compare::Sizes, &Silent).expect("synced");
     assert_eq!(content(&to), before, "the only copy of a push that was acknowledged");
     synced(&from, &to);
     assert_eq!(content(&to), named(&from));
+}
+
+/// Something other than what was written.
+fn harm(to: &Store, key: &str, how: &str) {
+    let whole = to.get(key).expect("reads").expect("there");
+    let bytes = match how {
+        "gone" => return to.delete(key).expect("lost"),
+        "flip" => {
+            let mut bytes = whole.to_vec();
+            bytes[whole.len() / 2] ^= 1;
+            bytes
+        }
+        _ => whole[..whole.len() / 2].to_vec(),
+    };
+    to.overwrite(key, bytes.into()).expect("harmed");
+}
+
+fn verified(from: &Store, to: &Store) -> Result<Synced, NotMirrored> {
+    sync(&mut fresh(from).expect("opens"), to, Compare::Bytes, &Silent)
+}
+
+#[test]
+fn whatever_is_damaged_in_a_mirror_is_mended_from_the_store() {
+    let files = Files::new();
+    let from = files.store();
+    let whole = place();
+    synced(&from, &whole);
+    let all: Vec<String> = whole.list("", "").expect("lists").into_iter().map(|it| it.key).collect();
+    let is_lost = |how: &str, key: &str| how == "gone" && key == key::MIRROR;
+    for how in ["gone", "flip", "cut"] {
+        for key in all.iter().filter(|key| !is_lost(how, key)) {
+            let to = twin(&whole);
+            harm(&to, key, how);
+            let done = verified(&from, &to).unwrap_or_else(|error| panic!("{key} {how}: {error}"));
+            assert_eq!((content(&to), done.lacking.len()), (content(&whole), 0), "{key} {how}");
+            assert_eq!(
+                to.get(key::MIRROR).expect("reads"),
+                whole.get(key::MIRROR).expect("reads"),
+                "{key} {how}"
+            );
+            let told = done.mended.iter().any(|(name, _)| name == key) || done.objects > 0;
+            assert!(told || key == key::HEAD, "{key} {how}: {done:?}");
+            let again = verified(&from, &to).expect("whole");
+            assert_eq!((again.objects, again.mended.len()), (0, 0), "{key} {how}");
+        }
+        // All of it at once, but what says that it is a mirror.
+        let to = twin(&whole);
+        all.iter().filter(|key| **key != key::MIRROR).for_each(|key| harm(&to, key, how));
+        verified(&from, &to).expect("mended");
+        assert_eq!(content(&to), content(&whole), "{how}");
+    }
+}
+
+#[test]
+fn what_neither_has_whole_stays_as_it_is_and_is_told_until_the_store_has_it() {
+    let files = Files::new();
+    let from = files.store();
+    let whole = place();
+    synced(&from, &whole);
+    for key in content(&whole).into_keys() {
+        // The newest entry is what the store is opened by.
+        if key == key::log(fresh(&from).expect("opens").head().seq()) {
+            continue;
+        }
+        let (to, store) = (twin(&whole), twin(&from));
+        let mut catalog = fresh(&store).expect("opens");
+        harm(&to, &key, "flip");
+        harm(&store, &key, "cut");
+        let before = content(&to);
+        let is_told = |done: &Synced| done.lacking.iter().map(|(name, _)| name).eq([&key]);
+        let done = sync(&mut catalog, &to, Compare::Bytes, &Silent).expect("verified");
+        assert!(is_told(&done) && done.mended.is_empty(), "{key}: {done:?}");
+        assert_eq!(content(&to), before, "{key}");
+        assert!(standing(&catalog, &to).expect("a mirror").lacking, "{key}");
+        // What looks at sizes only says so still.
+        let done = sync(&mut catalog, &to, Compare::New, &Silent).expect("synced");
+        assert!(is_told(&done), "{key}: {done:?}");
+        assert_eq!(content(&to), before, "{key}");
+        store.overwrite(&key, whole.get(&key).expect("reads").expect("there").into()).expect("healed");
+        let done = sync(&mut catalog, &to, Compare::New, &Silent).expect("synced");
+        assert_eq!((done.mended.len(), done.lacking.len()), (1, 0), "{key}");
+        assert_eq!(content(&to), content(&whole), "{key}");
+        assert!(!standing(&catalog, &to).expect("a mirror").lacking, "{key}");
+    }
+}
+
+#[test]
+fn a_mirror_that_knows_more_is_not_mended_by_a_store_that_was_rolled_back() {
+    let files = Files::new();
+    let from = files.store();
+    let (to, rolled_back, other) = (place(), twin(&from), twin(&from));
+    files.push(&from, 3..5);
+    files.push(&other, 5..6);
+    files.push(&other, 3..5);
+    synced(&from, &to);
+    let newest = fresh(&from).expect("opens").head().seq();
+    for seq in 0..=newest {
+        for how in ["flip", "cut", "gone"] {
+            let to = twin(&to);
+            harm(&to, &key::log(seq), how);
+            let before = content(&to);
+            for from in [&rolled_back, &other] {
+                let done = verified(from, &to);
+                assert!(matches!(done, Err(NotMirrored::Diverged { .. })), "{seq} {how}: {done:?}");
+                assert_eq!(content(&to), before, "{seq} {how}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mending_that_failed_at_any_request_lost_nothing_and_is_ended_by_the_next() {
+    let files = Files::new();
+    let from = files.store();
+    let whole = place();
+    synced(&from, &whole);
+    let damaged = twin(&whole);
+    for (n, key) in content(&whole).into_keys().enumerate() {
+        harm(&damaged, &key, ["flip", "cut"][n % 2]);
+    }
+    let mut hits = 0;
+    for fault in [
+        Fault::Before,
+        Fault::After,
+        Fault::Dead,
+        Fault::Torn,
+        Fault::Flipped(401),
+        Fault::LostAnswer,
+        Fault::FalseExists,
+        Fault::Twice,
+    ] {
+        for side in ["from", "to"] {
+            for at in 0.. {
+                let to = twin(&damaged);
+                let failing = |of: &Store| {
+                    let failing = Arc::new(Failing::new(of.backend(), fault, at));
+                    (Store::over(of.url().clone(), failing.clone()).without_waits(), failing)
+                };
+                let is_from = side == "from";
+                let (one, failing) = failing(if is_from { &from } else { &to });
+                let (source, target) = if is_from { (one, to.clone()) } else { (from.clone(), one) };
+                let done = fresh(&source)
+                    .ok()
+                    .map(|mut catalog| sync(&mut catalog, &target, Compare::Bytes, &Silent));
+                if failing.hits() == 0 && failing.served() <= at {
+                    break;
+                }
+                hits += failing.hits();
+                let context = format!("{fault:?} {side} {at}");
+                if let Some(Ok(done)) = &done {
+                    assert!(done.lacking.is_empty(), "{context}: {done:?}");
+                }
+                assert!(!matches!(done, Some(Err(NotMirrored::Diverged { .. }))), "{context}: {done:?}");
+                // What is there is as it was before, or as it should be.
+                for (key, bytes) in content(&damaged) {
+                    let now = to.get(&key).expect("reads").map(|it| it.to_vec());
+                    let should = whole.get(&key).expect("reads").map(|it| it.to_vec());
+                    assert!(now == should || now == Some(bytes), "{context}: {key}");
+                }
+                verified(&from, &to).unwrap_or_else(|error| panic!("{context}: {error}"));
+                assert_eq!(content(&to), content(&whole), "{context}");
+                assert_eq!(to.list(key::LACKING, "").expect("lists"), [], "{context}");
+            }
+        }
+    }
+    assert!(hits > 200, "{hits} faults");
 }

@@ -308,6 +308,41 @@ fn a_mirror_becomes_a_store_when_its_store_is_lost() {
 }
 
 #[test]
+fn a_damaged_mirror_is_mended_when_it_is_read_back() {
+    let Mirrored { team, mirror } = &mirrored();
+    let whole = content(mirror);
+    let of = |folder: &str| {
+        let mut all = objects(mirror).into_iter().filter(|(name, _)| name.starts_with(folder));
+        all.next_back().expect("one is there")
+    };
+    let ((data, data_at), (meta, meta_at), (_, entry_at)) = (of("data/"), of("meta/"), of("log/0"));
+    flip(&data_at, whole[&data].len() / 2);
+    overwrite(&meta_at, &whole[&meta][..whole[&meta].len() / 2]);
+    flip(&entry_at, 100);
+    // A copy looks at what is new, and is stopped by an entry that it cannot follow.
+    assert!(datamon(&team.repo, &["mirror", "sync"], 4).contains("mirror sync --verify"));
+    let done = json(&team.repo, &["mirror", "sync", "--verify", "--json"]);
+    let mended = done[0]["mended"].as_array().expect("a list");
+    assert_eq!((mended.len(), &done[0]["lacking"]), (3, &Value::Array(vec![])), "{done}");
+    assert_eq!(content(mirror), whole);
+    flip(&data_at, whole[&data].len() / 2);
+    let said = datamon(&team.repo, &["mirror", "sync", "--verify"], 0);
+    assert!(said.contains(&format!("mended  {data}")), "{said}");
+    assert_eq!(content(mirror), whole);
+    // What the store cannot give stays as it is.
+    flip(&data_at, whole[&data].len() / 2);
+    flip(&team.store.join(&data), whole[&data].len() / 3);
+    let damaged = fs::read(&data_at).unwrap();
+    let said = datamon(&team.repo, &["mirror", "sync", "--verify"], 4);
+    assert!(said.contains(&data) && said.contains("in the mirror"), "{said}");
+    assert!(fs::read(&data_at).unwrap() == damaged, "{data}");
+    assert!(datamon(&team.repo, &["mirror", "list"], 0).contains("lacks packs"));
+    overwrite(&team.store.join(&data), &whole[&data]);
+    datamon(&team.repo, &["mirror", "sync"], 0);
+    assert_eq!(content(mirror), whole);
+}
+
+#[test]
 fn a_copy_that_was_killed_is_gone_on_with() {
     let team = Team::pushed(first);
     let mirror = team.env.root().join("mirror");

@@ -12,7 +12,7 @@ use crate::cli::commands::store::Led;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::{Config, Git, Operation, Repo};
-use crate::ops::mirror::{NotMirrored, Promoted, Standing, Synced, promote, standing, sync};
+use crate::ops::mirror::{Compare, NotMirrored, Promoted, Standing, Synced, promote, standing, sync};
 use crate::ops::{open, trust};
 use crate::store::{Store, StoreUrl, is_same, without_password};
 
@@ -25,6 +25,7 @@ use crate::store::{Store, StoreUrl, is_same, without_password};
 #[command(after_help = "Examples:\n  \
     git datamon mirror add /mnt/backup/data              copy the store of this repository there\n  \
     git datamon mirror sync                              bring what came since, as from cron\n  \
+    git datamon mirror sync --verify                     read all of it back, and write anew what is damaged\n  \
     git datamon mirror sync --store s3://team/data /mnt/backup/data\n  \
     git datamon mirror list")]
 pub struct MirrorArgs {
@@ -81,9 +82,13 @@ struct SyncArgs {
     /// The mirrors; by default all that `mirror add` has named.
     url: Vec<String>,
 
-    /// Compare every pack, as is done anyhow after a copy that passed over some.
+    /// Compare every pack by its size, as is done anyhow after a copy that passed over some.
     #[arg(long)]
     all: bool,
+
+    /// Read every object of the mirror back, and replace by that of the store what is damaged.
+    #[arg(long)]
+    verify: bool,
 
     #[command(flatten)]
     of: StoreArgs,
@@ -132,7 +137,7 @@ fn add(args: &OneArgs, context: &Context) -> Result<ExitCode, CommandError> {
         let message = format!("{shown} is the store, or lies inside it");
         return Err(CommandError::new(Kind::Usage, message).hint("name a place beside it"));
     }
-    let synced = bring(&mut catalog, &config, &mirror, false, context)?;
+    let synced = bring(&mut catalog, &config, &mirror, Compare::New, context)?;
     if !config.mirrors(&store).iter().any(|known| is_same(known, mirror.as_str())) {
         Git::at(&context.dir).add_mirror(&store, mirror.as_str())?;
     }
@@ -193,10 +198,15 @@ fn sync_all(args: &SyncArgs, context: &Context) -> Result<ExitCode, CommandError
             CommandError::new(Kind::NotFound, message).hint("git datamon mirror add <directory or URL>")
         );
     }
+    let compare = match (args.verify, args.all) {
+        (true, _) => Compare::Bytes,
+        (false, true) => Compare::Sizes,
+        (false, false) => Compare::New,
+    };
     let (mut synced, mut failed) = (Vec::new(), None);
     for url in urls {
         let mirror = StoreUrl::parse(&url)?;
-        match bring(&mut catalog, &config, &mirror, args.all, context) {
+        match bring(&mut catalog, &config, &mirror, compare, context) {
             Ok(done) => synced.push((mirror, done)),
             // One that does not answer keeps nothing from the others.
             Err(error) => {
@@ -213,15 +223,15 @@ fn bring(
     catalog: &mut Catalog,
     config: &Config,
     mirror: &StoreUrl,
-    all: bool,
+    compare: Compare,
     context: &Context,
 ) -> Result<Synced, CommandError> {
     let place = Store::create_place(mirror, &config.store_settings(mirror)?)?;
     let bar = Bar::new("copying", 0, context.ui.is_quiet());
-    let synced = sync(catalog, &place, all, &bar);
+    let synced = sync(catalog, &place, compare, &bar);
     bar.finish();
     let synced = synced?;
-    let Synced { objects, bytes: size, removed, lacking, .. } = &synced;
+    let Synced { objects, bytes: size, removed, mended, lacking, .. } = &synced;
     let gone = if *removed == 0 { String::new() } else { format!("; {removed} packs removed") };
     let shown = mirror.to_string();
     context.ui.done(&format!(
@@ -229,8 +239,11 @@ fn bring(
         bytes(*size),
         without_password(&shown)
     ));
-    for (pack, why) in lacking {
-        context.ui.warning(&format!("{pack} was not copied: {why}"));
+    for (object, why) in mended {
+        context.ui.done(&format!("mended  {object}: {why}"));
+    }
+    for (object, why) in lacking {
+        context.ui.warning(&format!("{object} was not copied: {why}"));
     }
     Ok(synced)
 }
@@ -240,12 +253,13 @@ fn told(is_json: bool, context: &Context, synced: &[(StoreUrl, Synced)]) -> Resu
     let lacking = synced.iter().map(|(_, done)| done.lacking.len()).sum::<usize>();
     if is_json {
         let shown = |(url, done): &(StoreUrl, Synced)| {
-            let Synced { objects, bytes, was_there, removed, head, lacking } = done;
-            let lacking: Vec<_> =
-                lacking.iter().map(|(pack, why)| json!({ "object": pack, "error": why })).collect();
+            let Synced { objects, bytes, was_there, removed, head, mended, lacking } = done;
+            let told = |some: &[(String, String)]| -> Vec<_> {
+                some.iter().map(|(object, why)| json!({ "object": object, "error": why })).collect()
+            };
             json!({
                 "url": url.to_string(), "objects": objects, "bytes": bytes, "was_there": was_there,
-                "removed": removed, "head": head, "lacking": lacking,
+                "removed": removed, "head": head, "mended": told(mended), "lacking": told(lacking),
             })
         };
         context.ui.json(&synced.iter().map(shown).collect::<Vec<_>>());
@@ -254,7 +268,7 @@ fn told(is_json: bool, context: &Context, synced: &[(StoreUrl, Synced)]) -> Resu
         return Ok(ExitCode::SUCCESS);
     }
     let message =
-        format!("{lacking} packs of the store are damaged or cannot be read, and the mirror lacks them");
+        format!("{lacking} objects of the store are damaged or cannot be read, and the mirror lacks them");
     Err(CommandError::new(Kind::Integrity, message)
         .hint("git datamon fsck --data, git datamon repair, then git datamon mirror sync"))
 }
@@ -301,7 +315,9 @@ fn make_store(args: &PromoteArgs, context: &Context) -> Result<(), CommandError>
     }
     context.ui.hint(&format!("to verify it: git datamon fsck --data --store {}", without_password(&typed)));
     if args.json {
-        context.ui.json(&json!({ "url": url.to_string(), "store": store, "leads": leads, "lacking": lacking }));
+        context
+            .ui
+            .json(&json!({ "url": url.to_string(), "store": store, "leads": leads, "lacking": lacking }));
     }
     Ok(())
 }
@@ -318,7 +334,9 @@ impl From<NotMirrored> for CommandError {
     fn from(error: NotMirrored) -> CommandError {
         match error {
             NotMirrored::Catalog(error) => error.into(),
-            NotMirrored::Diverged { .. } => CommandError::new(Kind::Integrity, error.to_string()),
+            NotMirrored::Diverged { .. } | NotMirrored::Damaged { .. } => {
+                CommandError::new(Kind::Integrity, error.to_string())
+            }
             NotMirrored::None { .. } => CommandError::new(Kind::NotFound, error.to_string()),
             _ => CommandError::new(Kind::Conflict, error.to_string()),
         }

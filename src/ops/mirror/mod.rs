@@ -9,26 +9,25 @@
 //! what is sound for ever. A damaged pack is passed over and told of, and a mark is left in the mirror before its log leads there, so that
 //! the next copy compares everything, whoever is killed in between.
 
+mod log;
+mod packs;
 mod promote;
 
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use rayon::prelude::*;
 
-use crate::catalog::fold::BadLog;
+use self::packs::Stock;
+use crate::catalog::entry::BadEntry;
 use crate::catalog::identity::BadIdentity;
-use crate::catalog::{Catalog, CatalogError, Change, Entry, Identity, head};
-use crate::id::{Nonce, PackId, PackKind, StoreId};
-use crate::pack::{PackInfo, verify_bytes};
+use crate::catalog::{Catalog, CatalogError, Identity, head};
+use crate::id::{Nonce, StoreId};
 use crate::progress::Progress;
 use crate::store::{Store, StoreError, key};
 
 pub use promote::{Promoted, promote};
 
-/// Times that a pack is read that is not as it was written.
+/// Times that an object is read that is not as it was written.
 const READS: usize = 2;
 
 /// Why a place is no mirror of a store.
@@ -83,12 +82,31 @@ pub enum NotMirrored {
         /// The newest entry of the mirror.
         seq: u64,
     },
+    /// An entry of its log cannot be read.
+    #[error("{source}: in the mirror {url}; `git datamon mirror sync --verify` writes it anew")]
+    Damaged {
+        /// Where.
+        url: String,
+        /// Which, and what is wrong with it.
+        source: BadEntry,
+    },
 }
 
 impl From<StoreError> for NotMirrored {
     fn from(error: StoreError) -> Self {
         NotMirrored::Catalog(error.into())
     }
+}
+
+/// What of a mirror is held against the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Compare {
+    /// What came since its newest entry.
+    New,
+    /// Every pack, by its size.
+    Sizes,
+    /// Every object, by its bytes.
+    Bytes,
 }
 
 /// What was copied.
@@ -104,8 +122,21 @@ pub struct Synced {
     pub removed: u64,
     /// The newest entry that the mirror has now.
     pub head: u64,
-    /// Packs that the store cannot give as they were written, and why: the mirror lacks them.
+    /// Objects of the mirror that were not as they were written, and what was wrong with them: they are now.
+    pub mended: Vec<(String, String)>,
+    /// Objects that the store cannot give as they were written, and why: the mirror lacks them.
     pub lacking: Vec<(String, String)>,
+}
+
+impl Synced {
+    fn wrote(&mut self, bytes: u64) {
+        (self.objects, self.bytes) = (self.objects + 1, self.bytes + bytes);
+    }
+
+    fn mended(&mut self, name: String, bytes: u64, why: String) {
+        self.wrote(bytes);
+        self.mended.push((name, why));
+    }
 }
 
 /// How far a mirror is.
@@ -128,59 +159,66 @@ pub fn standing(from: &Catalog, to: &Store) -> Result<Standing, NotMirrored> {
     Ok(Standing { head, behind: entries.saturating_sub(there), lacking: !had.marks.is_empty() })
 }
 
-/// Copies what the mirror lacks, by what the log says since its newest entry; `all` compares every pack.
+/// Copies what the mirror lacks, by what the log says since its newest entry, and what is found damaged in it.
 pub fn sync(
     from: &mut Catalog,
     to: &Store,
-    all: bool,
+    compare: Compare,
     progress: &dyn Progress,
 ) -> Result<Synced, NotMirrored> {
-    begin(from, to)?;
+    let mut done = Synced::default();
+    begin(from, to, compare, &mut done)?;
     // Others copy too: what is there is looked at before the store is, or it would be ahead of what is seen of the store.
     let had = Had::of(to)?;
-    let mut all = all || !had.has_hint || !had.marks.is_empty();
-    let there = if all { Some(stock(to)?) } else { None };
+    let compare = if had.has_hint && had.marks.is_empty() { compare } else { compare.max(Compare::Sizes) };
+    let listed = if compare > Compare::New { Some(packs::list(to)?) } else { None };
     from.refresh()?;
     if let Some(newest) = had.newest {
-        check_same(from, to, newest)?;
+        match compare == Compare::Bytes || had.doubts_log() {
+            true => log::mend(from, to, newest, &mut done)?,
+            false => log::check_same(from, to, newest)?,
+        }
         if had.is_complete() && !had.has_hint {
             put_hint(to, newest)?;
         }
     }
-    let mut done = Synced::default();
     // Without a hint nothing says how far all that the entries lead to is there, and that none of them lacks.
     let mut next = had.newest.filter(|_| had.has_hint).map_or(0, |newest| newest + 1);
-    let mut mark = None;
+    let mut stock = Stock { listed: listed.as_ref(), compare, doubted: &had.doubted };
+    let (mut marks, mut told) = (Vec::new(), 0);
     loop {
         let head = from.head().seq();
-        let (added, gone) = added_since(from, next)?;
-        let packs = if all { from.state().packs() } else { &added };
-        carry(from.store(), to, packs, there.as_ref().filter(|_| all), progress, &mut done)?;
+        let (added, gone) = packs::added_since(from, next)?;
+        let wanted = if stock.listed.is_some() { from.state().packs() } else { &added };
+        packs::carry(from.store(), to, wanted, &stock, progress, &mut done)?;
         // Until all entries are there, some may lead to what is given up, or lies elsewhere by now; and what an interrupted first copy left
         // is looked for at the end.
-        let unsure = gone || !had.has_hint || !done.lacking.is_empty();
-        if unsure && mark.is_none() {
-            mark = Some(leave_mark(to)?);
+        let unsure = marks.is_empty() && (gone || !had.has_hint);
+        if unsure || done.lacking.len() > told {
+            marks.push(leave_mark(to, &done.lacking)?);
+            told = done.lacking.len();
         }
         if next <= head {
             // Who makes a store of the place sees the mark then, or is seen here.
             refuse_store(to)?;
-            carry_log(from, to, next..=head, had.has_hint, &mut done)?;
+            log::carry(from, to, next..=head, had.has_hint, &mut done)?;
         }
-        (next, all, done.head) = (head + 1, false, head);
+        stock = Stock { listed: None, compare: Compare::New, ..stock };
+        (next, done.head) = (head + 1, head);
         from.refresh()?;
         if from.head().seq() == head {
             break;
         }
     }
-    if let Some(there) = &there {
-        remove_forgotten(from, to, there)?;
+    if let Some(listed) = &listed {
+        packs::remove_forgotten(from, to, listed)?;
     }
     // What a collection took meanwhile is no loss.
-    let known = |name: &str| key::pack_id(name).is_some_and(|(_, id)| from.state().packs().contains_key(&id));
-    done.lacking.retain(|(name, _)| known(name));
-    let answered = had.marks.into_iter().chain(mark.filter(|_| done.lacking.is_empty()));
-    answered.into_iter().try_for_each(|mark| to.delete(&mark))?;
+    let is_lost =
+        |name: &str| key::pack_id(name).is_none_or(|(_, id)| from.state().packs().contains_key(&id));
+    done.lacking.retain(|(name, _)| is_lost(name));
+    let answered = if done.lacking.is_empty() { marks } else { vec![] };
+    had.marks.iter().chain(&answered).try_for_each(|mark| to.delete(mark))?;
     Ok(done)
 }
 
@@ -191,8 +229,10 @@ struct Had {
     newest: Option<u64>,
     /// Whether `log/HEAD` leads there: it is written when a first copy is complete.
     has_hint: bool,
-    /// What says that the mirror lacks a pack that its log leads to.
+    /// What says that the mirror lacks something that its log leads to.
     marks: Vec<String>,
+    /// What was damaged there, and the store could not give.
+    doubted: BTreeSet<String>,
 }
 
 impl Had {
@@ -216,7 +256,17 @@ impl Had {
             Err(head::NoHead::Probe(error)) => Err(error),
             Err(head::NoHead::NoLog) => Ok(known),
         });
-        Ok(Had { newest: newest.transpose()?, has_hint: hint.is_some(), marks: marks(to)? })
+        let (newest, has_hint, marks) = (newest.transpose()?, hint.is_some(), marks(to)?);
+        let said = marks.iter().map(|mark| Ok(to.get(mark)?.unwrap_or_default()));
+        let said = said.collect::<Result<Vec<Bytes>, StoreError>>()?;
+        let names = said.iter().filter_map(|said| std::str::from_utf8(said).ok()).flat_map(str::lines);
+        let is_object = |name: &&str| key::pack_id(name).is_some() || key::log_seq(name).is_some();
+        let doubted = names.filter(is_object).map(str::to_owned).collect();
+        Ok(Had { newest, has_hint, marks, doubted })
+    }
+
+    fn doubts_log(&self) -> bool {
+        self.doubted.iter().any(|name| key::log_seq(name).is_some())
     }
 
     /// Whether a first copy was complete. Where there are entries and neither a hint nor a mark, the hint was lost since.
@@ -249,9 +299,18 @@ fn refuse_store(to: &Store) -> Result<(), NotMirrored> {
 }
 
 /// The place is a mirror of this store from now on.
-fn begin(from: &Catalog, to: &Store) -> Result<(), NotMirrored> {
-    if is_mirror(from, to)? {
-        return Ok(());
+fn begin(from: &mut Catalog, to: &Store, compare: Compare, done: &mut Synced) -> Result<(), NotMirrored> {
+    match is_mirror(from, to) {
+        Ok(true) if compare < Compare::Bytes => return Ok(()),
+        Ok(true) => return mend_identity(from, to, done),
+        Ok(false) => {}
+        // It is a mirror of that store whose log it has.
+        Err(NotMirrored::Catalog(CatalogError::Identity { .. }))
+            if compare == Compare::Bytes && has_log_of(from, to)? =>
+        {
+            return mend_identity(from, to, done);
+        }
+        Err(error) => return Err(error),
     }
     if let Some(found) = to.list("", "")?.into_iter().find(|it| !it.key.starts_with(key::PROBE)) {
         // It may have become one meanwhile.
@@ -265,160 +324,60 @@ fn begin(from: &Catalog, to: &Store) -> Result<(), NotMirrored> {
     Ok(to.create_own(key::MIRROR, from.identity().encode().into())?)
 }
 
-/// What says that the mirror lacks a pack that its log leads to.
+fn has_log_of(from: &mut Catalog, to: &Store) -> Result<bool, NotMirrored> {
+    let newest = Had::of(to)?.newest;
+    from.refresh()?;
+    Ok(newest.is_some_and(|newest| log::check_same(from, to, newest).is_ok()))
+}
+
+/// Writes again what says of which store the mirror is.
+fn mend_identity(from: &Catalog, to: &Store, done: &mut Synced) -> Result<(), NotMirrored> {
+    let written = |bytes: &Bytes| match from.identity().is_written(bytes) {
+        true => Ok(()),
+        false => Err("its bytes are not those that were written".to_owned()),
+    };
+    if let Err(why) = read_back(to, key::MIRROR, written)? {
+        // Who made a store of it has taken that away.
+        refuse_store(to)?;
+        let bytes = from.identity().encode();
+        let size = bytes.len() as u64;
+        to.overwrite(key::MIRROR, bytes.into())?;
+        done.mended(key::MIRROR.to_owned(), size, why);
+    }
+    Ok(())
+}
+
+/// What says that the mirror lacks something that its log leads to.
 fn marks(to: &Store) -> Result<Vec<String>, StoreError> {
     let is_mark = |key: &String| key.strip_prefix(key::LACKING).is_some_and(|it| it.parse::<Nonce>().is_ok());
     Ok(to.list(key::LACKING, "")?.into_iter().map(|it| it.key).filter(is_mark).collect())
 }
 
-/// Says that the mirror lacks something.
-fn leave_mark(to: &Store) -> Result<String, StoreError> {
+/// Says that the mirror lacks something: what of it is there and damaged will be read back then.
+fn leave_mark(to: &Store, lacking: &[(String, String)]) -> Result<String, StoreError> {
     let name = format!("{}{}", key::LACKING, Nonce::new());
-    to.create_own(&name, Bytes::from_static(b"compare all").into())?;
+    let said = lacking.iter().fold("compare all\n".to_owned(), |said, (name, _)| said + name + "\n");
+    to.create_own(&name, Bytes::from(said).into())?;
     Ok(name)
 }
 
-/// The packs of a mirror, and their sizes.
-fn stock(to: &Store) -> Result<BTreeMap<String, u64>, StoreError> {
-    let both = [key::DATA, key::META].map(|folder| to.list(folder, ""));
-    let both = both.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok(both.into_iter().flatten().map(|it| (it.key, it.size)).collect())
-}
-
-/// Removes what an interrupted copy left that the store has let go of since: what the store does not know and an entry of its log has
-/// forgotten. All entries are in the mirror by then. What none has forgotten is not ours to remove: the store may have been rolled
-/// back, or the place may be a store by now, with packs that others pushed there.
-fn remove_forgotten(from: &Catalog, to: &Store, there: &BTreeMap<String, u64>) -> Result<(), CatalogError> {
-    let state = from.state();
-    let known = |id: &PackId| state.packs().contains_key(id) || state.condemned().contains_key(id);
-    let packs = there.keys().filter_map(|name| Some((key::pack_id(name)?.1, name)));
-    let mut unknown: BTreeMap<PackId, &String> = packs.filter(|(id, _)| !known(id)).collect();
-    for seq in (0..=from.head().seq()).rev() {
-        if unknown.is_empty() {
-            break;
-        }
-        let forgotten = match from.change(seq) {
-            Ok(record) => record.change,
-            // What cannot be read has forgotten nothing.
-            Err(CatalogError::Log { .. } | CatalogError::Lost { .. }) => continue,
-            Err(error) => return Err(error),
-        };
-        let Change::Forget(forget) = forgotten else { continue };
-        for name in forget.packs.iter().filter_map(|pack| unknown.remove(pack)) {
-            to.delete(name)?;
-        }
-    }
-    Ok(())
-}
-
-/// Each entry has the hash of the one before it: if the newest is the same, all are. What cannot be read says nothing of that.
-fn check_same(from: &Catalog, to: &Store, newest: u64) -> Result<(), NotMirrored> {
-    let url = || to.url().to_string();
-    let there = to.get(&key::log(newest))?.unwrap_or_default();
-    let bad = |error| CatalogError::Log { url: url(), source: BadLog::from(error) };
-    Entry::decode(newest, &there).map_err(bad)?;
-    match newest <= from.head().seq() && from.entry(newest)?.0 == there {
-        true => Ok(()),
-        // Whoever made a store of the place may have gone on there.
-        false => refuse_store(to).and(Err(NotMirrored::Diverged { url: url(), seq: newest })),
-    }
-}
-
-/// Packs that entries from `next` on added, and that the store has still; and whether there were others.
-fn added_since(from: &Catalog, next: u64) -> Result<(BTreeMap<PackId, PackInfo>, bool), CatalogError> {
-    let Some(before) = next.checked_sub(1) else { return Ok(Default::default()) };
-    let records = from.since(before)?;
-    let added = records.into_iter().flat_map(|(_, record)| record.added);
-    let (there, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        added.partition(|(pack, _)| from.state().packs().contains_key(pack));
-    Ok((there, !gone.is_empty()))
-}
-
-/// Copies entries of the log. What a Forget lets go of is removed before the Forget is copied, and after the Condemn is there: so the log
-/// of the mirror names nothing that went, and a copy that was interrupted goes on with it.
-fn carry_log(
-    from: &Catalog,
+/// An object of the mirror, as this makes it of its bytes; else why it is not as it was written.
+fn read_back<T>(
     to: &Store,
-    entries: RangeInclusive<u64>,
-    removes: bool,
-    done: &mut Synced,
-) -> Result<(), NotMirrored> {
-    let head = *entries.end();
-    for seq in entries {
-        let (bytes, record) = from.entry(seq)?;
-        if let (Change::Forget(forget), true) = (record.change, removes) {
-            for pack in forget.packs {
-                for kind in [PackKind::Data, PackKind::Meta] {
-                    to.delete(&key::pack(kind, pack))?;
-                }
-                done.removed += 1;
-            }
-        }
-        (done.objects, done.bytes) = (done.objects + 1, done.bytes + bytes.len() as u64);
-        match to.create_own(&key::log(seq), bytes.into()) {
-            Err(StoreError::Foreign { .. }) => check_same(from, to, seq)?,
-            done => done?,
-        }
-    }
-    Ok(put_hint(to, head)?)
-}
-
-/// Copies packs that are not there, data before what names it.
-fn carry(
-    from: &Store,
-    to: &Store,
-    packs: &BTreeMap<PackId, PackInfo>,
-    listed: Option<&BTreeMap<String, u64>>,
-    progress: &dyn Progress,
-    done: &mut Synced,
-) -> Result<(), StoreError> {
-    // One by one it is asked for where they are few.
-    let size_there = |key: &str| match listed {
-        Some(listed) => Ok(listed.get(key).copied()),
-        None => to.size(key),
-    };
-    let done = Mutex::new(done);
-    for kind in [PackKind::Data, PackKind::Meta] {
-        let some: Vec<_> = packs.iter().filter(|(_, info)| info.kind == kind).collect();
-        some.into_par_iter().try_for_each(|(pack, info)| {
-            let name = key::pack(kind, *pack);
-            let copied = match size_there(&name)? == Some(info.size) {
-                true => None,
-                false => Some(carry_one(from, to, *pack, *info)?),
-            };
-            progress.add(info.size);
-            let mut done = done.lock().expect("no holder of this lock panics");
-            match copied {
-                None => done.was_there += 1,
-                Some(Ok(())) => (done.objects, done.bytes) = (done.objects + 1, done.bytes + info.size),
-                Some(Err(why)) => done.lacking.push((name, why)),
-            }
-            Ok::<(), StoreError>(())
-        })?;
-    }
-    Ok(())
-}
-
-/// Copies a pack that is as it was written; else why it is not.
-fn carry_one(
-    from: &Store,
-    to: &Store,
-    pack: PackId,
-    info: PackInfo,
-) -> Result<Result<(), String>, StoreError> {
-    let name = key::pack(info.kind, pack);
+    name: &str,
+    check: impl Fn(&Bytes) -> Result<T, String>,
+) -> Result<Result<T, String>, StoreError> {
     let mut why = String::new();
-    // What was damaged on its way comes whole another time.
     for _ in 0..READS {
-        let bytes = match from.get(&name) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Err("the store lacks it".to_owned())),
-            Err(error) if error.is_archived() => return Ok(Err(error.to_string())),
+        match to.get(name) {
+            Ok(Some(bytes)) => match check(&bytes) {
+                Ok(whole) => return Ok(Ok(whole)),
+                Err(error) => why = error,
+            },
+            Ok(None) => return Ok(Err("it is missing".to_owned())),
+            // As of a disk that cannot read this one.
+            Err(error) if error.is_of_object() => why = error.to_string(),
             Err(error) => return Err(error),
-        };
-        match verify_bytes(&bytes, pack, info) {
-            Ok(_) => return Ok(Ok(to.create_own(&name, bytes.into())?)),
-            Err(error) => why = error.to_string(),
         }
     }
     Ok(Err(why))
