@@ -102,8 +102,8 @@ fn with_damaged_mirror(stage: &Stage) -> Said {
     let all = stage.world.beside.objects().into_keys();
     let names: Vec<String> = all.filter(|name| is_kept(name)).collect();
     for (folder, nth) in [(key::DATA, 0), (key::META, 0), (key::LOG, 1)] {
-        let of_it = names.iter().filter(|name| name.starts_with(folder));
-        stage.world.beside.flip(of_it.skip(nth).next().ok_or("it has something of each kind")?);
+        let mut of_it = names.iter().filter(|name| name.starts_with(folder));
+        stage.world.beside.flip(of_it.nth(nth).ok_or("it has something of each kind")?);
     }
     Ok(())
 }
