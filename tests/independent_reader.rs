@@ -447,7 +447,7 @@ fn what_a_collection_leaves_is_read_and_no_more() {
     let record = scene.commit(Change::Drop(Drop { planned_on, keys, bundles: vec![] }));
     scene.land(&record);
     let (none, before) = (Duration::ZERO, scene.catalog.state().packs().len());
-    let limits = Limits { grace: none, orphans: none, tombstones: none, max_unused: Some(0) };
+    let limits = Limits { grace: none, orphans: none, tombstones: none, max_unused: Some(0), blank: false };
     for checkpoint in [false, true] {
         let done = collect(&mut scene.catalog, limits).expect("collected");
         assert!(checkpoint || done.deleted.count >= 2, "{done:?}");
@@ -484,7 +484,7 @@ fn what_a_collection_copied_is_read_from_where_it_lies_now() {
     let oids = scene.push(&contents, None);
     let bundle = last_bundle(&mut scene);
     let none = Duration::ZERO;
-    let limits = Limits { grace: none, orphans: none, tombstones: none, max_unused: Some(0) };
+    let limits = Limits { grace: none, orphans: none, tombstones: none, max_unused: Some(0), blank: false };
     // One file after the other goes, and what stays is copied again and again.
     for (round, gone) in [oids[1], oids[3], oids[4]].into_iter().enumerate() {
         let planned_on = scene.catalog.head().seq();

@@ -205,7 +205,8 @@ pub struct Push {
     pub labels: Vec<Label>,
 }
 
-/// Where a run of whole frames lies now; the bytes were verified and copied as they are (R4).
+/// Where a run of whole frames lies now; the bytes were verified and copied as they are (R4). Only of packs that the same entry condemns
+/// may parts that nothing live needs have become zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Forward {
     /// The pack they lay in.
@@ -232,6 +233,10 @@ pub struct Compact {
     /// Where repacked frames lie now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forwards: Vec<Forward>,
+    /// Packs that nobody may name any more, as what is live in them lies elsewhere, and perhaps nothing else: as in a [`Condemn`], no
+    /// entry since the mark mentions them. Always [`ChangeRecord::must_understand`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub condemned: Vec<PackId>,
 }
 
 /// What makes rows and bundles garbage (R1); beside it only a [`Redact`] does.

@@ -170,7 +170,7 @@ impl Catalog {
 
     fn compact(&mut self, outs: Vec<Blob>, output: Output) -> Result<bool, CatalogError> {
         let Output { segments, metas, named } = output;
-        let change = Change::Compact(Compact { outs, segments, forwards: vec![] });
+        let change = Change::Compact(Compact { outs, segments, ..Compact::default() });
         let mut record = self.record(self.head.seq(), change);
         record.added = self.read_beside(|| metas.finish())?;
         record.named = named.into_iter().collect();

@@ -25,6 +25,8 @@ pub enum Rule {
     ChainKept,
     /// R4: a new forward leaves covered whatever an older one covers; off: the last one is believed, though its collection saw less.
     CoverKept,
+    /// R4: a copy that lacks what nothing live needs takes the place of its source where that is condemned; off: before that.
+    BlankCondemns,
     /// R5: an entry is mine when the slot holds exactly my bytes; off: when it has my writer.
     ExactBytes,
     /// R5: an unclear create is met with the same bytes again; off: with a newly built entry.

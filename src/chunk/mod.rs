@@ -6,7 +6,9 @@
 mod codec;
 mod cut;
 mod encoder;
+mod filled;
 mod lanes;
 
 pub use codec::{BadFrame, Codec, compress, decompress};
 pub use cut::{Cutter, Sizes};
+pub use filled::compress_to;

@@ -103,8 +103,17 @@ fn said(record: &ChangeRecord, name: RepoNames<'_>) -> (&'static str, Value, Str
         Change::Compact(it) => {
             let (outs, segments) = (it.outs.len(), it.segments.len());
             let forwards = it.forwards.len();
-            let words = format!("{outs} segments merged into {segments}, {forwards} forwards");
-            ("compact", json!({ "merged": outs, "segments": segments, "forwards": forwards }), words)
+            let emptied = if it.condemned.is_empty() {
+                String::new()
+            } else {
+                format!(", {} packs condemned", it.condemned.len())
+            };
+            let words = format!("{outs} segments merged into {segments}, {forwards} forwards{emptied}");
+            let mut value = json!({ "merged": outs, "segments": segments, "forwards": forwards });
+            if !it.condemned.is_empty() {
+                value["packs"] = json!(it.condemned);
+            }
+            ("compact", value, words)
         }
         Change::Condemn(it) => {
             let words = format!("{} packs, marked at entry {}", it.packs.len(), it.mark);

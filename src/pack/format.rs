@@ -9,13 +9,14 @@
 
 use std::borrow::Cow;
 use std::mem::size_of;
+use std::ops::Range;
 
 use bytes::Bytes;
 use twox_hash::XxHash3_128;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::chunk::{BadFrame, Codec, compress, decompress};
+use crate::chunk::{BadFrame, Codec, compress, compress_to, decompress};
 use crate::id::{ChunkId, PackKind};
 
 /// First bytes of every pack.
@@ -174,18 +175,7 @@ impl FrameBuilder {
             }
             None => Codec::Raw,
         };
-        let length = |n: usize| U32::new(u32::try_from(n).expect("frames are below MAX_FRAME"));
-        let mut header = FrameHeader {
-            checksum: [0; CHECKSUM],
-            codec: codec as u8,
-            reserved: [0; 3],
-            stored: length(self.len()),
-            raw: length(raw),
-        };
-        self.0[..FRAME_HEADER].copy_from_slice(header.as_bytes());
-        header.checksum = checksum(&self.0[CHECKSUM..]);
-        self.0[..CHECKSUM].copy_from_slice(&header.checksum);
-        Frame { raw: header.raw.get(), bytes: self.0.into() }
+        Frame::seal(codec, raw, self.0)
     }
 }
 
@@ -197,6 +187,22 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The frame of stored bytes, which follow room for its header.
+    fn seal(codec: Codec, raw: usize, mut bytes: Vec<u8>) -> Frame {
+        let length = |n: usize| U32::new(u32::try_from(n).expect("frames are below MAX_FRAME"));
+        let mut header = FrameHeader {
+            checksum: [0; CHECKSUM],
+            codec: codec as u8,
+            reserved: [0; 3],
+            stored: length(bytes.len() - FRAME_HEADER),
+            raw: length(raw),
+        };
+        bytes[..FRAME_HEADER].copy_from_slice(header.as_bytes());
+        header.checksum = checksum(&bytes[CHECKSUM..]);
+        bytes[..CHECKSUM].copy_from_slice(&header.checksum);
+        Frame { raw: header.raw.get(), bytes: bytes.into() }
+    }
+
     /// The frame of `raw` (at most [`MAX_FRAME`] bytes), compressed if that pays.
     pub fn encode(raw: impl AsRef<[u8]>) -> Frame {
         let raw = raw.as_ref();
@@ -271,6 +277,23 @@ impl<'a> FrameView<'a> {
     /// Raw bytes it declares.
     pub fn raw_len(&self) -> usize {
         self.raw
+    }
+
+    /// The frame with zeros in place of these parts of its raw bytes, and as long as it is; `None` where what stays cannot be stored in
+    /// so many bytes. What decodes is checked once more.
+    pub fn blanked(&self, parts: &[Range<usize>]) -> Result<Option<Frame>, BadPack> {
+        let mut raw = self.decode()?.into_owned();
+        for part in parts {
+            raw.get_mut(part.clone()).ok_or(BadPack::Damaged("chunk table"))?.fill(0);
+        }
+        let Some((codec, stored)) = compress_to(self.codec, &raw, self.len() - FRAME_HEADER) else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; FRAME_HEADER];
+        bytes.extend(stored);
+        let frame = Frame::seal(codec, raw.len(), bytes);
+        let same = FrameView::parse(&frame.bytes)?.map(|view| view.decode()).transpose()?;
+        Ok(same.is_some_and(|same| *same == raw).then_some(frame))
     }
 
     /// Its raw bytes, checked; borrowed where they are stored as they are.

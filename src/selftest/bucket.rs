@@ -36,8 +36,10 @@ struct Content {
     /// Requests so far.
     count: u64,
     late: Vec<Late>,
-    /// Names that were there once: no program writes them again.
-    gone: BTreeSet<String>,
+    /// What was there once: no program writes those names again, but for who did not hear that it had.
+    gone: BTreeMap<String, Bytes>,
+    /// Creates that took effect, as nobody heard: they are tried again with the same bytes (R16).
+    unheard: BTreeSet<String>,
     /// What was damaged here, as it was.
     damaged: BTreeMap<String, Bytes>,
     /// What strangers put here.
@@ -58,7 +60,8 @@ impl Default for Bucket {
             clock: BEGIN,
             count: 0,
             late: vec![],
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            unheard: BTreeSet::new(),
             damaged: BTreeMap::new(),
             foreign: BTreeMap::new(),
             old_hint: None,
@@ -107,7 +110,13 @@ impl Bucket {
     pub fn delay(&self, key: &str, bytes: Bytes, requests: u64) {
         let mut content = self.content();
         let due = content.count + requests;
+        content.unheard.insert(key.to_owned());
         content.late.push(Late { due, key: key.to_owned(), bytes });
+    }
+
+    /// Who asked for this object to be created does not know whether it was.
+    pub fn unheard(&self, key: &str) {
+        self.content().unheard.insert(key.to_owned());
     }
 
     /// Somebody else's object.
@@ -221,12 +230,20 @@ impl Backend for Bucket {
         if content.objects.contains_key(key) {
             return Ok(Create::Exists);
         }
-        // Of a mirror who copies beside others may be late; no name has other bytes ever.
-        let is_mirror = content.objects.contains_key(key::MIRROR);
-        if content.gone.contains(key) && !key.starts_with(key::PROBE) && !is_mirror {
-            content.wrong.push(format!("{key} was made again after it had been deleted"));
+        let bytes = bytes.to_bytes();
+        // What was deleted as garbage before its maker tried again is garbage again: R8 refuses who would name it. Of a mirror who
+        // copies beside others may be late.
+        let may_be_late = content.unheard.remove(key) || content.objects.contains_key(key::MIRROR);
+        match content.gone.get(key) {
+            Some(had) if *had != bytes && !key.starts_with(key::PROBE) => {
+                content.wrong.push(format!("{key} was made again with other bytes"));
+            }
+            Some(_) if !may_be_late && !key.starts_with(key::PROBE) => {
+                content.wrong.push(format!("{key} was made again after it had been deleted"));
+            }
+            _ => {}
         }
-        content.write(key, bytes.to_bytes());
+        content.write(key, bytes);
         Ok(Create::Created)
     }
 
@@ -273,8 +290,9 @@ impl Backend for Bucket {
         if !may_go.iter().any(|folder| key.starts_with(folder)) {
             content.wrong.push(format!("{key} was deleted"));
         }
-        if content.objects.remove(key).is_some() {
-            content.gone.insert(key.to_owned());
+        if let Some(object) = content.objects.remove(key) {
+            let bytes = content.damaged.get(key).cloned().unwrap_or(object.bytes);
+            content.gone.insert(key.to_owned(), bytes);
         }
         Ok(())
     }

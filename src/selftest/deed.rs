@@ -29,8 +29,13 @@ use crate::progress::Silent;
 use crate::store::key;
 
 /// Nothing waits.
-pub(super) const AT_ONCE: Limits =
-    Limits { grace: Duration::ZERO, orphans: Duration::ZERO, tombstones: Duration::ZERO, max_unused: None };
+pub(super) const AT_ONCE: Limits = Limits {
+    grace: Duration::ZERO,
+    orphans: Duration::ZERO,
+    tombstones: Duration::ZERO,
+    max_unused: None,
+    blank: false,
+};
 
 /// Labels that are moved about.
 const LABELS: [&str; 3] = ["prod", "v1.0", "v1.1"];
@@ -141,7 +146,8 @@ impl Deed {
 fn short(random: &mut Seeded) -> Limits {
     let grace = Duration::from_secs(random.below(100));
     let max_unused = random.once_in(2).then_some(10);
-    Limits { grace, orphans: 2 * grace, tombstones: 5 * grace, max_unused }
+    let blank = random.once_in(3);
+    Limits { grace, orphans: 2 * grace, tombstones: 5 * grace, max_unused, blank }
 }
 
 /// Most of what is done is done for the first repo.

@@ -93,6 +93,11 @@ impl Shelf {
         self.files.get(&oid).map_or(0, |bytes| bytes.len() as u64)
     }
 
+    /// What a file consists of.
+    pub(super) fn bytes(&self, oid: Oid) -> &[u8] {
+        self.files.get(&oid).map_or(&[], |bytes| bytes)
+    }
+
     /// What to upload for these files, each after one that was there before it.
     pub(super) fn uploads(&self, oids: &[Oid], previous: Option<Oid>) -> Vec<Upload> {
         let upload =

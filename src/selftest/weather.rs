@@ -402,6 +402,9 @@ impl Plan for View {
 
     fn hit(&self, request: &Request<'_>, fault: Fault) {
         let (weather, lists) = (&self.weather, request.verb == Verb::List);
+        if request.verb == Verb::Create && matches!(fault, Fault::After | Fault::LostAnswer) {
+            self.bucket.unheard(request.key);
+        }
         let kind = match fault {
             Fault::Before | Fault::After | Fault::Torn if lists => Kind::ListFails,
             Fault::Torn if request.verb != Verb::Get => Kind::ErrorBefore,

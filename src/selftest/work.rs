@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::catalog::change::{Change, Drop};
 use crate::catalog::{Catalog, Journal};
 use crate::chance;
-use crate::id::{BundleId, Oid, PackId, PackKind, RepoId};
+use crate::id::{BundleId, ChunkId, Oid, PackId, PackKind, RepoId};
 use crate::ops::bundle::{Draft, Planned, open};
 use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
@@ -26,7 +26,7 @@ use crate::ops::repo;
 use crate::ops::squash::{self, Git, Keep, Squash};
 use crate::ops::upload::{upload, upload_bundle};
 use crate::ops::verify::{Depth, verify};
-use crate::pack::{Frame, PackWriter};
+use crate::pack::{Frame, PackWriter, read_footer};
 use crate::progress::Silent;
 use crate::store::{Store, key};
 
@@ -255,6 +255,26 @@ pub(super) fn waste(stage: &Stage) -> Said {
 
 pub(super) fn repack(stage: &Stage) -> Said {
     stage.collect(Limits { max_unused: Some(0), ..AT_ONCE })
+}
+
+/// The file that was taken out is in no pack, though its neighbours were copied.
+fn is_blanked(stage: &Stage, moment: Moment) -> Vec<String> {
+    let looked = || -> Result<(usize, usize), String> {
+        let store = memory(&stage.world.bucket);
+        let catalog = Catalog::open(store, Cache::none(), Journal::none()).map_err(said)?;
+        let out = ChunkId::of(stage.world.shelf.bytes(stage.oids(KEPT)[1]));
+        let mut with = 0;
+        for (pack, info) in catalog.state().packs().iter().filter(|(_, info)| info.kind == PackKind::Data) {
+            let footer = read_footer(catalog.store(), *pack, *info).map_err(said)?;
+            with += footer.frames.iter().flat_map(|it| &it.chunks).filter(|(id, _)| *id == out).count();
+        }
+        Ok((catalog.state().forwards().len(), with))
+    };
+    match looked() {
+        Ok((forwards, 0)) if forwards > 0 => vec![],
+        Ok((0, with)) if with > 0 && moment == Moment::Killed => vec![],
+        found => vec![format!("packs that were copied, and chunks of what was taken out: {found:?}")],
+    }
 }
 
 /// Something was copied, and nothing is dead in what stays.
@@ -494,6 +514,13 @@ pub(super) const WORKS: &[Work] = &[
     },
     Work { name: "gc forget", prepare: with_tombstones, act: |it| it.collect(AT_ONCE), ..PLAIN },
     Work { name: "gc run", prepare: with_garbage, act: |it| it.collect(AT_ONCE), ..PLAIN },
+    Work {
+        name: "gc blank",
+        prepare: |it| filled(it).and_then(|()| take_out(it)),
+        act: |it| it.collect(Limits { blank: true, ..AT_ONCE }),
+        look: is_blanked,
+        ..PLAIN
+    },
     Work {
         name: "gc repack",
         prepare: |it| filled(it).and_then(|()| waste(it)),

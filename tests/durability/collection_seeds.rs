@@ -12,7 +12,7 @@ use datamon::catalog::log::{now, writer};
 use datamon::catalog::{Catalog, CatalogError};
 use datamon::id::{BundleId, Oid, RepoId};
 use datamon::ops::bundle::{Draft, Planned, open};
-use datamon::ops::collection::{NotCollected, collect};
+use datamon::ops::collection::{Limits, NotCollected, collect};
 use datamon::ops::fetch::{Source, Wanted, fetch};
 use datamon::ops::upload::{Uploaded, upload_bundle};
 use datamon::ops::verify::{Depth, verify};
@@ -49,7 +49,8 @@ impl Random {
 enum Deed {
     Push(Vec<Oid>),
     Version(Vec<Oid>),
-    Collect,
+    /// Of frames, too, if so.
+    Collect(bool),
     Checkpoint,
     Merge,
     GiveUp(Vec<Oid>, u64),
@@ -67,6 +68,8 @@ struct World {
     shelf: Shelf,
     all: Vec<Oid>,
     sizes: BTreeMap<Oid, u64>,
+    /// Collections that left something out of frames.
+    blanked: AtomicU64,
 }
 
 impl World {
@@ -83,7 +86,7 @@ impl World {
         add(&whole);
         add(&[&whole[..400_000], b"in between", &whole[400_000..]].concat());
         add(&vec![0; 200_000]);
-        World { shelf, all, sizes }
+        World { shelf, all, sizes, blanked: AtomicU64::new(0) }
     }
 
     /// Does it, and says what came of it, also where it failed.
@@ -146,8 +149,8 @@ impl World {
                 let record = ChangeRecord::new(planned_on, Change::Drop(gone), writer(), now());
                 catalog.commit(&record).map_err(said)?;
             }
-            Deed::Collect => match collect(&mut catalog, AT_ONCE) {
-                Ok(_) => {}
+            Deed::Collect(blank) => match collect(&mut catalog, Limits { blank: *blank, ..AT_ONCE }) {
+                Ok(done) => _ = self.blanked.fetch_add(u64::from(done.blanked_bytes > 0), SeqCst),
                 Err(NotCollected::Canary { what }) => panic!("the canary: {what}"),
                 Err(error) => return Err(error.to_string()),
             },
@@ -231,7 +234,8 @@ fn deed(random: &mut Random, world: &World) -> Deed {
         3..=4 => Deed::Version(random.some(&world.all)),
         5 => Deed::Checkpoint,
         6 => Deed::Merge,
-        _ => Deed::Collect,
+        7..=8 => Deed::Collect(false),
+        _ => Deed::Collect(true),
     }
 }
 
@@ -297,6 +301,7 @@ impl Play {
 struct Met {
     faults: u64,
     freezes: u64,
+    blanked: u64,
 }
 
 /// How many processes the largest act of a schedule has.
@@ -349,7 +354,7 @@ fn run(seed: u64) -> Met {
     }
     // Whoever was cut off begins again, and in the end only what is live is there.
     for machine in &machines {
-        let (_, done) = world.act(&Deed::Collect, &whole, machine);
+        let (_, done) = world.act(&Deed::Collect(false), &whole, machine);
         done.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert!(machine.journals(&whole).is_empty(), "seed {seed}");
     }
@@ -364,17 +369,21 @@ fn run(seed: u64) -> Met {
     assert_packs(&whole);
     let found = verify(&catalog, Depth::Data(100), &Silent).expect("verified");
     assert!(found.problems.is_empty(), "seed {seed}: {:?}", found.problems);
+    met.blanked = world.blanked.load(SeqCst);
     met
 }
 
 #[test]
 fn nothing_promised_is_lost_under_seeded_schedules() {
-    let (mut faults, mut freezes) = (0, 0);
+    let (mut faults, mut freezes, mut blanked) = (0, 0, 0);
     for seed in 0..40 {
         let met = run(seed);
-        (faults, freezes) = (faults + met.faults, freezes + met.freezes);
+        (faults, freezes, blanked) = (faults + met.faults, freezes + met.freezes, blanked + met.blanked);
     }
-    assert!(faults > 40 && freezes > 150, "{faults} faults, {freezes} freezes");
+    assert!(
+        faults > 40 && freezes > 150 && blanked > 10,
+        "{faults} faults, {freezes} freezes, {blanked} collections that blanked"
+    );
 }
 
 /// Plays `DATAMON_SCHEDULES` more, from where the run before it stopped as `target/tmp/schedules.tsv` says; or, with
@@ -393,6 +402,7 @@ fn nothing_promised_is_lost_under_very_many_seeded_schedules() {
         let met = run(seed);
         tally.add("faults", met.faults);
         tally.add("freezes", met.freezes);
+        tally.add("collections that blanked", met.blanked);
         tally.add(&format!("schedules of {} processes", processes(seed)), 1);
         tally.add("schedules", 1);
     }

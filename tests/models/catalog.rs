@@ -46,6 +46,8 @@ pub const Z: u8 = 1;
 pub const M0: u8 = 2;
 pub const S0: u8 = 3;
 pub const S1: u8 = 4;
+/// Stored length of both frames of X.
+pub const BOTH: u64 = 200;
 /// No pack.
 pub const NONE: u8 = 63;
 
@@ -110,6 +112,8 @@ struct Promised {
     overtaken: Option<u64>,
     /// Data that was taken out of every bundle.
     redacted: BTreeSet<u8>,
+    /// Copies that have zeros for the second frame.
+    blanked: BTreeSet<u8>,
     /// When repo 0 was last deleted or undeleted, and what it had if it is deleted.
     life: u64,
     buried: Option<(Rows, Bundles)>,
@@ -238,6 +242,11 @@ impl Catalog {
         Ok(after)
     }
 
+    /// The copy has no second frame.
+    pub fn blanked(&mut self, log: LogId, copy: u8) {
+        self.promised.get_mut(&log).expect("it landed").blanked.insert(copy);
+    }
+
     /// What a commit gave before, or gives now.
     pub fn once(
         &mut self,
@@ -304,8 +313,10 @@ impl Catalog {
         let state = &self.world.log(log).state;
         let promised = &self.promised[&log];
         let mut needs = Needs { broken: None, words: Vec::new() };
-        let word =
-            |run: Run| state.places(run).iter().fold(0u64, |word, place| word | 1 << number(place.pack));
+        let has = |place: &&Run| place.stored < BOTH || !promised.blanked.contains(&number(place.pack));
+        let word = |run: Run| {
+            state.places(run).iter().filter(has).fold(0u64, |word, place| word | 1 << number(place.pack))
+        };
         for (bundle, pages) in &promised.bundles {
             if !state.bundles().contains_key(bundle) {
                 needs.broken = Some(format!("lost: bundle {bundle} is not in the state"));
@@ -451,6 +462,7 @@ fn every_rule_switched_off_alone_loses_something() {
         (Rule::CoverKept, "-PRR"),
         (Rule::GapRead, "TDGC"),
         (Rule::LedSpared, "TDRG"),
+        (Rule::BlankCondemns, "-PZG"),
         (Rule::LedSpared, "-PRDGT"),
         (Rule::Covers, "BCT"),
         (Rule::KeepBase, "TG"),
@@ -475,6 +487,15 @@ fn every_rule_switched_off_alone_loses_something() {
 fn every_schedule_of_deep_trees_is_safe() {
     safe(&["VVE", "VVG", "VVEG", "VED", "VEDG", "VVDG", "VEGG", "VRE"]);
     run("VEVG", Rules::without(Rule::BaseBundle)).assert_violated("catalog: without BaseBundle, VEVG");
+}
+
+/// Frames of which a part becomes zeros while others borrow from it.
+#[test]
+fn every_schedule_of_blanking_is_safe() {
+    safe(&[
+        "Z", "PZ", "-PZ", "-PZG", "PZG", "PPZ", "TZ", "TDZ", "TDZG", "BZ", "BZG", "BDZ", "ZZ", "PZZ", "ZC",
+        "PZC", "LZ", "LDZ", "-PRZ", "-PZR", "PRZG", "-WZG", "RZ", "RZG", "HZ", "HBZ", "AZ", "ZGB",
+    ]);
 }
 
 /// Versions that lose a file while others share their pages.

@@ -10,11 +10,13 @@ use datamon::catalog::change::{
 };
 use datamon::catalog::plan::{self, Mark, due, merge, names, runs};
 use datamon::catalog::state::Run;
-use datamon::catalog::{Change, Remedy, checkpoint};
-use datamon::id::BundleId;
+use datamon::catalog::{Change, Remedy, Rule, checkpoint};
+use datamon::id::{BundleId, PackId};
 use datamon::pack::Blob;
 
-use super::{Actor, BASE, Catalog, NONE, Pc, Schedule, X, own, pack_of, push, run_of, segment, segments};
+use super::{
+    Actor, BASE, BOTH, Catalog, NONE, Pc, Schedule, X, own, pack_of, push, run_of, segment, segments,
+};
 use crate::models::world::{
     LogId, adding, frame, number, oid, pack, packs, record, repo, row, row_over, word,
 };
@@ -84,7 +86,7 @@ impl Catalog {
             'D' => self.drop(actor, turn),
             'C' => self.checkpoint(actor, turn),
             'N' | 'Q' => self.name(actor, turn),
-            'G' | 'R' => self.collect(actor, turn),
+            'G' | 'R' | 'Z' => self.collect(actor, turn),
             other => panic!("no actor is called {other}"),
         }
     }
@@ -145,7 +147,7 @@ impl Catalog {
         let of = u8::from(actor.kind == 'U');
         let data = if actor.borrowed == NONE { added[1] } else { actor.borrowed };
         let rows = vec![match (actor.kind, data) {
-            ('P', X) => row_over(b'p', of, Run { stored: 200, ..run_of(X) }),
+            ('P', X) => row_over(b'p', of, Run { stored: BOTH, ..run_of(X) }),
             ('P', own) => row(b'p', of, own),
             (_, n) => row(b'a', of, n),
         }];
@@ -258,7 +260,7 @@ impl Catalog {
                     let written = segments(out, &merged.rows);
                     let rows = written.iter().map(|(it, row)| (it.fence, vec![row.clone()])).collect();
                     let segments = written.into_iter().map(|(it, _)| it).collect();
-                    let compact = Compact { outs, segments, forwards: vec![] };
+                    let compact = Compact { outs, segments, ..Compact::default() };
                     let mut record = adding(actor.base, &[out], Change::Compact(compact));
                     record.named = merged.named.into_iter().collect();
                     model.commit(log, record, rows, BTreeMap::new(), None)
@@ -364,7 +366,8 @@ impl Catalog {
         self.commit(log, record, vec![], BTreeMap::new(), Some(all))
     }
 
-    /// Collects; R first copies what is live where row a has its data into a new pack.
+    /// Collects; R first copies what is live where row a has its data into a new pack. Z copies all of it, with zeros for what nothing reads,
+    /// and condemns the old one in the same entry.
     fn collect(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
         match actor.pc {
@@ -374,6 +377,12 @@ impl Catalog {
                 let landed =
                     self.once(log, i, actor, |model| model.commit_forward(actor, own(i, 0, 'y'), log));
                 match landed {
+                    Ok(log) if actor.kind == 'Z' && self.world.rules().on(Rule::BlankCondemns) => {
+                        let condemned = word(self.marks[actor.plan].repacked.keys());
+                        let floor = self.world.head(log);
+                        let next = Actor { pc: Pc::Delete, condemned, floor, ..actor };
+                        turn.go(log, turn.at.packs, next, format_args!("forwards what it blanked"));
+                    }
                     Ok(log) => turn.go(
                         log,
                         turn.at.packs,
@@ -420,7 +429,7 @@ impl Catalog {
         let state = &self.world.log(log).state;
         let mut mark = Mark::take(state, &named, &packs(turn.at.packs).collect());
         let source = state.end(run_of(X)).pack;
-        let live = Mark::runs(state, &named).remove(&source).filter(|_| actor.kind == 'R');
+        let live = Mark::runs(state, &named).remove(&source).filter(|_| "RZ".contains(actor.kind));
         let repacks = live.is_some();
         mark.repacked.extend(live.map(|runs| (source, runs)));
         if repacks || !mark.victims.is_empty() || !mark.unnamed.is_empty() {
@@ -432,6 +441,9 @@ impl Catalog {
     }
 
     fn commit_forward(&mut self, actor: Actor, to: u8, log: LogId) -> Result<LogId, Remedy> {
+        if actor.kind == 'Z' {
+            return self.commit_blank(actor, to, log);
+        }
         // Each part lies where it lay, so that the first frame of every pack begins alike.
         let parts = self.marks[actor.plan].repacked.iter().flat_map(|(from, runs)| {
             let forward = |part: Range<u64>| {
@@ -442,6 +454,31 @@ impl Catalog {
         });
         let compact = Compact { forwards: parts.collect(), ..Compact::default() };
         self.commit(log, adding(actor.base, &[to], Change::Compact(compact)), vec![], BTreeMap::new(), None)
+    }
+
+    fn commit_blank(&mut self, actor: Actor, to: u8, log: LogId) -> Result<LogId, Remedy> {
+        let mark = &self.marks[actor.plan];
+        let packs: BTreeSet<PackId> = mark.repacked.keys().copied().collect();
+        let since = self.world.since(log, mark.seq);
+        let spared =
+            mark.spare(&self.world.log(log).state, packs.clone(), &since).expect("every entry was read");
+        if spared != packs {
+            return Err(Remedy::GiveUp);
+        }
+        let is_whole = mark.repacked.values().flatten().any(|run| run.stored == BOTH);
+        let forward = |from: &PackId| {
+            let Run { offset, .. } = run_of(X);
+            Forward { from: *from, offset, stored: BOTH, to: pack(to), at: offset }
+        };
+        let forwards = packs.iter().map(forward).collect();
+        let compact = Compact { forwards, condemned: packs.into_iter().collect(), ..Compact::default() };
+        let mut record = adding(actor.base, &[to], Change::Compact(compact));
+        record.must_understand = true;
+        let log = self.commit(log, record, vec![], BTreeMap::new(), None)?;
+        if !is_whole {
+            self.blanked(log, to);
+        }
+        Ok(log)
     }
 
     fn condemn(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {

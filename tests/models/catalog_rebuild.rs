@@ -42,7 +42,7 @@ impl Catalog {
                     let written = segments(out, &merged.rows);
                     let rows = written.iter().map(|(it, row)| (it.fence, vec![row.clone()])).collect();
                     let segments = written.into_iter().map(|(it, _)| it).collect();
-                    let compact = Compact { outs, segments, forwards: vec![] };
+                    let compact = Compact { outs, segments, ..Compact::default() };
                     let mut record = adding(actor.base, &[out], Change::Compact(compact));
                     record.named = merged.named.into_iter().collect();
                     model.commit(log, record, rows, BTreeMap::new(), None)

@@ -124,7 +124,8 @@ impl Member {
 enum Deed {
     /// These files, to this dataset.
     Write(Files, String),
-    Collect,
+    /// Of frames, too, if so.
+    Collect(bool),
     /// Gives up all versions of this dataset but the last.
     Squash(String),
     /// Moves a label of this dataset.
@@ -192,8 +193,8 @@ impl Race {
         match what {
             // The first always writes, and often somebody collects.
             _ if i == 0 => Deed::Write(self.files(i, round, old), self.members[i].name.clone()),
-            _ if i == 1 && round.is_multiple_of(2) => Deed::Collect,
-            0 | 1 => Deed::Collect,
+            _ if i == 1 && round.is_multiple_of(2) => Deed::Collect(round.is_multiple_of(4)),
+            0 | 1 => Deed::Collect(what == 0),
             2 => Deed::Squash(other),
             3 => Deed::Label(other),
             4 | 5 if self.members[i].git.is_none() => {
@@ -205,10 +206,12 @@ impl Race {
 
     fn command(&self, i: usize, deed: &Deed) -> Command {
         let (member, shared) = (&self.members[i], &self.shared);
-        let collect = ["gc", "run", "--grace", "0", "--orphans", "0", "--max-unused", "0"];
+        let collect = ["gc", "run", "--grace", "0", "--orphans", "0", "--max-unused", "0", "--blank"];
         let mut command = match deed {
             Deed::Write(files, dataset) => member.write(shared, files, dataset),
-            Deed::Collect => shared.on(&member.env, "", &collect),
+            Deed::Collect(blank) => {
+                shared.on(&member.env, "", &collect[..collect.len() - usize::from(!blank)])
+            }
             Deed::Squash(name) => shared.on(&member.env, name, &["squash", "--keep-last", "1", "--apply"]),
             Deed::Label(name) => shared.on(&member.env, name, &["label", "set", "reviewed", "latest"]),
         };
@@ -264,7 +267,9 @@ impl Race {
                 let id = if self.members[i].git.is_some() { String::new() } else { id };
                 self.promised.push(Promised { dataset, id, files });
             }
-            Deed::Collect => self.count("collections", 1),
+            Deed::Collect(blank) => {
+                self.count(if blank { "collections that blank" } else { "collections" }, 1)
+            }
             Deed::Label(_) => self.count("labels", 1),
             Deed::Squash(name) => {
                 self.count("squashes", 1);

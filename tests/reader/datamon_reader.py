@@ -302,6 +302,7 @@ class State:
                 self.add(segment, seq)
             for forward in compact.get("forwards", []):
                 self.forwards.setdefault(forward["from"], {})[forward["offset"]] = forward
+            self.packs.difference_update(compact.get("condemned", []))
         if "drop" in change:
             for oid, repo in change["drop"].get("keys", []):
                 self.drops[oid, repo] = max(self.drops.get((oid, repo), -1), change["drop"]["planned_on"])

@@ -1,11 +1,14 @@
 //! Files that git knows are taken out of every version: not while git reaches them, unless somebody says so.
 
 use std::fs;
+use std::path::Path;
 
+use datamon::pack::FrameView;
 use datamon_test_support::{TestRepo, run, run_failing, seeded_bytes};
 use serde_json::Value;
 
 use super::{Team, datamon, each_git_lfs, file, git_fails, line_with, trust};
+use crate::durability::world::collect;
 use crate::transfer::Machine;
 
 fn json(repo: &TestRepo, args: &[&str]) -> Value {
@@ -104,7 +107,11 @@ fn who_asks_for_a_redacted_file_is_told_by_which_redaction(machine: Machine) {
     assert_eq!(said.lines().filter(|line| line.starts_with("BAD")).count(), 2, "{said}");
 }
 
-each_git_lfs!(what_git_reaches_goes_only_by_force, who_asks_for_a_redacted_file_is_told_by_which_redaction);
+each_git_lfs!(
+    what_git_reaches_goes_only_by_force,
+    who_asks_for_a_redacted_file_is_told_by_which_redaction,
+    what_is_blanked_is_nowhere_and_what_lay_beside_it_is_whole
+);
 
 /// Between the look at git and the entry somebody commits here, and pushes, what the plan then takes too.
 #[test]
@@ -173,4 +180,81 @@ fn a_version_of_a_branch_goes_on_without_what_its_parent_lost() {
     assert!(team.repo.git(["datamon", "ls", "HEAD", "-r"]).text().contains("secret.bin"));
     assert_eq!(json(&team.repo, &["datamon", "show", "HEAD", "--json"])["redacted"], serde_json::json!([]));
     team.repo.git(["datamon", "fsck", "--data"]);
+}
+
+/// Whether any object of a store has these bytes, stored as they are or in a frame.
+fn is_somewhere(store: &Path, bytes: &[u8]) -> bool {
+    let has = |it: &[u8]| it.windows(bytes.len()).any(|window| window == bytes);
+    let mut objects = vec![];
+    collect(store, &mut objects);
+    objects.iter().any(|path| {
+        let object = fs::read(path).expect("reads");
+        // A pack begins with 16 bytes, then one frame follows the other.
+        let mut at = 16;
+        while let Some(Ok(Some(frame))) = object.get(at..).map(FrameView::parse) {
+            if frame.decode().is_ok_and(|raw| has(&raw)) {
+                return true;
+            }
+            at += frame.len();
+        }
+        has(&object)
+    })
+}
+
+/// A small file lies in a frame with others, some noise and some text, and goes from there.
+fn what_is_blanked_is_nowhere_and_what_lay_beside_it_is_whole(machine: Machine) {
+    let team = Team::new(machine);
+    let secret = b"AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n".repeat(9);
+    let text = |n: u64| format!("{n},sensor,{}\n", n * 7).repeat(700).into_bytes();
+    let mut files: std::collections::BTreeMap<String, Vec<u8>> =
+        (0..8).map(|n| (format!("noise-{n}.bin"), seeded_bytes(n, 9_000))).collect();
+    files.extend((0..8).map(|n| (format!("text-{n}.bin"), text(n))));
+    files.insert("noise-secret.bin".to_owned(), [seeded_bytes(90, 4_000), secret.clone()].concat());
+    files.insert("text-secret.bin".to_owned(), secret.clone());
+    // Frames of its own, and far less than what may lie dead.
+    files.insert("large.bin".to_owned(), seeded_bytes(91, 6_000_000));
+    files.insert("large-secret.bin".to_owned(), seeded_bytes(92, 700_000));
+    team.change("one", &files);
+    team.repo.push("origin", "main");
+    let key = &secret[..60];
+    assert!(is_somewhere(&team.store, key), "it was pushed");
+    let names = ["noise-secret.bin", "text-secret.bin", "large-secret.bin"];
+    let mut redact = vec!["datamon", "redact", "--force", "--apply"];
+    names.iter().for_each(|name| redact.extend(["--path", name]));
+    team.repo.git(redact);
+    let gc = ["datamon", "gc", "run", "--grace", "0", "--orphans", "0"];
+    team.repo.git(gc);
+    let large = seeded_bytes(92, 700_000);
+    let middle = &large[350_000..350_060];
+    assert!(is_somewhere(&team.store, key) && is_somewhere(&team.store, middle), "neighbours are needed");
+    let said = team.repo.git([&gc[..], &["--blank"]].concat());
+    assert!(line_with(said.text(), "blanked").contains("nothing needs them"), "{}", said.text());
+    assert!(!is_somewhere(&team.store, key) && !is_somewhere(&team.store, middle), "{}", said.text());
+    assert!(!is_somewhere(&team.store, &seeded_bytes(90, 4_000)[..60]));
+    // Once is enough.
+    let said = team.repo.git([&gc[..], &["--blank"]].concat());
+    assert!(!said.text().contains("blanked"), "{}", said.text());
+    team.assert_sound();
+    let other = machine();
+    let mut clone = other.command("git");
+    clone.current_dir(other.work()).args(["clone", "-q"]).arg(team.remote.dir()).arg("clone");
+    run_failing(&mut clone);
+    let clone = other.repo("clone");
+    clone.git(["config", "lfs.skipdownloaderrors", "true"]);
+    clone.git(["reset", "-q", "--hard"]);
+    for (name, bytes) in files.iter().filter(|(name, _)| !name.contains("secret")) {
+        assert!(clone.read(name) == *bytes, "{name}");
+    }
+    // Whoever pushes it once more has it stored anew: nothing is taken for known that is zeros by now.
+    team.repo.git([&["rm", "-q"], &names[..]].concat());
+    team.change("two", &file("again.bin", 90, 4_000));
+    team.change("three", &[("back.bin".to_owned(), files["noise-secret.bin"].clone())].into());
+    team.repo.push("origin", "main");
+    team.assert_sound();
+    let third = machine();
+    let back = third.clone_from(team.remote.dir(), "clone");
+    assert!(
+        back.read("back.bin") == files["noise-secret.bin"]
+            && back.read("again.bin") == seeded_bytes(90, 4_000)
+    );
 }

@@ -107,10 +107,22 @@ impl Mark {
     }
 
     /// What may be condemned in the next slot: victims that no entry since the mark mentions (R3).
+    pub fn condemn(&self, state: &State, since: &[(u64, ChangeRecord)]) -> Result<BTreeSet<PackId>, Void> {
+        let forwarded = |runs: &BTreeSet<Run>| runs.iter().all(|run| state.forward(*run).is_some());
+        let emptied = self.repacked.iter().filter(|(_, runs)| forwarded(runs)).map(|(pack, _)| *pack);
+        self.spare(state, self.victims.iter().copied().chain(emptied).collect(), since)
+    }
+
+    /// Those of some packs, chosen by the mark, that no entry since mentions, and that are not condemned yet (R3).
     ///
     /// `since` are all entries from the one after the mark to the head, read one by one: a checkpoint may have folded some
     /// away, and the state does not show who named what.
-    pub fn condemn(&self, state: &State, since: &[(u64, ChangeRecord)]) -> Result<BTreeSet<PackId>, Void> {
+    pub fn spare(
+        &self,
+        state: &State,
+        mut victims: BTreeSet<PackId>,
+        since: &[(u64, ChangeRecord)],
+    ) -> Result<BTreeSet<PackId>, Void> {
         let wanted = self.seq.saturating_add(1)..state.next();
         let read = since.iter().map(|(seq, _)| *seq);
         if let Some(unread) = wanted
@@ -122,9 +134,6 @@ impl Mark {
         }
         let folded = state.checkpoint().map_or(0, |(_, newest)| newest.covers);
         let hidden = if state.rules().on(Rule::GapRead) { 0 } else { folded };
-        let forwarded = |runs: &BTreeSet<Run>| runs.iter().all(|run| state.forward(*run).is_some());
-        let emptied = self.repacked.iter().filter(|(_, runs)| forwarded(runs)).map(|(pack, _)| *pack);
-        let mut victims: BTreeSet<PackId> = self.victims.iter().copied().chain(emptied).collect();
         for (_, record) in since.iter().filter(|(seq, _)| *seq > hidden) {
             record.packs().for_each(|pack| _ = victims.remove(&pack));
         }

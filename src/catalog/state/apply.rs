@@ -6,7 +6,7 @@ use crate::catalog::change::{
     TableKind,
 };
 use crate::catalog::rules::Rule;
-use crate::id::{Oid, PackKind, RepoId};
+use crate::id::{Oid, PackId, PackKind, RepoId};
 
 /// A change that is not the next one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,12 +40,7 @@ impl State {
             Change::Compact(compact) => self.apply_compact(seq, record.base, compact),
             Change::Drop(drop) => self.apply_drop(seq, drop),
             Change::Redact(redact) => self.apply_redact(seq, redact),
-            Change::Condemn(condemn) => {
-                for pack in &condemn.packs {
-                    self.packs.remove(pack);
-                    self.condemned.entry(*pack).or_insert(seq);
-                }
-            }
+            Change::Condemn(condemn) => self.condemn(seq, &condemn.packs),
             Change::Forget(forget) => self.apply_forget(forget),
             Change::Checkpoint(checkpoint) => {
                 self.fold_segments(checkpoint.covers, checkpoint.segments());
@@ -125,6 +120,16 @@ impl State {
                 Some(range) => *range = *forward,
                 None => ranges.insert(at, *forward),
             }
+        }
+        if self.rules.on(Rule::BlankCondemns) {
+            self.condemn(seq, &compact.condemned);
+        }
+    }
+
+    fn condemn(&mut self, seq: u64, packs: &[PackId]) {
+        for pack in packs {
+            self.packs.remove(pack);
+            self.condemned.entry(*pack).or_insert(seq);
         }
     }
 

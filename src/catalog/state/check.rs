@@ -105,6 +105,12 @@ pub enum Refusal {
         /// The label.
         name: String,
     },
+    /// R4: what names another pack would be led to a copy that may lack what it names.
+    #[error("pack {pack} is still led to by others that may be named")]
+    StillLedTo {
+        /// The source.
+        pack: PackId,
+    },
     /// R9: segments to be merged were merged by somebody else.
     #[error("the segment at {} is not live any more", .out.pack)]
     OutsNotLive {
@@ -359,9 +365,34 @@ impl State {
         if let Some(run) = wrong.filter(|_| self.rules.on(Rule::CoverKept)) {
             return Err(Refusal::Uncovers { pack: run.from });
         }
+        self.check_emptied(record, compact)?;
         match compact.outs.iter().find(|out| !self.segments.contains_key(out)) {
             Some(out) if self.rules.on(Rule::OutsLive) => Err(Refusal::OutsNotLive { out: *out }),
             _ => Ok(()),
+        }
+    }
+
+    /// R4: packs that are condemned where what is live in them was copied, and perhaps nothing else of them: nobody may be led to the
+    /// copy who could name what it lacks.
+    fn check_emptied(&self, record: &ChangeRecord, compact: &Compact) -> Result<(), Refusal> {
+        let condemned: BTreeSet<PackId> = compact.condemned.iter().copied().collect();
+        if condemned.is_empty() {
+            return Ok(());
+        }
+        if !record.must_understand || compact.forwards.iter().any(|run| !condemned.contains(&run.from)) {
+            return Err(Refusal::Malformed("it may be passed over, or forwards what it does not condemn"));
+        }
+        let gone: Vec<PackId> =
+            condemned.iter().copied().filter(|pack| !self.packs.contains_key(pack)).collect();
+        if !gone.is_empty() {
+            return Err(Refusal::NotInTable { packs: gone });
+        }
+        let stay =
+            self.forwards.keys().filter(|pack| self.packs.contains_key(pack) && !condemned.contains(pack));
+        let led = stay.flat_map(|pack| self.heirs(*pack)).find(|pack| condemned.contains(pack));
+        match led {
+            Some(pack) => Err(Refusal::StillLedTo { pack }),
+            None => Ok(()),
         }
     }
 

@@ -33,6 +33,7 @@ fn changes() -> Vec<ChangeRecord> {
                 outs: vec![frame(3)],
                 segments: vec![segment(7)],
                 forwards: vec![forward],
+                ..Compact::default()
             }),
         ),
         record(

@@ -167,7 +167,7 @@ fn a_drop_goes_when_no_segment_can_hold_what_it_killed() {
     assert!(!state.is_live(oid(1), repo(0), 1) && state.is_live(oid(1), repo(0), 2));
     let compact = |outs: &[u8], to| {
         let outs = outs.iter().map(|n| frame(*n)).collect();
-        Change::Compact(Compact { outs, segments: vec![segment(to)], forwards: vec![] })
+        Change::Compact(Compact { outs, segments: vec![segment(to)], ..Compact::default() })
     };
     // A merge that was planned before the Drop still holds the dead row.
     let early = record(1, &[7], compact(&[3], 7));

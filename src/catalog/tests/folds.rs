@@ -87,7 +87,8 @@ impl Log {
                 let outs: Vec<Blob> = fences.into_iter().skip(from).take(2).collect();
                 let segments = if outs.is_empty() { vec![] } else { vec![segment(own)] };
                 let forward = Forward { from: pack(b % 8), offset: 16, stored: 100, to: pack(own), at: 16 };
-                Change::Compact(Compact { outs, segments, forwards: vec![forward; usize::from(b % 2)] })
+                let forwards = vec![forward; usize::from(b % 2)];
+                Change::Compact(Compact { outs, segments, forwards, ..Compact::default() })
             }
             9 => {
                 let (keys, bundles) = (vec![(oid(a % 4), repo(b % 4))], vec![bundle(a % 16)]);

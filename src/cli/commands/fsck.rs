@@ -109,7 +109,7 @@ fn look(args: &FsckArgs, catalog: &mut Catalog, context: &Context) -> Result<Fin
     Ok(findings)
 }
 
-/// What the revisions lead to and the store lacks: what each redaction gave up, and what was never there.
+/// What the revisions lead to and the store lacks: what each redaction gave up, and what else is not there.
 fn without_data(
     revisions: &[String],
     catalog: &Catalog,
@@ -137,8 +137,8 @@ fn without_data(
         );
         redacted.entry(by.seq).or_insert(Problem { what, oids: BTreeSet::new() }).oids.insert(oid);
     }
-    let what =
-        "the store was never given files of these revisions: git lfs push --all <remote> where they are";
+    let what = "the store does not have files of these revisions: it was never given them, or they were given up since, as git \
+                datamon log --changes shows: git lfs push --all <remote> where they are";
     let never = (!missing.is_empty()).then(|| Problem { what: what.to_owned(), oids: missing });
     Ok(redacted.into_values().chain(never).collect())
 }

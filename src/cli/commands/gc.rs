@@ -19,6 +19,7 @@ use crate::ops::collection::{self, Amount, Collected, Held, Limits, NotCollected
 #[command(after_help = "Examples:\n  \
     git datamon gc plan                    what would go, and what each version holds\n  \
     git datamon gc run                     condemn, and delete what was condemned a day ago\n  \
+    git datamon gc run --blank             redacted bytes too that lie between those of other files\n  \
     git datamon gc run --store /srv/data   without git\n  \
     git datamon gc status")]
 pub struct GcArgs {
@@ -31,7 +32,7 @@ enum What {
     /// Show what would go, and what each repo, label and version holds; changes nothing
     Plan(LimitArgs),
     /// Condemn what nothing needs, and delete what was condemned before
-    Run(LimitArgs),
+    Run(RunArgs),
     /// Show what waits to be deleted; changes nothing
     Status(WhereArgs),
 }
@@ -66,6 +67,16 @@ struct LimitArgs {
     max_unused: Share,
 }
 
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    /// Leave what nothing needs also out of frames that other files need, as after a redaction: every pack with such bytes is copied.
+    #[arg(long)]
+    blank: bool,
+}
+
 /// Hundredths, if there is a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Share(Option<u8>);
@@ -82,11 +93,13 @@ fn share(typed: &str) -> Result<Share, String> {
 
 /// Plans, runs or looks.
 pub fn run(args: &GcArgs, context: &Context) -> Result<(), CommandError> {
-    let (place, max_unused) = match &args.what {
-        What::Plan(limits) | What::Run(limits) => (&limits.place, limits.max_unused.0),
-        What::Status(place) => (place, None),
+    let (place, max_unused, blank) = match &args.what {
+        What::Run(RunArgs { limits, blank }) => (&limits.place, limits.max_unused.0, *blank),
+        What::Plan(limits) => (&limits.place, limits.max_unused.0, false),
+        What::Status(place) => (place, None, false),
     };
-    let limits = Limits { grace: place.grace, orphans: place.orphans, max_unused, ..Limits::default() };
+    let limits =
+        Limits { grace: place.grace, orphans: place.orphans, max_unused, blank, ..Limits::default() };
     let store = place.store.as_deref();
     let lines = match &args.what {
         What::Run(_) => {
@@ -138,6 +151,14 @@ fn run_lines(done: &Collected) -> Vec<String> {
     if done.repacked.count > 0 {
         let (old, new) = (amount(done.repacked), bytes(done.copied.bytes));
         lines.push(format!("repacked    {old}, condemned too: {new} of them are needed and were copied"));
+    }
+    if done.blanked_bytes > 0 {
+        let why = "nothing needs them, and the frames were copied without";
+        lines.push(format!("blanked     {}: {why}", bytes(done.blanked_bytes)));
+    }
+    if done.unblanked_bytes > 0 {
+        let why = "nothing needs them, but somebody pushed with their pack just now, or their frame would grow without";
+        lines.push(format!("unblanked   {}: {why}", bytes(done.unblanked_bytes)));
     }
     if done.unread > 0 {
         let why = "in an archive or damaged, left as they are";

@@ -92,6 +92,11 @@ pub fn run(args: &ReadlogArgs, context: &Context) -> Result<(), CommandError> {
                     return Ok(());
                 }
             }
+            if reads.is_empty() && unread == 0 && !args.json {
+                context.ui.hint(
+                    "no reads are logged there: whoever reads logs them with git config datamon.readLog on",
+                );
+            }
             if unread > 0 {
                 context.ui.warning(&format!("{unread} objects below readlog/ are no reads"));
             }

@@ -5,6 +5,7 @@
 //! one costs them another try. Each step is an entry or a delete that can be done again, so a run that was killed is completed by
 //! the next one, of whatever machine. Before the first delete a second walk, which reads as readers do, has to agree.
 
+mod blank;
 mod canary;
 mod condemn;
 mod repack;
@@ -42,12 +43,14 @@ pub struct Limits {
     pub tombstones: Duration,
     /// Hundredths of the data that may be dead in packs that live on. Above that what is live in the worst is copied; `None`: never.
     pub max_unused: Option<u8>,
+    /// Whether chunks that nothing needs are left out of frames that are needed: every pack with one is copied.
+    pub blank: bool,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-        Limits { grace: days(1), orphans: days(7), tombstones: days(30), max_unused: Some(20) }
+        Limits { grace: days(1), orphans: days(7), tombstones: days(30), max_unused: Some(20), blank: false }
     }
 }
 
@@ -115,6 +118,10 @@ pub struct Collected {
     pub copied: Amount,
     /// Packs that were to be emptied and cannot be read: they lie in an archive, or are damaged, and stay as they are.
     pub unread: u64,
+    /// Raw bytes of chunks that were left out of frames that are needed.
+    pub blanked_bytes: u64,
+    /// Raw bytes of such chunks that stay: in frames that would have become longer, or in packs that somebody pushed with meanwhile.
+    pub unblanked_bytes: u64,
     /// Bytes that are dead in packs that live on.
     pub unused_bytes: u64,
     /// Packs that no entry names and that are too young to be condemned.
@@ -176,14 +183,18 @@ pub fn collect(catalog: &mut Catalog, limits: Limits) -> Result<Collected, NotCo
     }
     let now = catalog.store().clock()?;
     let stock = stock(catalog.store())?;
-    let live = walk::walk(catalog)?;
+    let live = walk::walk(catalog, limits.blank)?;
     let (old, young) = orphans(catalog, &stock, now, limits.orphans);
     let mut mark = Mark::take(catalog.state(), &live.named, &old);
-    let waste = waste::Waste::of(catalog, &mark, &live, &stock, &limits);
-    let mut done = Collected { young, unused_bytes: waste.unused(), ..Collected::default() };
+    let mut waste = waste::Waste::of(catalog, &mark, &live, &stock, &limits);
+    let mut done = Collected { young, ..Collected::default() };
+    if let Some(reads) = &live.reads {
+        waste.blank(catalog, &mut mark, reads, &mut done)?;
+    }
+    done.unused_bytes = waste.unused();
     // As large as what is live has names: no longer needed.
     drop(live);
-    repack::repack(catalog, &mut mark, waste.chosen, &mut done)?;
+    repack::repack(catalog, &mut mark, waste.chosen, None, &mut done)?;
     condemn::condemn(catalog, &mark, &stock, &mut done)?;
     let swept = sweep::sweep(catalog, &stock, now, limits.grace, &mut done)?;
     sweep::forget(catalog, &mark, &stock, &swept, now, limits.tombstones, &mut done)?;

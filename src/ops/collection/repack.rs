@@ -3,14 +3,16 @@
 //! Only the frames that are named are read. Each is decoded and each of its chunks hashed, then it is stored as it is in a new pack, and
 //! an entry says where each part lies from now on. That entry lands right after the newest one that was read for it, or not at all. The
 //! old pack is a victim of the same mark once everything in it that was live then was forwarded: whoever named it since keeps it. What
-//! cannot be read stays where it is.
+//! cannot be read stays where it is. With parts of frames left out ([`super::blank`]) the entry condemns the old packs itself.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 use rayon::prelude::*;
 
-use super::waste::Partly;
+use super::blank::{Reads, without_holes};
+use super::waste::{MOST_FORWARDS, Partly};
 use super::{ATTEMPTS, Amount, Collected, NotCollected};
 use crate::catalog::change::{Change, Compact, Forward};
 use crate::catalog::plan::Mark;
@@ -28,19 +30,32 @@ const TARGET: u64 = 32 << 20;
 const GROUP: u64 = 256 << 20;
 const GROUP_FORWARDS: usize = 10_000;
 
-/// Empty these packs. To be called before anything is condemned by the mark.
+/// Empty these packs; with what is read of them, only those with something else in the same frames, which is left out then. To be
+/// called before anything is condemned by the mark.
 pub fn repack(
     catalog: &mut Catalog,
     mark: &mut Mark,
     packs: Vec<Partly>,
+    reads: Option<&Reads>,
     done: &mut Collected,
 ) -> Result<(), NotCollected> {
     let mut todo = packs.into_iter().peekable();
     while todo.peek().is_some() {
-        let mut copy = Copy::default();
+        let mut copy = Copy { blanked: reads.map(|_| BTreeMap::new()), ..Copy::default() };
+        let room = MOST_FORWARDS.saturating_sub(catalog.state().forwards().values().map(Vec::len).sum());
         while let Some(it) = todo.next_if(|_| copy.has_room()) {
-            match Part::all(catalog, &it) {
-                Ok(parts) => copy.take(catalog, it, parts)?,
+            let copied = match reads {
+                Some(reads) => without_holes(catalog, &it, reads, done),
+                None => read_footer(catalog.store(), it.pack, it.info)
+                    .and_then(|footer| Part::all(catalog, &it, &footer))
+                    .map(|parts| Some((parts, 0))),
+            };
+            match copied {
+                Ok(Some((parts, blanked))) if copy.forwards.len() + parts.len() <= room => {
+                    copy.take(catalog, it, parts, blanked)?;
+                }
+                Ok(Some((_, blanked))) => done.unblanked_bytes += blanked,
+                Ok(None) => {}
                 Err(PackError::Store(error)) if error.is_archived() => done.unread += 1,
                 Err(PackError::Store(error @ StoreError::Missing { .. })) => {
                     catalog.refresh()?;
@@ -66,17 +81,17 @@ pub fn repack(
 }
 
 /// Whole frames that follow each other in a pack, read and verified.
-struct Part {
+pub struct Part {
     /// Where they lay.
     range: Range<u64>,
-    frames: Vec<(Frame, FrameEntry)>,
+    /// What is copied.
+    pub frames: Vec<(Frame, FrameEntry)>,
 }
 
 impl Part {
     /// The live parts of a pack.
-    fn all(catalog: &Catalog, it: &Partly) -> Result<Vec<Part>, PackError> {
-        let footer = read_footer(catalog.store(), it.pack, it.info)?;
-        it.live.iter().map(|range| Part::read(catalog, it, &footer, range)).collect()
+    pub fn all(catalog: &Catalog, it: &Partly, footer: &Footer) -> Result<Vec<Part>, PackError> {
+        it.live.iter().map(|range| Part::read(catalog, it, footer, range)).collect()
     }
 
     fn read(catalog: &Catalog, it: &Partly, footer: &Footer, range: &Range<u64>) -> Result<Part, PackError> {
@@ -104,7 +119,7 @@ fn end(entry: &FrameEntry) -> u64 {
 }
 
 /// The frames that fill a range; `None` if it begins or ends within one.
-fn filling<'f>(footer: &'f Footer, range: &Range<u64>) -> Option<&'f [FrameEntry]> {
+pub fn filling<'f>(footer: &'f Footer, range: &Range<u64>) -> Option<&'f [FrameEntry]> {
     let first = footer.frames.binary_search_by_key(&range.start, |entry| entry.offset).ok()?;
     let after = footer.frames.partition_point(|entry| entry.offset < range.end);
     let frames = footer.frames.get(first..after)?;
@@ -134,6 +149,8 @@ fn frame_of(entry: &FrameEntry, bytes: &Bytes, start: u64) -> Result<(Frame, Fra
 /// Frames on their way into new packs, and what one entry will say of them.
 #[derive(Default)]
 struct Copy {
+    /// Where something is left out, and the packs are condemned as the copy takes their place: how many raw bytes of each that is.
+    blanked: Option<BTreeMap<PackId, u64>>,
     open: Option<PackWriter>,
     added: Vec<(PackId, PackInfo)>,
     forwards: Vec<Forward>,
@@ -147,7 +164,13 @@ impl Copy {
     }
 
     /// What is live in a pack goes into new ones, each part in one piece, as a forward says.
-    fn take(&mut self, catalog: &Catalog, it: Partly, parts: Vec<Part>) -> Result<(), StoreError> {
+    fn take(
+        &mut self,
+        catalog: &Catalog,
+        it: Partly,
+        parts: Vec<Part>,
+        blanked: u64,
+    ) -> Result<(), StoreError> {
         for part in parts {
             let stored = part.range.end - part.range.start;
             if self.open.as_ref().is_some_and(|pack| !pack.has_room(TARGET, stored, part.chunks())) {
@@ -160,6 +183,9 @@ impl Copy {
             }
             self.forwards.push(Forward { from: it.pack, offset: part.range.start, stored, to, at });
             self.bytes += stored;
+        }
+        if let Some(all) = &mut self.blanked {
+            all.insert(it.pack, blanked);
         }
         self.emptied.push(it);
         Ok(())
@@ -184,12 +210,21 @@ impl Copy {
         if self.forwards.is_empty() {
             return Ok(true);
         }
-        let change = Change::Compact(Compact { forwards: self.forwards.clone(), ..Compact::default() });
         for _ in 0..ATTEMPTS {
-            if !self.is_wanted(catalog.state()) {
-                return Ok(false);
+            if self.blanked.is_some() {
+                self.spare(catalog, mark, done)?;
+                if self.forwards.is_empty() {
+                    return Ok(true);
+                }
             }
-            let mut record = catalog.record(mark.seq, change.clone());
+            if !self.is_wanted(catalog.state()) {
+                return Ok(self.fails(done));
+            }
+            let condemned =
+                self.emptied.iter().map(|it| it.pack).filter(|_| self.blanked.is_some()).collect();
+            let compact = Compact { forwards: self.forwards.clone(), condemned, ..Compact::default() };
+            let mut record = catalog.record(mark.seq, Change::Compact(compact));
+            record.must_understand = self.blanked.is_some();
             record.added.clone_from(&self.added);
             match catalog.commit_next(&record) {
                 Ok(_) => {
@@ -198,12 +233,38 @@ impl Copy {
                 }
                 Err(CatalogError::Refused(Refusal::Overtaken { .. })) => catalog.refresh()?,
                 Err(CatalogError::Refused(refusal)) if refusal.remedy() != Remedy::Upgrade => {
-                    return Ok(false);
+                    return Ok(self.fails(done));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         Err(NotCollected::Contended(ATTEMPTS))
+    }
+
+    /// Leaves out packs that were mentioned since the mark, or emptied by another collection: what was copied of them is dead.
+    fn spare(&mut self, catalog: &Catalog, mark: &Mark, done: &mut Collected) -> Result<(), NotCollected> {
+        let since = catalog.since(mark.seq)?;
+        let packs = self.emptied.iter().map(|it| it.pack).collect();
+        // Every entry was read just now, so the plan is not void.
+        let mut may_go = mark.spare(catalog.state(), packs, &since).expect("all entries since the mark");
+        may_go.retain(|pack| !catalog.state().forwards().contains_key(pack));
+        let (go, stay): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.emptied).into_iter().partition(|it| may_go.contains(&it.pack));
+        self.emptied = go;
+        self.forwards.retain(|it| may_go.contains(&it.from));
+        for it in stay {
+            let stays = self.blanked.as_mut().and_then(|all| all.remove(&it.pack));
+            if catalog.state().packs().contains_key(&it.pack) {
+                done.unblanked_bytes += stays.unwrap_or(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing came of it.
+    fn fails(&self, done: &mut Collected) -> bool {
+        done.unblanked_bytes += self.blanked.iter().flat_map(BTreeMap::values).sum::<u64>();
+        false
     }
 
     /// Whether no other collection has emptied one of the packs meanwhile.
@@ -217,7 +278,13 @@ impl Copy {
     fn settle(self, mark: &mut Mark, done: &mut Collected) {
         for it in self.emptied {
             done.repacked.add(it.info.size);
-            mark.repacked.insert(it.pack, it.runs);
+            match &self.blanked {
+                Some(all) => {
+                    done.condemned.add(it.info.size);
+                    done.blanked_bytes += all.get(&it.pack).unwrap_or(&0);
+                }
+                None => drop(mark.repacked.insert(it.pack, it.runs)),
+            }
         }
         let new = Amount::of(self.added.iter().map(|(_, info)| info.size));
         done.copied.count += new.count;

@@ -90,7 +90,7 @@ pub struct Plan {
 /// Find out what a collection would do. Nothing is written: ages are counted up to the newest object of the store.
 pub fn plan(catalog: &Catalog, limits: Limits) -> Result<Plan, NotCollected> {
     let stock = stock(catalog.store())?;
-    let live = walk(catalog)?;
+    let live = walk(catalog, false)?;
     let now = stock.values().map(|it| it.modified).max().unwrap_or(0);
     let (old, young) = orphans(catalog, &stock, now, limits.orphans);
     let mark = Mark::take(catalog.state(), &live.named, &old);

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rayon::prelude::*;
 
+use super::blank::{Read, Reads};
 use crate::bundle::{Bundle, Content, PageRef};
 use crate::catalog::plan::Named;
 use crate::catalog::state::{Run, State};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{BundleId, PackId, PackKind, RepoId};
 use crate::ops::bundle::open;
-use crate::pack::Blob;
+use crate::pack::{Blob, Term};
 use crate::store::key;
 use crate::table::{BadBlock, Leads, Recipe, TableError, decode_terms};
 
@@ -31,12 +32,14 @@ pub struct Live {
     pub pages: Vec<BTreeSet<PackId>>,
     /// The pages of each bundle, and the pack of its root.
     pub bundles: BTreeMap<BundleId, (PackId, Vec<u32>)>,
+    /// What is read of each data pack, if that is asked for.
+    pub reads: Option<Reads>,
     numbers: HashMap<Blob, u32>,
 }
 
-/// Reads all that is live in the state of the catalog.
-pub fn walk(catalog: &Catalog) -> Result<Live, CatalogError> {
-    let mut live = Live::default();
+/// Reads all that is live in the state of the catalog; and says which bytes of frames that is, some 60 bytes of memory for each run.
+pub fn walk(catalog: &Catalog, by_bytes: bool) -> Result<Live, CatalogError> {
+    let mut live = Live { reads: by_bytes.then(Reads::new), ..Live::default() };
     for rows in catalog.live_rows()? {
         let rows = rows?;
         let recipes: Vec<&Recipe> = rows.iter().map(|row| &row.recipe).collect();
@@ -83,12 +86,12 @@ impl Live {
             let mut packs = BTreeSet::new();
             match recipe {
                 Recipe::Inline(terms) => {
-                    terms.iter().for_each(|term| self.name(state, Named::Run(Run::from(term)), &mut packs));
+                    terms.iter().for_each(|term| self.term(state, term, &mut packs));
                 }
                 Recipe::Out { blob, packs: listed } => {
                     self.name(state, Named::Run(Run::from(blob)), &mut packs);
                     let terms = decode_terms(&frames[blob]).map_err(|source| damaged(blob, source))?;
-                    terms.iter().for_each(|term| self.name(state, Named::Run(Run::from(term)), &mut packs));
+                    terms.iter().for_each(|term| self.term(state, term, &mut packs));
                     // A list that says more than the terms is believed too.
                     let known: BTreeSet<PackId> = terms.iter().map(|term| term.pack).collect();
                     for pack in listed.iter().filter(|pack| !known.contains(pack)) {
@@ -99,6 +102,14 @@ impl Live {
             needs.push(packs);
         }
         Ok(needs)
+    }
+
+    fn term(&mut self, state: &State, term: &Term, packs: &mut BTreeSet<PackId>) {
+        self.name(state, Named::Run(Run::from(term)), packs);
+        if let Some(reads) = &mut self.reads {
+            let run = state.end(Run::from(term));
+            reads.entry(run.pack).or_default().insert(Read::of(run, term));
+        }
     }
 
     fn name(&mut self, state: &State, named: Named, packs: &mut BTreeSet<PackId>) {

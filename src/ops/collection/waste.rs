@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::blank::Reads;
+use super::repack::repack;
 use super::walk::Live;
-use super::{Limits, Stock};
+use super::{Collected, Limits, NotCollected, Stock};
 use crate::catalog::Catalog;
 use crate::catalog::plan::{Mark, joined};
 use crate::catalog::state::Run;
@@ -16,7 +18,7 @@ use crate::pack::PackInfo;
 use crate::pack::format::{HEADER, MAX_PACK};
 
 /// Forwards above which no more are made: whoever opens the store reads all of them, some 90 bytes each.
-const MOST_FORWARDS: usize = 100_000;
+pub const MOST_FORWARDS: usize = 100_000;
 
 /// A data pack of which only a part is needed.
 #[derive(Debug, Clone)]
@@ -58,6 +60,8 @@ pub struct Waste {
     pub chosen: Vec<Partly>,
     /// Those that stay as they are.
     pub left: Vec<Partly>,
+    /// Data packs every frame of which is needed, if parts of frames are looked at.
+    pub whole: Vec<Partly>,
 }
 
 impl Waste {
@@ -76,8 +80,9 @@ impl Waste {
                 left.push(Partly::of(pack, info, runs));
             }
         }
-        left.retain(|it| it.dead > 0);
-        let mut waste = Waste { chosen: vec![], left };
+        let (left, whole) = left.into_iter().partition(|it: &Partly| it.dead > 0);
+        let whole = if limits.blank { whole } else { vec![] };
+        let mut waste = Waste { chosen: vec![], left, whole };
         if let Some(percent) = limits.max_unused {
             let forwards: usize = catalog.state().forwards().values().map(Vec::len).sum();
             waste.choose(total, percent, MOST_FORWARDS.saturating_sub(forwards));
@@ -108,6 +113,26 @@ impl Waste {
         self.chosen.sort_by_key(|it| it.pack);
     }
 
+    /// Blank what nothing reads in any of the packs ([`super::blank`]); those that could be are waste no more.
+    pub fn blank(
+        &mut self,
+        catalog: &mut Catalog,
+        mark: &mut Mark,
+        reads: &Reads,
+        done: &mut Collected,
+    ) -> Result<(), NotCollected> {
+        let all = [&self.chosen, &self.left, &self.whole].into_iter().flatten();
+        // What was copied in part before lies at two places.
+        let fresh = all.filter(|it| !catalog.state().forwards().contains_key(&it.pack));
+        let packs = fresh.cloned().collect();
+        repack(catalog, mark, packs, Some(reads), done)?;
+        let table = catalog.state().packs();
+        [&mut self.chosen, &mut self.left]
+            .into_iter()
+            .for_each(|it| it.retain(|it| table.contains_key(&it.pack)));
+        Ok(())
+    }
+
     /// Bytes that are dead in the packs that stay as they are.
     pub fn unused(&self) -> u64 {
         self.left.iter().map(|it| it.dead).fold(0, u64::saturating_add)
@@ -131,7 +156,7 @@ mod tests {
             partly(2, 1000, &[(16, 116)]),
             partly(3, 1000, &[(16, 316), (400, 500)]),
         ];
-        let mut waste = Waste { chosen: vec![], left };
+        let mut waste = Waste { left, ..Waste::default() };
         waste.choose(4000, percent, room);
         (waste.chosen.iter().map(|it| it.pack.as_bytes()[0]).collect(), waste.unused())
     }
