@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use super::change::{Change, Compact, SegmentRef, TableKind};
 use super::log::{Catalog, CatalogError};
 use super::plan::{self, TableRun};
-use super::state::{Remedy, Segment};
+use super::state::{Remedy, Segment, State};
 use crate::cache::Cache;
 use crate::id::PackId;
 use crate::pack::{Blob, MetaSeries};
@@ -183,11 +183,20 @@ impl Catalog {
 
     /// Every live row of the store, the newest of each key, in key order: a part at a time, in bounded memory.
     pub fn live_rows(&self) -> Result<LiveRows<'_>, CatalogError> {
+        self.rows(plan::newest)
+    }
+
+    /// The same with older rows of each key after the newest: one of them is found where the newest cannot be read.
+    pub fn every_live_row(&self) -> Result<LiveRows<'_>, CatalogError> {
+        self.rows(plan::live)
+    }
+
+    fn rows(&self, sift: fn(&State, Vec<Row>) -> Vec<Row>) -> Result<LiveRows<'_>, CatalogError> {
         let runs = plan::runs(&self.state, TableKind::Files);
         let slices = Slices::new(&self.store, runs.iter().map(TableRun::written));
         let mut inline = self.inline_rows()?;
         inline.sort_by_key(|row| std::cmp::Reverse(row.key()));
-        Ok(LiveRows { catalog: self, slices, inline })
+        Ok(LiveRows { catalog: self, slices, inline, sift })
     }
 }
 
@@ -214,6 +223,8 @@ pub struct LiveRows<'a> {
     slices: Slices<'a>,
     /// Rows in the log itself whose turn is to come, last key first.
     inline: Vec<Row>,
+    /// Which of all rows of some keys are given, and in what order.
+    sift: fn(&State, Vec<Row>) -> Vec<Row>,
 }
 
 impl Iterator for LiveRows<'_> {
@@ -230,7 +241,7 @@ impl Iterator for LiveRows<'_> {
         let last = rows.iter().map(Row::key).max();
         let later = last.map_or(0, |last| self.inline.partition_point(|row| row.key() > last));
         rows.extend(self.inline.drain(later..));
-        Some(Ok(plan::merge(&self.catalog.state, rows, false).rows))
+        Some(Ok((self.sift)(&self.catalog.state, rows)))
     }
 }
 

@@ -11,7 +11,7 @@ mod runs;
 pub use collect::{Mark, Named, Void, joined};
 pub use find::Finding;
 pub use hooks::{MOST_ROWS, TOO_MANY_ROWS, hooks_due, sample, shift};
-pub use rows::{Deaths, Merged, held, merge, names, rebuilt};
+pub use rows::{Deaths, Merged, held, live, merge, names, newest, rebuilt};
 pub use runs::{MOST_RUNS, TableRun, due, runs};
 
 use super::rules::{Rule, Rules};

@@ -62,7 +62,14 @@ impl Row {
 
     /// Every pack that reading the file needs: what a Push must name (R2).
     pub fn packs(&self) -> BTreeSet<PackId> {
-        match &self.recipe {
+        self.recipe.packs()
+    }
+}
+
+impl Recipe {
+    /// Every pack that it names, or says that its terms name.
+    pub fn packs(&self) -> BTreeSet<PackId> {
+        match self {
             Recipe::Inline(terms) => terms.iter().map(|term| term.pack).collect(),
             Recipe::Out { blob, packs } => packs.iter().copied().chain([blob.pack]).collect(),
         }

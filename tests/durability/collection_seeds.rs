@@ -7,24 +7,22 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use datamon::bundle::{Content, Facts, Root};
+use datamon::catalog::CatalogError;
 use datamon::catalog::change::{Change, ChangeRecord, Drop};
 use datamon::catalog::log::{now, writer};
-use datamon::catalog::{Catalog, CatalogError};
-use datamon::id::{BundleId, Oid, RepoId};
+use datamon::id::{BundleId, Oid};
 use datamon::ops::bundle::{Draft, Planned, open};
 use datamon::ops::collection::{Limits, NotCollected, collect};
-use datamon::ops::fetch::{Source, Wanted, fetch};
 use datamon::ops::upload::{Uploaded, upload_bundle};
 use datamon::ops::verify::{Depth, verify};
 use datamon::progress::Silent;
 use datamon::store::fail::{Failing, Fault};
 use datamon::store::{Backend, Store, memory};
-use datamon::table::Row;
 use datamon_test_support::{Tally, seeded_bytes};
 
 use super::around::Around;
 use super::collection::{AT_ONCE, packs};
-use super::world::{Machine, REPO, Shelf, assert_chain, assert_packs, fresh, push, store};
+use super::world::{Machine, REPO, Shelf, assert_chain, assert_packs, assert_version, fresh, push, store};
 
 /// The same numbers for the same seed.
 struct Random(u64);
@@ -159,26 +157,6 @@ impl World {
         }
         Ok(())
     }
-
-    /// Every file of a version comes out bit for bit, by the version alone.
-    fn assert_version(&self, catalog: &Catalog, id: BundleId, files: &BTreeSet<Oid>, context: &str) {
-        let bundle = open(catalog, id).unwrap_or_else(|error| panic!("{context}: {error}"));
-        let entries = bundle.below(b"").unwrap_or_else(|error| panic!("{context}: {error}"));
-        let out = tempfile::tempdir().expect("a temporary directory");
-        let mut wanted = Vec::new();
-        for entry in entries {
-            let Content::File { oid, size, recipe, .. } = entry.content else { continue };
-            let row = Row { oid, repo: RepoId::NIL, born: 0, size, recipe };
-            let terms = catalog.terms(&row).unwrap_or_else(|error| panic!("{context}: {error}"));
-            wanted.push(Wanted { oid, size, terms, path: out.path().join(oid.to_string()) });
-        }
-        assert_eq!(wanted.iter().map(|it| it.oid).collect::<BTreeSet<_>>(), *files, "{context}");
-        fetch(&Source::of(catalog), &wanted, &Silent, &|file, result| {
-            if let Err(error) = result {
-                panic!("{context}: version {id}: {}: {error}", file.oid);
-            }
-        });
-    }
 }
 
 impl Told {
@@ -222,7 +200,7 @@ impl Promised {
         let files: Vec<Oid> = self.files.keys().copied().collect();
         world.shelf.assert_download(&mut catalog, &files, context);
         for (id, files) in &self.versions {
-            world.assert_version(&catalog, *id, files, context);
+            assert_version(&catalog, *id, files, context);
         }
     }
 }

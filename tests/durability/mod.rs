@@ -2,6 +2,7 @@
 
 mod another_log;
 mod around;
+mod blanking;
 mod budget;
 pub mod collection;
 mod collection_seeds;

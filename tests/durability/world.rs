@@ -1,19 +1,22 @@
 //! What every test here needs: files with known bytes, machines that keep caches and journals, and the proofs about a store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use datamon::bundle::Content;
 use datamon::cache::Cache;
 use datamon::catalog::{Catalog, CatalogError, Change, Entry, Journal};
-use datamon::id::{EntryHash, Oid, RepoId};
+use datamon::id::{BundleId, EntryHash, Oid, RepoId};
+use datamon::ops::bundle::open;
 use datamon::ops::download::{rows, wanted};
-use datamon::ops::fetch::{Source, fetch};
+use datamon::ops::fetch::{Source, Wanted, fetch};
 use datamon::ops::upload::{Upload, Uploaded, upload};
 use datamon::pack::verify_pack;
 use datamon::progress::Silent;
 use datamon::store::{Backend, Settings, Store, StoreUrl, key};
+use datamon::table::Row;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -172,6 +175,26 @@ impl Machine {
 /// A process that never saw the store before.
 pub fn fresh(store: &Store) -> Result<Catalog, CatalogError> {
     Catalog::open(store.clone(), Cache::none(), Journal::none())
+}
+
+/// A version has these files, and each comes out bit for bit, by the version alone.
+pub fn assert_version(catalog: &Catalog, id: BundleId, files: &BTreeSet<Oid>, context: &str) {
+    let bundle = open(catalog, id).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let entries = bundle.below(b"").unwrap_or_else(|error| panic!("{context}: {error}"));
+    let out = tempfile::tempdir().expect("a temporary directory");
+    let mut wanted = Vec::new();
+    for entry in entries {
+        let Content::File { oid, size, recipe, .. } = entry.content else { continue };
+        let row = Row { oid, repo: RepoId::NIL, born: 0, size, recipe };
+        let terms = catalog.terms(&row).unwrap_or_else(|error| panic!("{context}: {error}"));
+        wanted.push(Wanted { oid, size, terms, path: out.path().join(oid.to_string()) });
+    }
+    assert_eq!(wanted.iter().map(|it| it.oid).collect::<BTreeSet<_>>(), *files, "{context}");
+    fetch(&Source::of(catalog), &wanted, &Silent, &|file, result| {
+        if let Err(error) = result {
+            panic!("{context}: version {id}: {}: {error}", file.oid);
+        }
+    });
 }
 
 /// An upload for the repo of these tests.

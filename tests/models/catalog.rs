@@ -494,7 +494,8 @@ fn every_schedule_of_deep_trees_is_safe() {
 fn every_schedule_of_blanking_is_safe() {
     safe(&[
         "Z", "PZ", "-PZ", "-PZG", "PZG", "PPZ", "TZ", "TDZ", "TDZG", "BZ", "BZG", "BDZ", "ZZ", "PZZ", "ZC",
-        "PZC", "LZ", "LDZ", "-PRZ", "-PZR", "PRZG", "-WZG", "RZ", "RZG", "HZ", "HBZ", "AZ", "ZGB",
+        "PZC", "LZ", "LDZ", "-PRZ", "-PZR", "PRZG", "-WZG", "RZ", "RZG", "HZ", "HBZ", "AZ", "ZGB", "VEZ",
+        "VEVZ",
     ]);
 }
 

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 
 use datamon::id::Nonce;
@@ -313,11 +314,11 @@ impl Race {
     }
 }
 
-/// So many rounds of so many processes, a new store after every tenth.
-fn race(place: Place, count: usize, rounds: u64, mut told: impl FnMut(&str, u64)) {
-    for (seed, first) in (0..).zip((0..rounds).step_by(10)) {
-        let mut race = Race::new(place, count, seed * 100 + count as u64);
-        (first..rounds.min(first + 10)).for_each(|round| race.round(round % 10));
+/// These rounds of so many processes, a new store after every tenth.
+fn race(place: Place, count: usize, rounds: Range<u64>, mut told: impl FnMut(&str, u64)) {
+    for first in rounds.clone().step_by(10) {
+        let mut race = Race::new(place, count, first / 10 * 100 + count as u64);
+        (first..rounds.end.min(first + 10)).for_each(|round| race.round(round % 10));
         for (name, n) in race.tally {
             told(name, n);
         }
@@ -327,7 +328,7 @@ fn race(place: Place, count: usize, rounds: u64, mut told: impl FnMut(&str, u64)
 /// A few rounds: something was promised, and somebody took something away beside it.
 fn some(place: Place, count: usize, rounds: u64) {
     let mut tally = BTreeMap::<String, u64>::new();
-    race(place, count, rounds, |name, n| *tally.entry(name.to_owned()).or_default() += n);
+    race(place, count, 0..rounds, |name, n| *tally.entry(name.to_owned()).or_default() += n);
     assert!(tally["pushes acknowledged"] > rounds, "{tally:?}");
     assert!(tally.contains_key("collections"), "{tally:?}");
 }
@@ -342,10 +343,15 @@ fn processes_that_push_and_collect_at_once_lose_nothing_on_s3() {
     some(Place::S3, 4, 2);
 }
 
+/// `DATAMON_ROUNDS` rounds, 50 if nothing is said, from where the run before stopped as the file says.
 fn all(place: Place, file: &str) {
-    let mut tally = Tally::anew(file);
+    let rounds = std::env::var("DATAMON_ROUNDS").map_or(50, |it| it.parse().expect("a number"));
+    let mut tally = Tally::resumed(file);
     for count in [2, 4, 8, 16] {
-        race(place, count, 50, |name, n| tally.add(&format!("{count} processes: {name}"), n));
+        let from = tally.get(&format!("{count} processes: rounds"));
+        race(place, count, from..from + rounds, |name, n| {
+            tally.add(&format!("{count} processes: {name}"), n)
+        });
     }
 }
 

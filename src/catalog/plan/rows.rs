@@ -27,18 +27,33 @@ pub struct Merged {
     pub named: BTreeSet<PackId>,
 }
 
+/// Those rows that no Drop has killed, by key, the newest of each first.
+pub fn live(state: &State, mut rows: Vec<Row>) -> Vec<Row> {
+    let rules = state.rules();
+    rows.retain(|row| state.is_live(row.oid, row.repo, row.born));
+    let newest = |row: &Row| if rules.on(Rule::Newest) { u64::MAX - row.born } else { row.born };
+    rows.sort_by_key(|row| (key(rules, row), newest(row)));
+    rows
+}
+
+fn key(rules: Rules, row: &Row) -> (Oid, RepoId) {
+    if rules.on(Rule::Key) { row.key() } else { (row.oid, RepoId::NIL) }
+}
+
+/// Of those the newest of each key.
+pub fn newest(state: &State, rows: Vec<Row>) -> Vec<Row> {
+    merge(state, rows, false).rows
+}
+
 /// Merges rows, the births of which are resolved ([`super::super::state::Segment::resolve`]): dead ones go, of one key the
 /// row promised last stays. With `rewrite`, inline recipes follow forwards to their ends.
 ///
 /// A merge that rewrites nothing names nothing: as long as the segments it merges are live, so are the packs of their rows.
-pub fn merge(state: &State, mut rows: Vec<Row>, rewrite: bool) -> Merged {
+pub fn merge(state: &State, rows: Vec<Row>, rewrite: bool) -> Merged {
     let rules = state.rules();
-    let key = |row: &Row| if rules.on(Rule::Key) { row.key() } else { (row.oid, RepoId::NIL) };
-    rows.retain(|row| state.is_live(row.oid, row.repo, row.born));
+    let mut rows = live(state, rows);
     // In place, since there may be many: of one key the first stays.
-    let newest = |row: &Row| if rules.on(Rule::Newest) { u64::MAX - row.born } else { row.born };
-    rows.sort_by_key(|row| (key(row), newest(row)));
-    rows.dedup_by_key(|row| key(row));
+    rows.dedup_by_key(|row| key(rules, row));
     let mut named = BTreeSet::new();
     for row in &mut rows {
         if rewrite && !state.forwards().is_empty() {

@@ -160,6 +160,10 @@ fn run_lines(done: &Collected) -> Vec<String> {
         let why = "nothing needs them, but somebody pushed with their pack just now, or their frame would grow without";
         lines.push(format!("unblanked   {}: {why}", bytes(done.unblanked_bytes)));
     }
+    if done.unlooked > 0 {
+        let why = "copied in part before, damaged, or another collection came between: run it again";
+        lines.push(format!("unlooked    {} packs for what could be blanked: {why}", done.unlooked));
+    }
     if done.unread > 0 {
         let why = "in an archive or damaged, left as they are";
         lines.push(format!("unread      {} packs to be repacked: {why}", done.unread));

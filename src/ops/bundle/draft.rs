@@ -72,7 +72,7 @@ impl Draft {
         let recipes = Recipes::of(catalog, repo, self, rows, metas)?;
         let mut changes = Changes::new();
         if let Some(gone) = before.as_mut().filter(|_| alone) {
-            changes = rest_of(catalog, metas, gone.to_mut())?;
+            changes = rest_of(catalog, metas, gone.to_mut(), &self.changes)?;
         }
         let base = before.as_deref().filter(|_| !alone);
         for (path, planned) in &self.changes {
@@ -129,11 +129,8 @@ impl Draft {
 
 pub(in crate::ops) fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
     match &entry.content {
-        Content::File { recipe: Recipe::Inline(terms), .. } => terms.iter().map(|term| term.pack).collect(),
-        Content::File { recipe: Recipe::Out { blob, packs }, .. } => {
-            packs.iter().copied().chain([blob.pack]).collect()
-        }
-        _ => BTreeSet::new(),
+        Content::File { recipe, .. } => recipe.packs(),
+        Content::Link { .. } | Content::Module { .. } => BTreeSet::new(),
     }
 }
 
@@ -145,8 +142,8 @@ pub(in crate::ops) fn kept(
 ) -> Result<Vec<Entry>, CatalogError> {
     let mut entries = at.read(catalog.frames())?;
     for entry in &mut entries {
-        let stale = packs_of(entry).iter().any(|pack| !catalog.state().packs().contains_key(pack));
-        if let (true, Content::File { oid, size, recipe: old, .. }) = (stale, &mut entry.content) {
+        let moved = has_moved(catalog, &packs_of(entry));
+        if let (true, Content::File { oid, size, recipe: old, .. }) = (moved, &mut entry.content) {
             let row = Row { oid: *oid, repo: RepoId::NIL, born: 0, size: *size, recipe: old.clone() };
             *old = recipe(metas, &catalog.terms(&row)?)?;
         }
@@ -154,13 +151,23 @@ pub(in crate::ops) fn kept(
     Ok(entries)
 }
 
-/// What is left of a version that was dropped since it was read: the state knows it no more, so the log itself is asked which paths
-/// were taken out of all versions since this one came.
-fn rest_of(catalog: &Catalog, metas: &mut MetaSeries, gone: &mut Root) -> Result<Changes, CatalogError> {
+fn has_moved(catalog: &Catalog, packs: &BTreeSet<PackId>) -> bool {
+    packs.iter().any(|pack| !catalog.state().packs().contains_key(pack))
+}
+
+/// What is left of a version that was dropped since it was read, but for what is changed now: the state knows it no more, so the log
+/// itself is asked which paths were taken out of all versions since this one came.
+fn rest_of(
+    catalog: &Catalog,
+    metas: &mut MetaSeries,
+    gone: &mut Root,
+    changes: &BTreeMap<Vec<u8>, Option<Planned>>,
+) -> Result<Changes, CatalogError> {
     let mut rest = Changes::new();
     for page in &gone.pages {
-        let entries = kept(catalog, metas, page)?;
-        rest.extend(entries.into_iter().map(|it| (it.path, Some(it.content))));
+        let entries = page.read(catalog.frames())?.into_iter();
+        let stay = entries.filter(|it| !changes.contains_key(&it.path));
+        rest.extend(stay.map(|it| (it.path, Some(it.content))));
     }
     for seq in (0..catalog.state().next()).rev() {
         let paths = match catalog.change(seq)?.change {
@@ -176,7 +183,30 @@ fn rest_of(catalog: &Catalog, metas: &mut MetaSeries, gone: &mut Root) -> Result
             }
         }
     }
+    still_there(catalog, metas, gone.repo, &mut rest)?;
     Ok(rest)
+}
+
+/// Files that nothing live may need any more: where one was copied its parts may be zeros in the copy (R4), so it is had from a row that
+/// is live, or not at all.
+fn still_there(
+    catalog: &Catalog,
+    metas: &mut MetaSeries,
+    repo: RepoId,
+    rest: &mut Changes,
+) -> Result<(), CatalogError> {
+    let files = rest.values_mut().flatten().filter_map(|content| match content {
+        Content::File { oid, size, recipe, .. } => Some((*oid, *size, recipe)),
+        Content::Link { .. } | Content::Module { .. } => None,
+    });
+    let moved: Vec<_> = files.filter(|(_, _, recipe)| has_moved(catalog, &recipe.packs())).collect();
+    let oids: Vec<Oid> = moved.iter().map(|(oid, ..)| *oid).collect();
+    let rows = catalog.find(repo, &oids)?;
+    for (oid, size, recipe) in moved {
+        let row = rows.get(&oid).filter(|row| row.size == size && !has_moved(catalog, &row.packs()));
+        *recipe = shortened(metas, row.ok_or(CatalogError::NoData { oid })?.recipe.clone())?;
+    }
+    Ok(())
 }
 
 /// Where the bytes of each file of a draft lie.

@@ -65,6 +65,7 @@ pub fn without_holes(
             continue;
         };
         dead.iter().for_each(|at| entry.chunks[*at].0 = zeros(entry.chunks[*at].1));
+        // All others are what they were.
         verify_frame(entry, new.bytes()).map_err(bad)?;
         (*frame, blanked) = (new, blanked + bytes);
     }
@@ -104,14 +105,15 @@ fn holes<'r>(
     }
     let mut holes = BTreeMap::new();
     for (offset, (frame, parts)) in live {
-        let is_dead = |at: &usize| {
-            let chunk = span(frame, *at);
-            let is_read =
-                |part: &Range<u64>| part.start < chunk.end as u64 && (chunk.start as u64) < part.end;
-            let (id, length) = frame.chunks[*at];
-            !parts.iter().any(is_read) && id != zeros(length)
-        };
-        let dead: Vec<usize> = (0..frame.chunks.len()).filter(is_dead).collect();
+        let (mut dead, mut end) = (vec![], 0);
+        for (at, (id, length)) in frame.chunks.iter().enumerate() {
+            let start = end;
+            end += u64::from(*length);
+            let is_read = parts.iter().any(|part| part.start < end && start < part.end);
+            if !is_read && *id != zeros(*length) {
+                dead.push(at);
+            }
+        }
         if !dead.is_empty() {
             holes.insert(offset, dead);
         }

@@ -122,6 +122,9 @@ pub struct Collected {
     pub blanked_bytes: u64,
     /// Raw bytes of such chunks that stay: in frames that would have become longer, or in packs that somebody pushed with meanwhile.
     pub unblanked_bytes: u64,
+    /// Packs that such chunks were not looked for in: a run before copied a part of them, they are damaged or not there, another collection came
+    /// between.
+    pub unlooked: u64,
     /// Bytes that are dead in packs that live on.
     pub unused_bytes: u64,
     /// Packs that no entry names and that are too young to be condemned.

@@ -72,10 +72,15 @@ pub fn repack(
             }
         }
         if !copy.commit(catalog, mark, done)? {
+            if reads.is_some() {
+                done.unlooked += todo.count() as u64;
+            }
             break;
         }
-        // A tail that has grown is cut; what was done is done without.
-        let _: Result<(), CatalogError> = catalog.upkeep();
+        // A tail that has grown is cut; what was done is done without. A merge may name what is to be condemned in the same entry.
+        if reads.is_none() {
+            let _: Result<(), CatalogError> = catalog.upkeep();
+        }
     }
     Ok(())
 }

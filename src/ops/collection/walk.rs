@@ -16,7 +16,7 @@ use crate::id::{BundleId, PackId, PackKind, RepoId};
 use crate::ops::bundle::open;
 use crate::pack::{Blob, Term};
 use crate::store::key;
-use crate::table::{BadBlock, Leads, Recipe, TableError, decode_terms};
+use crate::table::{BadBlock, Leads, Recipe, Row, TableError, decode_terms};
 
 /// Bundles opened, and pages read, at a time.
 const TOGETHER: usize = 64;
@@ -40,8 +40,11 @@ pub struct Live {
 /// Reads all that is live in the state of the catalog; and says which bytes of frames that is, some 60 bytes of memory for each run.
 pub fn walk(catalog: &Catalog, by_bytes: bool) -> Result<Live, CatalogError> {
     let mut live = Live { reads: by_bytes.then(Reads::new), ..Live::default() };
-    for rows in catalog.live_rows()? {
-        let rows = rows?;
+    let all = if by_bytes { catalog.every_live_row()? } else { catalog.live_rows()? };
+    for rows in all {
+        let mut rows = rows?;
+        let older = older(&mut rows);
+        live.read_too(catalog, &older)?;
         let recipes: Vec<&Recipe> = rows.iter().map(|row| &row.recipe).collect();
         for (row, needs) in rows.iter().zip(live.take(catalog, &recipes)?) {
             for pack in needs {
@@ -58,6 +61,12 @@ pub fn walk(catalog: &Catalog, by_bytes: bool) -> Result<Live, CatalogError> {
         }
     }
     Ok(live)
+}
+
+/// Takes from rows by key, the newest of each first, all others of their key.
+fn older(rows: &mut Vec<Row>) -> Vec<Row> {
+    let mut last = None;
+    rows.extract_if(.., |row| last.replace(row.key()) == Some(row.key())).collect()
 }
 
 /// The bundle is one of the state, so it can only be unreadable.
@@ -102,6 +111,32 @@ impl Live {
             needs.push(packs);
         }
         Ok(needs)
+    }
+
+    /// Rows that are not named, for a newer one of their key is; but who cannot read that one finds these (R4).
+    fn read_too(&mut self, catalog: &Catalog, rows: &[Row]) -> Result<(), CatalogError> {
+        let Some(reads) = &mut self.reads else { return Ok(()) };
+        let state = catalog.state();
+        let is_there = |blob: &&Blob| state.packs().contains_key(&state.lead(blob).pack);
+        let apart = rows.iter().filter_map(|row| match &row.recipe {
+            Recipe::Out { blob, .. } => Some(blob).filter(is_there),
+            Recipe::Inline(_) => None,
+        });
+        let frames = catalog.frames().read_all(apart.copied())?;
+        for row in rows {
+            let terms = match &row.recipe {
+                Recipe::Inline(terms) => terms.clone(),
+                Recipe::Out { blob, .. } => match frames.get(blob) {
+                    Some(bytes) => decode_terms(bytes).map_err(|source| damaged(blob, source))?,
+                    None => continue,
+                },
+            };
+            for term in &terms {
+                let run = state.end(Run::from(term));
+                reads.entry(run.pack).or_default().insert(Read::of(run, term));
+            }
+        }
+        Ok(())
     }
 
     fn term(&mut self, state: &State, term: &Term, packs: &mut BTreeSet<PackId>) {

@@ -113,7 +113,8 @@ impl Waste {
         self.chosen.sort_by_key(|it| it.pack);
     }
 
-    /// Blank what nothing reads in any of the packs ([`super::blank`]); those that could be are waste no more.
+    /// Blank what nothing reads in any of the packs ([`super::blank`]). Those that could be are waste no more, and the others stay as they
+    /// are: a copy with all that is in them would be one more to blank.
     pub fn blank(
         &mut self,
         catalog: &mut Catalog,
@@ -121,15 +122,17 @@ impl Waste {
         reads: &Reads,
         done: &mut Collected,
     ) -> Result<(), NotCollected> {
-        let all = [&self.chosen, &self.left, &self.whole].into_iter().flatten();
+        self.left.append(&mut self.chosen);
+        let all = self.left.iter().chain(&self.whole);
         // What was copied in part before lies at two places.
         let fresh = all.filter(|it| !catalog.state().forwards().contains_key(&it.pack));
-        let packs = fresh.cloned().collect();
+        let packs: Vec<Partly> = fresh.cloned().collect();
+        let needed = catalog.state().packs().iter();
+        let needed = needed.filter(|(pack, it)| it.kind == PackKind::Data && !mark.victims.contains(pack));
+        done.unlooked += needed.count().saturating_sub(packs.len()) as u64;
         repack(catalog, mark, packs, Some(reads), done)?;
         let table = catalog.state().packs();
-        [&mut self.chosen, &mut self.left]
-            .into_iter()
-            .for_each(|it| it.retain(|it| table.contains_key(&it.pack)));
+        self.left.retain(|it| table.contains_key(&it.pack));
         Ok(())
     }
 
