@@ -8,7 +8,7 @@ use datamon::bundle::{Facts, Root};
 use datamon::catalog::{Catalog, CatalogError, Change};
 use datamon::id::{BundleId, ChunkId, Oid, PackKind};
 use datamon::ops::bundle::{Draft, Planned, open};
-use datamon::ops::collection::Limits;
+use datamon::ops::collection::{Limits, NotCollected};
 use datamon::ops::upload::upload_bundle;
 use datamon::pack::read_footer;
 use datamon::progress::Silent;
@@ -142,4 +142,42 @@ fn a_version_whose_base_is_dropped_takes_nothing_from_where_it_was_blanked() {
     assert!(made);
     let missed = (0..reached).filter(|at| !base_blanked(*at).1).count();
     assert!(missed > 0 && missed < reached as usize, "it could not be made {missed} of {reached} times");
+}
+
+/// A collection that blanks a file, and before its request number `at` the push of a session that had seen the file. How many requests
+/// there were.
+fn frozen_blanking(at: u64) -> u64 {
+    let backend = memory();
+    let whole = store(backend.clone());
+    let mut shelf = Shelf::new();
+    let bytes = seeded_bytes(1, 5_000);
+    let (file, stays) = (shelf.put(&bytes), shelf.put(&seeded_bytes(2, 6_000)));
+    let machine = Machine::new();
+    push(&mut machine.create(&whole).expect("made"), &shelf.files(&[file, stays])).expect("pushed");
+    let mut early = machine.open(&whole).expect("opens");
+    let mut catalog = fresh(&whole).expect("opens");
+    catalog.commit(&drop_of(&catalog, &[file])).expect("dropped");
+    let files = shelf.files(&[file]);
+    let (slow, served) = beside(backend, at, move || {
+        push(&mut early, &files).expect("pushed");
+    });
+    let (frozen, context) = (collected(&slow, BLANK).map(drop), format!("frozen at request {at}"));
+    assert!(!matches!(frozen, Err(NotCollected::Canary { .. })), "{context}: {frozen:?}");
+    if at == u64::MAX {
+        assert_eq!(packs_with(&whole, &bytes), 0, "it was not blanked");
+    } else {
+        shelf.assert_download(&mut fresh(&whole).expect("opens"), &[file, stays], &context);
+        collected(&whole, BLANK).expect("collected");
+        shelf.assert_download(&mut fresh(&whole).expect("opens"), &[file, stays], &context);
+    }
+    served.load(SeqCst)
+}
+
+#[test]
+fn a_blanking_frozen_at_any_request_takes_nothing_that_a_push_names_meanwhile() {
+    let reached = frozen_blanking(u64::MAX);
+    assert!(reached > 20, "{reached} requests");
+    for at in 0..reached {
+        frozen_blanking(at);
+    }
 }

@@ -14,6 +14,7 @@ mod holes;
 mod hooks;
 mod journal;
 mod kept;
+mod late;
 mod lost_log;
 mod merging;
 mod mirrors;

@@ -1,7 +1,7 @@
 //! The checks: what may land in the next slot.
 //!
 //! R8 is one check for every kind: no session older than the floor, no own pack condemned, every named pack in the table.
-//! A pack leaves the table at its Condemn and never comes back, so a positive answer here is what keeps bytes alive.
+//! A pack leaves the table when it is condemned and never comes back, so a positive answer here is what keeps bytes alive.
 
 use std::collections::BTreeSet;
 

@@ -27,7 +27,7 @@ use crate::ops::squash::Git;
     git datamon redact --path people/addresses.csv             what would go\n  \
     git datamon redact --path people --force --apply           all below, though commits name it\n  \
     git datamon redact --path a.csv --path b.csv --store /srv/data --repo weather --force --apply\n  \
-    git datamon gc run --blank --grace 0                       then the bytes go, too")]
+    git datamon gc run --blank --grace 0 --orphans 0           then the bytes go, too")]
 pub struct RedactArgs {
     /// A file of the dataset, or a directory with all below; may be given several times.
     #[arg(long = "path", value_name = "PATH", required = true, value_parser = any_path())]
@@ -112,7 +112,7 @@ fn report(planned: &Redaction, args: &RedactArgs, catalog: &Catalog, context: &C
         context.ui.warning(&format!("{named} of the files are named by commits that git reaches, or may be"));
     }
     if args.apply {
-        context.ui.hint("to take its bytes out of the store, also those that share a frame with other files: git datamon gc run --blank --grace 0");
+        context.ui.hint("to take its bytes out of the store, also those that share a frame with other files: git datamon gc run --blank --grace 0 --orphans 0");
         context.ui.hint("other stores, mirrors, clones and caches still have what they have");
     } else {
         let force = if planned.reached.is_empty() { "" } else { " with --force" };
