@@ -69,8 +69,12 @@ fn percent(typed: &str) -> Result<u8, String> {
 /// Verifies and reports.
 pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let (url, settings) = stores::place(&stores::named(args.store.as_deref(), &context.dir)?, &context.dir)?;
-    let (findings, shown) = match open::open(&url, &settings) {
-        Ok(mut catalog) => (look(args, &mut catalog, context)?, stores::shown(&catalog)),
+    let (mut findings, lacking, shown) = match open::open(&url, &settings) {
+        Ok(mut catalog) => {
+            let findings = look(args, &mut catalog, context)?;
+            let lacking = args.refs.as_ref().map(|revisions| without_data(revisions, &catalog, context));
+            (findings, lacking.transpose()?.unwrap_or_default(), stores::shown(&catalog))
+        }
         Err(error) => {
             let error = CommandError::from(error);
             if error.kind != Kind::Integrity {
@@ -78,14 +82,19 @@ pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError>
             }
             let mut findings = inspect(&Store::open_with(&url, &settings)?)?;
             findings.problem(&error.message);
-            (findings, url.canonical())
+            (findings, vec![], url.canonical())
         }
     };
+    let damaged = !findings.problems.is_empty();
+    findings.problems.extend(lacking);
     let paths = paths_of(context, &findings);
     if args.json {
         report_json(context, &findings, &paths);
     } else {
         report(context, &findings, &paths, &shown);
+        if damaged {
+            say_how_to_mend(context, &findings);
+        }
     }
     let clean = findings.problems.is_empty();
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(Kind::Integrity.exit_code()) })
@@ -100,12 +109,9 @@ fn look(args: &FsckArgs, catalog: &mut Catalog, context: &Context) -> Result<Fin
     };
     let total = catalog.state().packs().values().map(|info| info.size).fold(0, u64::saturating_add);
     let bar = Bar::new("verifying", total, context.ui.is_quiet());
-    let mut findings = verify(catalog, depth, &bar)?;
+    let findings = verify(catalog, depth, &bar)?;
     bar.finish();
     catalog.keep_in_mind(&findings.bad_packs, &findings.good_packs, &findings.wrong);
-    if let Some(revisions) = &args.refs {
-        findings.problems.extend(without_data(revisions, catalog, context)?);
-    }
     Ok(findings)
 }
 
@@ -175,6 +181,10 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
         return;
     }
     context.ui.fact(&format!("{} problems in {what}", findings.problems.len()));
+}
+
+/// Of a store that is damaged. What revisions lack says itself what to do.
+fn say_how_to_mend(context: &Context, findings: &Findings) {
     if findings.bad_packs.is_empty() && findings.wrong.is_empty() {
         context.ui.hint(
             "`git datamon repair` mends what can be mended here; what cannot, restore from a backup of the store, under its name",
