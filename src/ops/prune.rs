@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::download;
-use super::fetch::{self, Source, Wanted};
+use super::fetch::{self, FetchError, Source, Wanted};
 use super::here::is_file_of;
 use crate::catalog::{Catalog, CatalogError};
 use crate::disk::Disk;
@@ -41,7 +41,21 @@ pub struct Pruning {
     /// Those that this clone may want at once.
     pub wanted: Vec<Local>,
     /// Those that the store was not shown to have, and why.
-    pub unproven: Vec<(Local, String)>,
+    pub unproven: Vec<(Local, Unproven)>,
+}
+
+/// Why the store is not proven to have an object.
+#[derive(Debug, thiserror::Error)]
+pub enum Unproven {
+    /// It promises nothing of it.
+    #[error("the store does not have it")]
+    Absent,
+    /// It promises something else, or to somebody else, or could not be read.
+    #[error("{0}")]
+    Unclear(String),
+    /// It promises it and cannot give it.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 /// The objects that git-lfs keeps here; what else lies there is left out.
@@ -72,7 +86,8 @@ pub fn objects_here(repo: &Repo) -> io::Result<Vec<Local>> {
     Ok(found)
 }
 
-/// Decide. `wanted` is what stays whatever the store has; with `verify` what goes is read back first. Nothing is deleted.
+/// Decide. `wanted` is what stays whatever the store has; with `verify` what goes is read back first, and damage that shows is kept in
+/// mind, so that a later look without reading does not take it for proof. Nothing is deleted.
 pub fn plan(
     catalog: &mut Catalog,
     repo: RepoId,
@@ -105,19 +120,26 @@ pub fn plan(
 }
 
 /// What is rebuilt from the store with other bytes, or not at all, stays here.
-fn read_back(catalog: &Catalog, files: &[Wanted], pruning: &mut Pruning, progress: &dyn Progress) {
-    let failed: Mutex<BTreeMap<Oid, String>> = Mutex::default();
+fn read_back(catalog: &mut Catalog, files: &[Wanted], pruning: &mut Pruning, progress: &dyn Progress) {
+    let failed: Mutex<BTreeMap<Oid, FetchError>> = Mutex::default();
     // What this machine keeps says nothing of the store.
     fetch::rebuild(&Source::bare(catalog.store()), files, progress, &|file, result| {
         if let Err(error) = result {
-            failed.lock().expect("no holder of this lock panics").insert(file.oid, error.to_string());
+            failed.lock().expect("no holder of this lock panics").insert(file.oid, error);
         }
     });
     let mut failed = failed.into_inner().expect("no holder of this lock panics");
+    let bad: Vec<PackId> = failed.values().filter_map(FetchError::bad_pack).collect();
+    let is_wrong = |error: &FetchError| matches!(error, FetchError::Wrong { .. });
+    let wrong = failed.iter().filter(|(_, error)| is_wrong(error)).map(|(oid, _)| *oid).collect();
+    catalog.keep_in_mind(&bad, &[], &wrong);
     for local in std::mem::take(&mut pruning.goes) {
         match failed.remove(&local.pointer.oid) {
             None => pruning.goes.push(local),
-            Some(why) => pruning.unproven.push((local, why)),
+            Some(error) if error.bad_pack().is_some() || is_wrong(&error) => {
+                pruning.unproven.push((local, Unproven::Damaged(error.to_string())));
+            }
+            Some(error) => pruning.unproven.push((local, Unproven::Unclear(error.to_string()))),
         }
     }
 }
@@ -128,6 +150,8 @@ struct Proof {
     rows: HashMap<Oid, (Row, Result<Vec<Term>, String>)>,
     /// Packs that are in the table, in the store with their size, and not known to be damaged.
     sound: BTreeSet<PackId>,
+    /// Rows that are known to rebuild something else.
+    wrong: BTreeSet<Oid>,
 }
 
 impl Proof {
@@ -148,23 +172,28 @@ impl Proof {
             Ok((size == Some(info.size)).then_some(*pack))
         };
         let sound: Vec<Option<PackId>> = packs.par_iter().map(there).collect::<Result<_, _>>()?;
-        Ok(Proof { repo, rows, sound: sound.into_iter().flatten().collect() })
+        let wrong = rows.values().filter(|(row, _)| catalog.is_damaged(row)).map(|(row, _)| row.oid);
+        Ok(Proof { repo, wrong: wrong.collect(), sound: sound.into_iter().flatten().collect(), rows })
     }
 
     /// Where the file lies in the store; why that is not proven, else.
-    fn terms(&self, pointer: &Pointer) -> Result<&[Term], String> {
-        let (row, terms) = self.rows.get(&pointer.oid).ok_or("the store does not have it")?;
+    fn terms(&self, pointer: &Pointer) -> Result<&[Term], Unproven> {
+        let (row, terms) = self.rows.get(&pointer.oid).ok_or(Unproven::Absent)?;
+        let unclear = |why| Err(Unproven::Unclear(why));
         if row.size != pointer.size {
-            return Err(format!("it has {} bytes in the store and {} here", row.size, pointer.size));
+            return unclear(format!("it has {} bytes in the store and {} here", row.size, pointer.size));
         }
         if row.repo != self.repo {
-            return Err(format!("only repo {} has it in the store", row.repo));
+            return unclear(format!("only repo {} has it in the store", row.repo));
         }
-        let terms = terms.as_ref().map_err(Clone::clone)?;
-        match packs_of(row, &Ok(terms.clone())).into_iter().find(|pack| !self.sound.contains(pack)) {
-            Some(pack) => Err(format!("it needs pack {pack}, which is damaged or gone")),
-            None => Ok(terms),
+        let needed = packs_of(row, terms);
+        if let Some(pack) = needed.into_iter().find(|pack| !self.sound.contains(pack)) {
+            return Err(Unproven::Damaged(format!("it needs pack {pack}, which is damaged or gone")));
         }
+        if self.wrong.contains(&pointer.oid) {
+            return Err(Unproven::Damaged("the store rebuilds it with other bytes".to_owned()));
+        }
+        terms.as_deref().map_err(|why| Unproven::Unclear(why.clone()))
     }
 }
 

@@ -144,7 +144,7 @@ impl Command {
             Command::Squash(args) => squash::run(args, context).map(done),
             Command::Redact(args) => redact::run(args, context).map(done),
             Command::Gc(args) => gc::run(args, context).map(done),
-            Command::Prune(args) => prune::run(args, context).map(done),
+            Command::Prune(args) => prune::run(args, context),
             Command::Thaw(args) => thaw::run(args, context),
             Command::Store(args) => store::run(args, context),
             Command::Selftest(args) => selftest::run(args, context),

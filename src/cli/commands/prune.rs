@@ -1,5 +1,7 @@
 //! `git datamon prune`: room on this machine, by what the store is proven to have.
 
+use std::process::ExitCode;
+
 use clap::Args;
 use serde_json::json;
 
@@ -8,7 +10,7 @@ use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::disk::Disk;
 use crate::git::{Operation, Repo};
-use crate::ops::prune::{self, Local, Pruning};
+use crate::ops::prune::{self, Local, Pruning, Unproven};
 use crate::transfer::Session;
 
 /// Objects that are shown one by one.
@@ -39,7 +41,7 @@ pub struct PruneArgs {
 }
 
 /// Looks, and deletes unless told not to.
-pub fn run(args: &PruneArgs, context: &Context) -> Result<(), CommandError> {
+pub fn run(args: &PruneArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let repo = Repo::discover(&context.dir)?;
     let remote = repo.push_remote();
     let mut session = Session::open(repo, &remote, Operation::Download)?;
@@ -63,7 +65,8 @@ pub fn run(args: &PruneArgs, context: &Context) -> Result<(), CommandError> {
     } else {
         report(args, (count, size), &pruning, &stores::shown(&session.catalog), context);
     }
-    Ok(())
+    let damaged = pruning.unproven.iter().any(|(_, why)| matches!(why, Unproven::Damaged(_)));
+    Ok(if damaged { ExitCode::from(Kind::Integrity.exit_code()) } else { ExitCode::SUCCESS })
 }
 
 fn sum<'l>(objects: impl IntoIterator<Item = &'l Local>) -> u64 {
@@ -71,7 +74,7 @@ fn sum<'l>(objects: impl IntoIterator<Item = &'l Local>) -> u64 {
 }
 
 fn report_json(args: &PruneArgs, (count, size): (u64, u64), pruning: &Pruning, context: &Context) {
-    let unproven = |(it, why): &(Local, String)| json!({ "oid": it.pointer.oid.to_string(), "bytes": it.pointer.size, "why": why });
+    let unproven = |(it, why): &(Local, Unproven)| json!({ "oid": it.pointer.oid.to_string(), "bytes": it.pointer.size, "why": why.to_string(), "damaged": matches!(why, Unproven::Damaged(_)) });
     context.ui.json(&json!({
         "dry_run": args.dry_run,
         "verified": args.verify,
@@ -101,7 +104,13 @@ fn report(args: &PruneArgs, (count, size): (u64, u64), pruning: &Pruning, store:
         let more = pruning.unproven.len() - SHOWN;
         context.ui.fact(&format!("          and {more} more (--json lists all)"));
     }
-    context.ui.hint(
-        "what no commit leads to any more was perhaps never pushed: delete it by hand if nobody wants it",
-    );
+    let has = |kind: fn(&Unproven) -> bool| pruning.unproven.iter().any(|(_, why)| kind(why));
+    if has(|why| matches!(why, Unproven::Damaged(_))) {
+        context
+            .ui
+            .hint("what is here may be the last that there is of these: git datamon repair stores them anew");
+    }
+    if has(|why| matches!(why, Unproven::Absent)) {
+        context.ui.hint("what the store does not have was never pushed from here, or given up since: git lfs push --all <remote>, if it is still wanted");
+    }
 }

@@ -25,10 +25,10 @@ use sink::Sink;
 pub use source::Source;
 use write::Writer;
 
-use crate::id::Oid;
+use crate::id::{Oid, PackId};
 use crate::pack::{PackError, Term};
 use crate::progress::Progress;
-use crate::store::StoreError;
+use crate::store::{StoreError, key};
 
 /// A file to write.
 #[derive(Debug, Clone)]
@@ -82,9 +82,26 @@ impl FetchError {
         matches!(self, FetchError::Store(_) | FetchError::Pack(_))
     }
 
+    /// The pack that this shows to be damaged or missing.
+    pub fn bad_pack(&self) -> Option<PackId> {
+        let name = match self {
+            FetchError::Pack(PackError::Bad { pack, .. }) => Some(pack.as_str()),
+            FetchError::Pack(PackError::Store(error)) => lacking(error),
+            FetchError::Store(error) => lacking(error),
+            FetchError::Wrong { .. } | FetchError::Write { .. } => None,
+        };
+        name.and_then(key::pack_id).map(|(_, pack)| pack)
+    }
+
     fn write(path: &Path, source: std::io::Error) -> Self {
         FetchError::Write { path: path.display().to_string(), source }
     }
+}
+
+/// The object that a store does not have, or not all of.
+fn lacking(error: &StoreError) -> Option<&str> {
+    let lacks = matches!(error, StoreError::Missing { .. } | StoreError::Short { .. });
+    error.key().filter(|_| lacks)
 }
 
 /// What the reader thread hands over.
