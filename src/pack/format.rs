@@ -211,6 +211,23 @@ impl Frame {
         builder.finish()
     }
 
+    /// The frame of `raw` that takes `length` bytes in a pack; `None` where that cannot be had.
+    pub fn of_length(raw: &[u8], length: usize) -> Option<Frame> {
+        let usual = Frame::encode(raw);
+        if usual.len() == length {
+            return Some(usual);
+        }
+        let codecs = [Codec::Zstd, Codec::Lanes2, Codec::Lanes4, Codec::Lanes8];
+        codecs.into_iter().find_map(|codec| Frame::filled(codec, raw, length))
+    }
+
+    fn filled(codec: Codec, raw: &[u8], length: usize) -> Option<Frame> {
+        let (codec, stored) = compress_to(codec, raw, length.checked_sub(FRAME_HEADER)?)?;
+        let mut bytes = vec![0; FRAME_HEADER];
+        bytes.extend(stored);
+        Some(Frame::seal(codec, raw.len(), bytes))
+    }
+
     /// Bytes it takes in a pack, header included.
     pub fn len(&self) -> usize {
         self.bytes.len()
@@ -286,12 +303,7 @@ impl<'a> FrameView<'a> {
         for part in parts {
             raw.get_mut(part.clone()).ok_or(BadPack::Damaged("chunk table"))?.fill(0);
         }
-        let Some((codec, stored)) = compress_to(self.codec, &raw, self.len() - FRAME_HEADER) else {
-            return Ok(None);
-        };
-        let mut bytes = vec![0; FRAME_HEADER];
-        bytes.extend(stored);
-        Ok(Some(Frame::seal(codec, raw.len(), bytes)))
+        Ok(Frame::filled(self.codec, &raw, self.len()))
     }
 
     /// Its raw bytes, checked; borrowed where they are stored as they are.
@@ -325,7 +337,22 @@ pub struct Footer {
     pub frames: Vec<FrameEntry>,
 }
 
+impl FrameEntry {
+    /// Where the next frame begins.
+    pub fn end(&self) -> u64 {
+        self.offset + u64::from(self.stored)
+    }
+}
+
 impl Footer {
+    /// The frames that fill a range; `None` if it begins or ends within one.
+    pub fn filling(&self, range: &Range<u64>) -> Option<&[FrameEntry]> {
+        let first = self.frames.binary_search_by_key(&range.start, |entry| entry.offset).ok()?;
+        let after = self.frames.partition_point(|entry| entry.offset < range.end);
+        let frames = self.frames.get(first..after)?;
+        (frames.last()?.end() == range.end).then_some(frames)
+    }
+
     /// How many chunks are in the pack.
     pub fn chunks(&self) -> usize {
         self.frames.iter().map(|frame| frame.chunks.len()).sum()

@@ -21,7 +21,7 @@ use crate::ops::collection::{self, Limits};
 use crate::ops::label::{self, Expected};
 use crate::ops::promote::promote;
 use crate::ops::redact;
-use crate::ops::repair::{Damage, move_metadata, repair};
+use crate::ops::repair::{Damage, move_data, move_metadata, repair};
 use crate::ops::repo;
 use crate::ops::squash::{self, Git, Keep, Squash};
 use crate::ops::upload::{upload, upload_bundle};
@@ -363,12 +363,16 @@ fn evict(stage: &Stage) -> Said {
     Ok(())
 }
 
-/// What versions consist of leaves packs that are taken for damaged, and these go.
+/// What versions consist of and lead to leaves packs that are taken for damaged, and these go.
 fn move_versions(stage: &Stage) -> Said {
     let mut catalog = stage.open()?;
     let roots: Vec<PackId> = catalog.state().bundles().values().map(|bundle| bundle.root.pack).collect();
-    catalog.suspect(roots);
+    let packs = catalog.state().packs().iter();
+    let data: Vec<PackId> =
+        packs.filter(|(_, info)| info.kind == PackKind::Data).map(|(pack, _)| *pack).collect();
+    catalog.suspect(roots.into_iter().chain(data));
     move_metadata(&mut catalog, &[]).map_err(said)?;
+    move_data(&mut catalog, &[]).map_err(said)?;
     collection::collect(&mut catalog, AT_ONCE).map(drop).map_err(said)
 }
 

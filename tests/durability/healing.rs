@@ -427,3 +427,77 @@ fn forward_all(catalog: &mut Catalog, row: &Row) {
         store.delete(&key::pack(PackKind::Data, *from)).expect("deleted");
     }
 }
+
+/// The data packs of the store.
+fn data_packs(store: &Store) -> Vec<String> {
+    store.list(key::DATA, "").expect("lists").into_iter().map(|it| it.key).collect()
+}
+
+/// A machine finds a data pack damaged, and its files are pushed again if it has them; `repair` with these mirrors. How many packs are
+/// needed no more.
+fn data_moved(world: &World, store: &Store, machine: &Machine, has_files: bool, mirrors: &[Store]) -> u64 {
+    let mut catalog = machine.open(store).expect("opens");
+    let found = verify(&catalog, Depth::Data(100), &Silent).expect("verified");
+    assert_eq!(found.bad_packs.len(), 1);
+    catalog.keep_in_mind(&found.bad_packs, &found.good_packs, &found.wrong);
+    if has_files {
+        let oids = verify_rows(&catalog);
+        push(&mut catalog, &world.shelf.files(&oids)).expect("pushed");
+    }
+    let mut damage = Damage::of(&catalog).expect("looked through");
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let done = repair(&mut catalog, &mut damage, &[], &[], mirrors, scratch.path(), &Silent);
+    done.expect("repaired").moved
+}
+
+#[test]
+fn data_that_versions_lead_to_leaves_a_damaged_pack_and_the_pack_goes() {
+    let world = World::new();
+    let packs = data_packs(&world.store());
+    assert!(packs.len() >= 3, "{packs:?}");
+    for name in &packs {
+        for how in HARMS {
+            // Made again of what was stored anew, by a machine that has kept the list of frames; and as it was, from a mirror.
+            for (machine, has_files, mirrors) in
+                [(world.machine.twin(), true, vec![]), (Machine::new(), false, vec![world.mirror()])]
+            {
+                let (store, context) = (world.store(), format!("{name} {how}, {} mirrors", mirrors.len()));
+                harm(&store, name, how);
+                let needed = fresh(&store).is_ok_and(|it| names(&it, name));
+                let moved = data_moved(&world, &store, &machine, has_files, &mirrors);
+                assert_eq!(moved, u64::from(needed), "{context}");
+                // Until the pack is gone its files are had by their rows.
+                let found = verify(&fresh(&store).expect("opens"), Depth::Files, &Silent).expect("verified");
+                assert!(found.problems.is_empty(), "{context}: {:?}", found.problems);
+                for _ in 0..2 {
+                    collect(&mut fresh(&store).expect("opens"), AT_ONCE).expect("collected");
+                }
+                assert!(!needed || !data_packs(&store).contains(name), "{context}: the damaged pack stays");
+                world.assert_whole(&store, &format!("{context}, collected"));
+            }
+        }
+    }
+}
+
+/// Whether a page of a version names the pack.
+fn names(catalog: &Catalog, name: &str) -> bool {
+    let packs = catalog.state().bundles().keys().flat_map(|id| {
+        let entries = open(catalog, *id).expect("opens").below(b"").expect("reads");
+        entries.into_iter().filter_map(|entry| match entry.content {
+            Content::File { recipe, .. } => Some(recipe.packs()),
+            _ => None,
+        })
+    });
+    packs.flatten().any(|pack| key::pack(PackKind::Data, pack) == *name)
+}
+
+#[test]
+fn a_damaged_pack_with_something_that_nobody_has_stays() {
+    let world = World::new();
+    let name = &data_packs(&world.store())[0];
+    let store = world.store();
+    harm(&store, name, "first frame");
+    assert_eq!(data_moved(&world, &store, &world.machine.twin(), false, &[]), 0);
+    collect(&mut fresh(&store).expect("opens"), AT_ONCE).expect("collected");
+    assert!(data_packs(&store).contains(name));
+}

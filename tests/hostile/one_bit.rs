@@ -257,10 +257,7 @@ impl Scene {
     fn left_undone(&self, name: &str, bit: usize) -> Option<String> {
         let store = self.flipped(name, bit);
         let machine = self.machine.twin();
-        // What versions consist of is not in a clone: it comes from a mirror, and from there alone.
-        let of_versions = key::pack_id(name).is_some_and(|(_, pack)| self.pages.contains(&pack));
-        let mirrors = if of_versions { vec![self.copy()] } else { vec![] };
-        let said = mended(&store, &machine, &self.clone, &mirrors);
+        let said = mended(&store, &machine, &self.clone, &[]);
         let lacks = self.lacks(&store);
         match said {
             Ok(true) => lacks.map(|lacks| format!("{name}: bit {bit} leaves {lacks}")),
@@ -270,8 +267,8 @@ impl Scene {
     }
 }
 
-/// Every flipped bit is mended where one clone is whole, on a machine that knew the store, that of the version of a store or of its
-/// newest entry included; and what versions consist of where there is a mirror.
+/// Every flipped bit is mended where one clone is whole, on the machine that pushed from it, and with what that has kept: that of the
+/// version of a store or of its newest entry included, and what versions consist of.
 fn assert_mended(step: usize) {
     let scene = Scene::new();
     let mut places = scene.places(step);

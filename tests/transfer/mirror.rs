@@ -236,6 +236,36 @@ fn a_damaged_pack_is_not_copied_and_comes_when_it_is_whole_again() {
     assert_eq!(content(&team.store), content(&mirror));
 }
 
+/// Pages of versions name a damaged pack for ever: what they need of it is copied, so that it goes.
+fn repaired_and_copied(harm: impl Fn(&Path)) {
+    let team = Team::pushed(first);
+    let (name, path) =
+        objects(&team.store).into_iter().find(|(name, _)| name.starts_with("data/")).expect("a pack");
+    harm(&path);
+    let said = datamon(&team.repo, &["repair", "--data"], 0);
+    assert!(said.contains("moved   data that is needed out of 1 damaged packs"), "{said}");
+    datamon(&team.repo, &["gc", "run", "--grace", "0", "--orphans", "0"], 0);
+    assert!(!objects(&team.store).contains_key(&name), "the damaged pack stays");
+    let said = datamon(&team.repo, &["fsck", "--full"], 0);
+    assert!(!said.contains("nothing needs it"), "{said}");
+    let mirror = team.env.root().join("mirror");
+    datamon(&team.repo, &["mirror", "add", plain(&mirror)], 0);
+    datamon(&team.repo, &["mirror", "sync", "--verify"], 0);
+    // Rows lead to what was stored anew, and a version to what was copied.
+    let clone = team.clone_elsewhere(first);
+    assert_files(&clone, &files(1));
+    datamon(&clone, &["download", "latest", "--dest", "out"], 0);
+    for (file, bytes) in files(1) {
+        assert_eq!(fs::read(clone.dir().join("out").join(&file)).unwrap(), bytes, "{file}");
+    }
+}
+
+#[test]
+fn what_was_repaired_is_copied_once_the_damaged_pack_is_gone() {
+    repaired_and_copied(|pack| flip(pack, fs::read(pack).unwrap().len() / 2));
+    repaired_and_copied(|pack| fs::remove_file(pack).unwrap());
+}
+
 #[test]
 fn what_a_collection_lets_go_of_leaves_the_mirror_too() {
     let Mirrored { team, mirror } = &mirrored();

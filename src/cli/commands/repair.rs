@@ -82,7 +82,7 @@ pub fn run(args: &RepairArgs, context: &Context) -> Result<ExitCode, CommandErro
     damage.entries = entries;
     let found = damage.files.len();
     let mut repaired = Repaired::default();
-    if !args.dry_run && !damage.is_empty() {
+    if !args.dry_run && (!damage.is_empty() || catalog.has_suspects()) {
         let (clones, others) = places;
         let scratch = tempfile::tempdir().map_err(|source| {
             CommandError::new(Kind::Failed, format!("cannot make a temporary directory: {source}"))
@@ -294,6 +294,7 @@ fn report_json(
         "rows_written_again": repaired.rows,
         "rows_lost": damage.rows.len(),
         "frames_moved": mended.frames,
+        "packs_moved": repaired.moved,
         "lost": lost,
         "unreadable_versions": damage.versions.keys().collect::<Vec<_>>(),
         "unreadable": damage
@@ -326,6 +327,12 @@ fn report(
     }
     if repaired.rows > 0 {
         ui.done(&format!("listed  {} files again that versions still lead to", repaired.rows));
+    }
+    if repaired.moved > 0 {
+        ui.done(&format!(
+            "moved   data that is needed out of {} damaged packs, into new ones: git datamon gc run takes the old ones",
+            repaired.moved
+        ));
     }
     if damage.is_empty() {
         ui.done(&format!("ok      {}: nothing is damaged that is known of", stores::shown(catalog)));

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::Collected;
-use super::repack::{Part, filling};
+use super::repack::Part;
 use super::waste::Partly;
 use crate::catalog::Catalog;
 use crate::catalog::state::Run;
@@ -90,7 +90,7 @@ fn holes<'r>(
     let mut live: BTreeMap<u64, (&FrameEntry, Vec<Range<u64>>)> = BTreeMap::new();
     for read in reads {
         let end = read.offset.checked_add(read.stored).ok_or(BadPack::Damaged("list of frames"))?;
-        let frames = filling(footer, &(read.offset..end)).ok_or(BadPack::Damaged("list of frames"))?;
+        let frames = footer.filling(&(read.offset..end)).ok_or(BadPack::Damaged("list of frames"))?;
         let part = read.skip..read.skip.saturating_add(read.raw);
         let mut at = 0;
         for frame in frames {

@@ -102,10 +102,10 @@ impl Part {
     fn read(catalog: &Catalog, it: &Partly, footer: &Footer, range: &Range<u64>) -> Result<Part, PackError> {
         let bad = |source| PackError::bad(it.info.kind, it.pack, source);
         let name = key::pack(it.info.kind, it.pack);
-        let entries = filling(footer, range).ok_or_else(|| bad(BadPack::Damaged("list of frames")))?;
+        let entries = footer.filling(range).ok_or_else(|| bad(BadPack::Damaged("list of frames")))?;
         let read = |entries: &&[FrameEntry]| -> Result<Vec<(Frame, FrameEntry)>, PackError> {
             let start = entries[0].offset;
-            let end = entries.last().map_or(start, end);
+            let end = entries.last().map_or(start, FrameEntry::end);
             let bytes = catalog.store().get_range(&name, start..end)?;
             let frame = |entry: &FrameEntry| frame_of(entry, &bytes, start).map_err(bad);
             entries.iter().map(frame).collect()
@@ -119,23 +119,11 @@ impl Part {
     }
 }
 
-fn end(entry: &FrameEntry) -> u64 {
-    entry.offset + u64::from(entry.stored)
-}
-
-/// The frames that fill a range; `None` if it begins or ends within one.
-pub fn filling<'f>(footer: &'f Footer, range: &Range<u64>) -> Option<&'f [FrameEntry]> {
-    let first = footer.frames.binary_search_by_key(&range.start, |entry| entry.offset).ok()?;
-    let after = footer.frames.partition_point(|entry| entry.offset < range.end);
-    let frames = footer.frames.get(first..after)?;
-    (end(frames.last()?) == range.end).then_some(frames)
-}
-
 /// Frames that are read by one request.
 fn reads(mut entries: &[FrameEntry]) -> Vec<&[FrameEntry]> {
     let mut reads = Vec::new();
     while let Some(first) = entries.first() {
-        let fits = entries.partition_point(|entry| end(entry) - first.offset <= MAX_READ).max(1);
+        let fits = entries.partition_point(|entry| entry.end() - first.offset <= MAX_READ).max(1);
         let (read, rest) = entries.split_at(fits);
         reads.push(read);
         entries = rest;
@@ -145,7 +133,7 @@ fn reads(mut entries: &[FrameEntry]) -> Vec<&[FrameEntry]> {
 
 /// One frame of what was read from `start` on.
 fn frame_of(entry: &FrameEntry, bytes: &Bytes, start: u64) -> Result<(Frame, FrameEntry), BadPack> {
-    let stored = &bytes[(entry.offset - start) as usize..(end(entry) - start) as usize];
+    let stored = &bytes[(entry.offset - start) as usize..(entry.end() - start) as usize];
     verify_frame(entry, stored)?;
     let view = FrameView::parse(stored)?.ok_or(BadPack::Damaged("frame length"))?;
     Ok((view.to_frame(bytes), entry.clone()))

@@ -8,16 +8,18 @@
 //! 4. in other stores.
 //!
 //! Whatever is found is hashed while it is read, so that nothing wrong is promised. Before that, what versions consist of is taken out of
-//! damaged packs (`metadata`). Tables that were lost come from a copy of the store, or are made again from what the
+//! damaged packs (`metadata`), and afterwards the data that they lead to (`data`). Tables that were lost come from a copy of the store, or are made again from what the
 //! pushes said, as long as all of that is there; else a row of a file that a version still leads to is promised again. What nobody has is
 //! named, with the versions it is missing from.
 
+mod data;
 mod metadata;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use data::move_data;
 pub use metadata::move_metadata;
 
 use super::bundle::{Pages, labels_of};
@@ -139,6 +141,8 @@ pub struct Repaired {
     pub stored: BTreeSet<Oid>,
     /// Rows written again: from what pushes said, and from versions.
     pub rows: u64,
+    /// Damaged packs of data that versions led to, and do no more.
+    pub moved: u64,
     /// What it cost.
     pub stats: UploadStats,
 }
@@ -313,6 +317,8 @@ pub fn repair(
         let wanted = readable(other, damage)?;
         fetch_and_store(&Source::of(other), wanted, (catalog, damage), scratch, &mut repaired, progress)?;
     }
+    let others = stores.iter().map(|other| other.store().clone());
+    repaired.moved = move_data(catalog, &mirrors.iter().cloned().chain(others).collect::<Vec<_>>())?;
     Ok(repaired)
 }
 
