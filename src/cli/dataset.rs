@@ -373,12 +373,7 @@ impl Dataset {
 
 impl From<NotFound> for CommandError {
     fn from(error: NotFound) -> CommandError {
-        match error {
-            NotFound::Catalog(error) => error.into(),
-            NotFound::Objects(error) => error.into(),
-            NotFound::Ambiguous { .. } => CommandError::new(Kind::Usage, error.to_string()),
-            _ => CommandError::new(Kind::NotFound, error.to_string()),
-        }
+        CommandError::new(Kind::of_not_found(&error), error.to_string())
     }
 }
 

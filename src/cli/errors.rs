@@ -69,8 +69,7 @@ always! {
 
 impl From<ObjectsError> for CommandError {
     fn from(error: ObjectsError) -> CommandError {
-        let kind = if matches!(error, ObjectsError::Unknown { .. }) { Kind::NotFound } else { Kind::Failed };
-        CommandError::new(kind, error.to_string())
+        CommandError::new(Kind::of_objects(&error), error.to_string())
     }
 }
 

@@ -5,6 +5,7 @@ mod carry;
 pub mod collection;
 pub mod copy;
 pub mod download;
+pub mod failure;
 pub mod fetch;
 pub mod here;
 pub mod ingest;

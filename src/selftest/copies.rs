@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::deed::{AT_ONCE, Said};
+use super::deed::AT_ONCE;
 use super::memory;
 use super::mirror::{claims, converge, whole};
 use super::work::{
-    CACHED, KEPT, Moment, NEW, PLAIN, Stage, Work, fetch_all, filled, is_repacked, mend_from, repack, said,
-    waste,
+    CACHED, KEPT, Moment, NEW, PLAIN, Said, Stage, Work, fetch_all, filled, is_repacked, mend_from, repack,
+    said, waste,
 };
 use crate::catalog::log::now;
 use crate::git::Pointer;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::bucket::Bucket;
 use super::clean;
 use super::copies::COPIES;
+use super::failed::{Failed, fault_of};
 use super::ledger::Ledger;
 use super::machine::words;
 use super::shelf::{Shelf, scratch};
@@ -119,10 +120,16 @@ impl Prepared {
     fn run(&self, stage: &Stage, seed: u64) -> Result<(), String> {
         let clock = stage.world.bucket.clock();
         let work = || chance::given(seed, clock, || (self.work.act)(stage));
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             stage.world.complain(format!("panic: {}", words(&*panic)));
             Err("panic".to_owned())
-        })
+        });
+        if let Err(why) = &done
+            && let Some(fault) = fault_of(&Failed::ours(why.as_str()), true)
+        {
+            stage.world.complain(format!("{fault}: {why:?}"));
+        }
+        done
     }
 
     /// Every point, the second ones among them.

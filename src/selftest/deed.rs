@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failed::Failed;
 use super::kind::Kind;
 use super::ledger::{exported, fetched};
 use super::machine::Machine;
@@ -62,12 +63,8 @@ pub(super) enum Deed {
     LoseStore,
 }
 
-/// Why it was not done, in words.
-pub(super) type Said = Result<(), String>;
-
-fn said(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
+/// Whether it was done, or why not.
+pub(super) type Said = Result<(), Failed>;
 
 impl Deed {
     pub(super) fn draw(random: &mut Seeded) -> Deed {
@@ -107,18 +104,18 @@ impl Deed {
             Deed::Export => export_one(machine, catalog, random),
             Deed::Collect => {
                 let waits = if random.once_in(3) { short(random) } else { AT_ONCE };
-                collection::collect(catalog, waits).map(drop).map_err(said)
+                collection::collect(catalog, waits).map(drop).map_err(Failed::from)
             }
             Deed::Look => {
-                collection::plan(catalog, short(random)).map(drop).map_err(said)?;
-                collection::status(catalog, AT_ONCE).map(drop).map_err(said)
+                collection::plan(catalog, short(random)).map(drop)?;
+                collection::status(catalog, AT_ONCE).map(drop).map_err(Failed::from)
             }
-            Deed::Checkpoint => catalog.write_checkpoint().map(drop).map_err(said),
-            Deed::Merge => catalog.merge_runs().map(drop).map_err(said),
+            Deed::Checkpoint => catalog.write_checkpoint().map(drop).map_err(Failed::from),
+            Deed::Merge => catalog.merge_runs().map(drop).map_err(Failed::from),
             Deed::Squash => {
                 let keep = Keep { last: Some(1 + random.below(4) as usize), ..Keep::default() };
                 let repo = random.one_of(&machine.world.repos[..3]);
-                let planned = squash::plan(catalog, repo, &keep, &Git::Overruled).map_err(said)?;
+                let planned = squash::plan(catalog, repo, &keep, &Git::Overruled)?;
                 give_up(machine, catalog, &planned)
             }
             Deed::DropFiles => drop_files(machine, catalog, random),
@@ -126,15 +123,17 @@ impl Deed {
             Deed::Repo => live_on(machine, catalog, random),
             Deed::Fsck => {
                 let depth = if random.once_in(2) { Depth::Data(50) } else { Depth::Promises };
-                let found = verify(catalog, depth, &Silent).map_err(said)?;
+                let found = verify(catalog, depth, &Silent)?;
                 catalog.keep_in_mind(&found.bad_packs, &found.good_packs, &found.wrong);
                 Ok(())
             }
             Deed::Repair => {
-                move_metadata(catalog, &[]).map_err(said)?;
-                let mut damage = Damage::of(catalog).map_err(said)?;
+                move_metadata(catalog, &[])?;
+                let mut damage = Damage::of(catalog)?;
                 let (out, mirrors) = (machine.world.shelf.out(), [machine.beside()]);
-                repair(catalog, &mut damage, &[], &[], &mirrors, out.path(), &Silent).map(drop).map_err(said)
+                repair(catalog, &mut damage, &[], &[], &mirrors, out.path(), &Silent)
+                    .map(drop)
+                    .map_err(Failed::from)
             }
             Deed::Sync => copy(machine, catalog, random),
             Deed::LoseStore => lose_store(machine),
@@ -161,10 +160,10 @@ pub(super) fn push(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded
     let (repo, oids) = (one_repo(machine, random), shelf.some(random));
     let previous = random.once_in(2).then(|| random.one_of(shelf.all()));
     let touch = if random.once_in(4) { shelf.some(random) } else { vec![] };
-    let done = upload(catalog, repo, &shelf.uploads(&oids, previous), &touch, &Silent).map_err(said)?;
+    let done = upload(catalog, repo, &shelf.uploads(&oids, previous), &touch, &Silent)?;
     machine.world.ledger().uploaded(repo, &done);
-    match done.failed.first() {
-        Some(failed) => Err(failed.error.to_string()),
+    match done.failed.into_iter().next() {
+        Some(failed) => Err(failed.error.into()),
         None => Ok(()),
     }
 }
@@ -183,7 +182,7 @@ fn commit(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said
     let shelf = &machine.world.shelf;
     let (repo, oids) = (one_repo(machine, random), shelf.some(random));
     let before = newest(catalog, repo);
-    let base = before.map(|id| open(catalog, id).map(|it| it.root().clone())).transpose().map_err(said)?;
+    let base = before.map(|id| open(catalog, id).map(|it| it.root().clone())).transpose()?;
     let mut changes: BTreeMap<Vec<u8>, Option<Planned>> = BTreeMap::new();
     if base.is_none() && machine.world.seed.is_multiple_of(4) {
         changes.extend(many_links());
@@ -207,8 +206,7 @@ fn commit(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said
     };
     // What a path had before may be named by no other: all of it is promised anew.
     let named: Vec<Oid> = oids.clone();
-    let done =
-        upload_bundle(catalog, repo, &shelf.uploads(&named, None), &drafting, &Silent).map_err(said)?;
+    let done = upload_bundle(catalog, repo, &shelf.uploads(&named, None), &drafting, &Silent)?;
     machine.world.ledger().uploaded(repo, &done);
     Ok(())
 }
@@ -222,7 +220,7 @@ fn move_label(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
         Some(to) => label::set(catalog, repo, name, to, Expected::Anything),
         None => label::delete(catalog, repo, name, Expected::Anything),
     };
-    let seq = moved.map_err(said)?.seq;
+    let seq = moved?.seq;
     machine.world.ledger().labelled(repo, name, seq, to);
     Ok(())
 }
@@ -241,7 +239,7 @@ fn fetch_some(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
 }
 
 fn export_one(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said {
-    catalog.refresh().map_err(said)?;
+    catalog.refresh()?;
     let all: Vec<BundleId> = catalog.state().bundles().keys().copied().collect();
     if all.is_empty() {
         return Ok(());
@@ -252,10 +250,11 @@ fn export_one(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
 }
 
 /// A file that does not come is told of, and may come another time. Other bytes must never come.
-fn told(machine: &Machine, wrong: Vec<String>) -> Said {
-    let is_other = |it: &&String| it.contains("came back with other bytes") || it.contains("other files");
+fn told(machine: &Machine, wrong: Vec<Failed>) -> Said {
+    let is_other =
+        |it: &&Failed| it.words.contains("came back with other bytes") || it.words.contains("other files");
     if let Some(what) = wrong.iter().find(is_other) {
-        machine.world.complain(what.clone());
+        machine.world.complain(what.words.clone());
     }
     wrong.into_iter().next().map_or(Ok(()), Err)
 }
@@ -279,12 +278,12 @@ fn copy(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said {
     }
     let packs = catalog.state().packs();
     let taken = |name: &str| key::pack_id(name).is_some_and(|(_, id)| !packs.contains_key(&id));
-    match done.map_err(said)?.lacking.into_iter().next() {
+    match done?.lacking.into_iter().next() {
         Some((pack, why)) if taken(&pack) => {
             machine.world.complain(format!("{pack} was collected, and a copy tells of it as lost: {why}"));
             Ok(())
         }
-        Some((pack, why)) => Err(format!("{pack} was not copied: {why}")),
+        Some((pack, why)) => Err(Failed::ours(format!("{pack} was not copied: {why}"))),
         None => Ok(()),
     }
 }
@@ -300,7 +299,7 @@ fn lose_store(machine: &Machine) -> Said {
         machine.world.complain("what was to become a store is neither that nor a mirror".to_owned());
     }
     claims(&twin).into_iter().for_each(|what| machine.world.complain(what));
-    done.map_err(said)?;
+    done?;
     machine.world.hit(Kind::MirrorLost);
     Ok(())
 }
@@ -312,7 +311,7 @@ fn give_up(machine: &Machine, catalog: &mut Catalog, planned: &Squash) -> Said {
         ledger.drop_versions(planned.gone());
         ledger.drop_files(planned.planned_on, planned.files.keys().map(|oid| (planned.repo, *oid)));
     }
-    planned.apply(catalog).map_err(said)
+    planned.apply(catalog).map_err(Failed::from)
 }
 
 fn drop_files(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Said {
@@ -320,9 +319,9 @@ fn drop_files(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
     let planned_on = catalog.head().seq();
     let keys: Vec<(Oid, RepoId)> = oids.iter().map(|oid| (*oid, repo)).collect();
     machine.world.ledger().drop_files(planned_on, oids.iter().map(|oid| (repo, *oid)));
-    probe_once(catalog).map_err(said)?;
+    probe_once(catalog)?;
     let record = catalog.record(planned_on, Change::Drop(Drop { planned_on, keys, bundles: vec![] }));
-    catalog.commit(&record).map(drop).map_err(said)
+    catalog.commit(&record).map(drop).map_err(Failed::from)
 }
 
 /// Takes a path out of every version of a repo.
@@ -330,13 +329,13 @@ fn take_out(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Sa
     let repo = random.one_of(&machine.world.repos[..3]);
     let path = format!("{}/{}", random.below(5), random.below(9)).into_bytes();
     let look = |catalog: &Catalog| redact::plan(catalog, repo, std::slice::from_ref(&path), &Git::Overruled);
-    let planned = look(catalog).map_err(said)?;
+    let planned = look(catalog)?;
     machine.world.ledger().take_out(repo, &path);
     match planned.apply(catalog, &look) {
         Ok(done) => machine.world.ledger().taken_out(&done),
         Err(error) => {
             machine.world.ledger().perhaps_out(repo, &path, catalog.head().seq());
-            return Err(said(error));
+            return Err(error.into());
         }
     }
     Ok(())
@@ -352,10 +351,10 @@ fn live_on(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> Sai
         (Some(false), 0) => repo::delete(catalog, id),
         (Some(false), _) => repo::rename(catalog, id, &name),
         (Some(true), 0) => {
-            let planned = squash::plan_deleted(catalog, id).map_err(said)?;
+            let planned = squash::plan_deleted(catalog, id)?;
             return give_up(machine, catalog, &planned);
         }
         (Some(true), _) => repo::undelete(catalog, id),
     };
-    done.map_err(said)
+    done.map_err(Failed::from)
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::Content;
-use crate::catalog::{Catalog, CatalogError, Journal};
+use crate::catalog::{Catalog, Journal};
 use crate::id::{BundleId, EntryHash, Oid, RepoId};
 use crate::ops::bundle::open;
 use crate::ops::download::{rows, wanted};
@@ -15,6 +15,7 @@ use crate::progress::Silent;
 use crate::store::{Store, key};
 use crate::table::Row;
 
+use super::failed::Failed;
 use super::shelf::Shelf;
 use crate::cache::Cache;
 
@@ -220,16 +221,15 @@ impl Ledger {
         let promised: Vec<(RepoId, Oid)> = self.promised().into_iter().collect();
         for some in promised.chunk_by(|a, b| a.0 == b.0) {
             let oids: Vec<Oid> = some.iter().map(|(_, oid)| *oid).collect();
-            wrong.extend(fetched(catalog, some[0].0, &oids, shelf));
+            wrong.extend(fetched(catalog, some[0].0, &oids, shelf).into_iter().map(String::from));
         }
     }
 
     fn check_versions(&self, catalog: &Catalog, shelf: &Shelf, wrong: &mut Vec<String>) {
         for id in self.versions() {
             let made = self.made(id);
-            wrong.extend(
-                exported(catalog, id, Some(&made), shelf).into_iter().map(|it| format!("version {id}: {it}")),
-            );
+            let found = exported(catalog, id, Some(&made), shelf).into_iter();
+            wrong.extend(found.map(|it| it.of(format!("version {id}")).into()));
         }
         for (id, path) in &self.taken {
             let Ok(bundle) = open(catalog, *id) else { continue };
@@ -241,16 +241,16 @@ impl Ledger {
 }
 
 /// What is wrong with files of a repo as they come out of the store.
-pub(super) fn fetched(catalog: &mut Catalog, repo: RepoId, oids: &[Oid], shelf: &Shelf) -> Vec<String> {
+pub(super) fn fetched(catalog: &mut Catalog, repo: RepoId, oids: &[Oid], shelf: &Shelf) -> Vec<Failed> {
     let found = match rows(catalog, repo, oids) {
         Ok(found) => found,
-        Err(error) => return vec![error.to_string()],
+        Err(error) => return vec![error.into()],
     };
     let (out, mut wrong, mut plan) = (shelf.out(), Vec::new(), Vec::new());
     for oid in oids {
         match wanted(catalog, found.get(oid), *oid, shelf.size(*oid), out.path().join(oid.to_string())) {
             Ok(file) => plan.push(file),
-            Err(error) => wrong.push(error.to_string()),
+            Err(error) => wrong.push(error.into()),
         }
     }
     wrong.extend(compared(catalog, &plan, shelf));
@@ -258,7 +258,7 @@ pub(super) fn fetched(catalog: &mut Catalog, repo: RepoId, oids: &[Oid], shelf: 
 }
 
 /// What is wrong with a version as it comes out of the store, by its pages alone.
-pub(super) fn exported(catalog: &Catalog, id: BundleId, made: Option<&Made>, shelf: &Shelf) -> Vec<String> {
+pub(super) fn exported(catalog: &Catalog, id: BundleId, made: Option<&Made>, shelf: &Shelf) -> Vec<Failed> {
     match plan_version(catalog, id, made, shelf) {
         Ok((plan, _out)) => compared(catalog, &plan, shelf),
         Err(why) => vec![why],
@@ -270,40 +270,40 @@ fn plan_version(
     id: BundleId,
     made: Option<&Made>,
     shelf: &Shelf,
-) -> Result<(Vec<Wanted>, tempfile::TempDir), String> {
+) -> Result<(Vec<Wanted>, tempfile::TempDir), Failed> {
     let out = shelf.out();
-    let bundle = open(catalog, id).map_err(|error| error.to_string())?;
+    let bundle = open(catalog, id)?;
     let (mut plan, mut found) = (BTreeMap::new(), Files::new());
-    for entry in bundle.below(b"").map_err(|error| error.to_string())? {
+    for entry in bundle.below(b"")? {
         let Content::File { oid, size, recipe, .. } = entry.content else { continue };
         found.insert(entry.path, oid);
         let row = Row { oid, repo: RepoId::NIL, born: 0, size, recipe };
-        let terms = catalog.terms(&row).map_err(|error: CatalogError| error.to_string())?;
+        let terms = catalog.terms(&row)?;
         plan.insert(oid, Wanted { oid, size, terms, path: out.path().join(oid.to_string()) });
     }
     if made.is_some_and(|made| !made.allows(bundle.root().repo, &found)) {
-        return Err("it has other files than were put into it".to_owned());
+        return Err(Failed::ours("it has other files than were put into it"));
     }
     Ok((plan.into_values().collect(), out))
 }
 
 /// What is wrong with these files once they are here.
-fn compared(catalog: &Catalog, plan: &[Wanted], shelf: &Shelf) -> Vec<String> {
+fn compared(catalog: &Catalog, plan: &[Wanted], shelf: &Shelf) -> Vec<Failed> {
     let wrong = std::sync::Mutex::new(Vec::new());
     let told = std::sync::Mutex::new(0);
     fetch(&Source::of(catalog), plan, &Silent, &|file, result| {
         *told.lock().expect("no panic") += 1;
         let what = match result {
             Ok(()) if shelf.is_same(file.oid, &file.path) => return,
-            Ok(()) => format!("{} came back with other bytes", file.oid),
-            Err(error) => format!("{}: {error}", file.oid),
+            Ok(()) => Failed::ours(format!("{} came back with other bytes", file.oid)),
+            Err(error) => Failed::from(error).of(file.oid),
         };
         wrong.lock().expect("no panic").push(what);
     });
     let mut wrong = wrong.into_inner().expect("no panic");
     if told.into_inner().expect("no panic") != plan.len() {
-        wrong.push("a file was not told of".to_owned());
+        wrong.push(Failed::ours("a file was not told of"));
     }
-    wrong.sort();
+    wrong.sort_by(|a, b| a.words.cmp(&b.words));
     wrong
 }

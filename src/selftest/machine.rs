@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::deed::{Deed, Said, push};
+use super::failed::{Failed, fault_of};
 use super::kind::Kind;
 use super::weather::{Mood, Way, Weather, harm};
 use super::work::below;
@@ -165,8 +166,8 @@ impl Machine {
             (Ok(()), None)
         });
         self.world.note(self.number, deed, &format!("{what:?}, {mood:?}: {said:?}"));
-        if let Err(said) = &said {
-            self.judge(deed, what, said);
+        if let Err(failed) = &said {
+            self.judge(deed, what, mood, failed);
         }
         catalog.filter(|_| goes_on && said.is_ok() && !self.weather.is_dead())
     }
@@ -192,7 +193,7 @@ impl Machine {
                 }
                 (said, Some(catalog))
             }
-            Err(error) => (Err(error.to_string()), None),
+            Err(error) => (Err(error.into()), None),
         }
     }
 
@@ -204,18 +205,20 @@ impl Machine {
             // There is no store yet: to make one there is refused too.
             Err(CatalogError::NotAStore { .. }) => {
                 let made = Catalog::create(self.weather.store(), Cache::none(), Journal::none());
-                return made.map(drop).map_err(|error| error.to_string());
+                return Ok(made.map(drop)?);
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         };
         push(self, &mut catalog, random)
     }
 
-    /// An error is one line that says something.
-    fn judge(&self, deed: u64, what: Deed, said: &str) {
-        let context = format!("machine {}, command {deed}, {what:?}", self.number);
-        if said.trim().is_empty() || said.contains('\n') {
-            self.world.complain(format!("{context}: an error without words: {said:?}"));
+    /// An error is one line that says something, of a kind that the command line has.
+    fn judge(&self, deed: u64, what: Deed, mood: Mood, failed: &Failed) {
+        if let Some(fault) = fault_of(failed, self.weather.disk_failed()) {
+            let Failed { words, kind } = failed;
+            let number = self.number;
+            let context = format!("machine {number}, command {deed}, {what:?}, {mood:?}");
+            self.world.complain(format!("{context}: {fault}: {words:?}, {kind:?}"));
         }
     }
 
@@ -248,8 +251,7 @@ fn push_all(machine: &Machine, catalog: &mut Catalog) -> Said {
     let shelf = &machine.world.shelf;
     let repo = machine.world.repos[0];
     let uploads = shelf.uploads(shelf.all(), None);
-    let done = crate::ops::upload::upload(catalog, repo, &uploads, &[], &crate::progress::Silent);
-    let done = done.map_err(|error| error.to_string())?;
+    let done = crate::ops::upload::upload(catalog, repo, &uploads, &[], &crate::progress::Silent)?;
     machine.world.ledger().uploaded(repo, &done);
     Ok(())
 }

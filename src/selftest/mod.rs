@@ -7,12 +7,14 @@
 //!
 //! What is acknowledged is written into a ledger. When the faults end, every machine goes on with what it left; then all that the
 //! ledger has and nobody gave up has to come out of the store bit for bit, a collection has to leave nothing but what the log
-//! knows, `fsck` has to find nothing, and the mirror alone has to give all of it too. No seed may hang (seams are counted, not seconds), panic, or fail without words.
+//! knows, `fsck` has to find nothing, and the mirror alone has to give all of it too. No seed may hang (seams are counted, not seconds),
+//! panic, or fail in a way of which the command line has no kind.
 
 mod bucket;
 mod copies;
 mod crash;
 mod deed;
+mod failed;
 mod kind;
 mod ledger;
 mod machine;

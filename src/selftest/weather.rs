@@ -91,11 +91,13 @@ struct Now {
     /// The seams that were crossed.
     seams: Vec<Seam>,
     dead: bool,
+    /// A step with a local file failed.
+    disk_failed: bool,
 }
 
 impl Now {
     fn new(deed: u64, mood: Mood, collects: bool) -> Now {
-        Now { deed, mood, collects, met: HashMap::new(), seams: vec![], dead: false }
+        Now { deed, mood, collects, met: HashMap::new(), seams: vec![], dead: false, disk_failed: false }
     }
 }
 
@@ -135,6 +137,11 @@ impl Weather {
         self.now().dead
     }
 
+    /// Whether the disk of this machine failed it.
+    pub(super) fn disk_failed(&self) -> bool {
+        self.now().disk_failed
+    }
+
     /// The seams that the command crossed so far.
     pub(super) fn seams(&self) -> Vec<Seam> {
         self.now().seams.clone()
@@ -161,7 +168,11 @@ impl Weather {
     /// The disk as this machine sees it.
     pub(super) fn disk(self: &Arc<Self>) -> Disk {
         let weather = self.clone();
-        Disk::watched(move |verb, when, path| weather.step(verb, when, path))
+        Disk::watched(move |verb, when, path| {
+            let done = weather.step(verb, when, path);
+            weather.now().disk_failed |= done.is_err();
+            done
+        })
     }
 
     /// Numbers for this seam.

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::deed::{AT_ONCE, Said};
+use super::deed::AT_ONCE;
+use super::failed::Failed;
 use super::ledger::{Files, exported, fetched};
 use super::memory;
 use super::shelf::Shelf;
@@ -53,6 +54,9 @@ pub(super) enum Moment {
     Killed,
     Done,
 }
+
+/// Why it was not done, in words.
+pub(super) type Said = Result<(), String>;
 
 /// A piece of work.
 pub(super) struct Work {
@@ -335,21 +339,22 @@ fn with_large(stage: &Stage) -> Said {
     stage.push(&mut stage.open()?, &stage.oids(LARGE)[..1])
 }
 
+/// The first of what is wrong is why it was not done.
+fn first(wrong: Vec<Failed>) -> Said {
+    wrong.into_iter().next().map_or(Ok(()), |it| Err(it.into()))
+}
+
 pub(super) fn fetch_all(stage: &Stage, catalog: &mut Catalog) -> Said {
     let promised = stage.world.ledger().promised();
     let oids: Vec<Oid> = promised.iter().filter(|(of, _)| *of == stage.repo()).map(|(_, oid)| *oid).collect();
-    let wrong = fetched(catalog, stage.repo(), &oids, &stage.world.shelf);
-    wrong.into_iter().next().map_or(Ok(()), Err)
+    first(fetched(catalog, stage.repo(), &oids, &stage.world.shelf))
 }
 
 fn clone(stage: &Stage) -> Said {
     let mut catalog = stage.open()?;
     fetch_all(stage, &mut catalog)?;
     let all: Vec<BundleId> = catalog.state().bundles().keys().copied().collect();
-    all.into_iter().try_for_each(|id| {
-        let wrong = exported(&catalog, id, None, &stage.world.shelf);
-        wrong.into_iter().next().map_or(Ok(()), Err)
-    })
+    all.into_iter().try_for_each(|id| first(exported(&catalog, id, None, &stage.world.shelf)))
 }
 
 /// Files come through a cache that cannot keep all of them.
@@ -357,8 +362,7 @@ fn evict(stage: &Stage) -> Said {
     let cache = Cache::at(stage.disk.join("cache").join(PLACE)).on(stage.weather.disk()).with_data(CACHE);
     for oid in stage.oids(CACHED) {
         let mut catalog = Catalog::open(stage.store(), cache.clone(), stage.journal()).map_err(said)?;
-        let wrong = fetched(&mut catalog, stage.repo(), &[*oid], &stage.world.shelf);
-        wrong.into_iter().next().map_or(Ok(()), Err)?;
+        first(fetched(&mut catalog, stage.repo(), &[*oid], &stage.world.shelf))?;
     }
     Ok(())
 }
@@ -399,8 +403,7 @@ fn carry(stage: &Stage) -> Said {
     for id in from.state().bundles().keys().copied() {
         let scratch = stage.world.shelf.out();
         promote(&from, &mut to, id, scratch.path(), &Silent).map_err(said)?;
-        let wrong = exported(&to, id, Some(&stage.world.ledger().made(id)), &stage.world.shelf);
-        wrong.into_iter().next().map_or(Ok(()), Err)?;
+        first(exported(&to, id, Some(&stage.world.ledger().made(id)), &stage.world.shelf))?;
     }
     Ok(())
 }

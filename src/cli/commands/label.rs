@@ -406,12 +406,6 @@ impl Led {
 
 impl From<LabelError> for CommandError {
     fn from(error: LabelError) -> CommandError {
-        let kind = match error {
-            LabelError::Catalog(error) => return error.into(),
-            LabelError::Name { .. } => Kind::Usage,
-            LabelError::NotSet { .. } | LabelError::NoBundle { .. } => Kind::NotFound,
-            LabelError::Lost { .. } | LabelError::Contended { .. } => Kind::Conflict,
-        };
-        CommandError::new(kind, error.to_string())
+        CommandError::new(Kind::of_label(&error), error.to_string())
     }
 }

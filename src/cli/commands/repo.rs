@@ -417,12 +417,6 @@ impl Shown {
 
 impl From<RepoNotChanged> for CommandError {
     fn from(error: RepoNotChanged) -> CommandError {
-        let kind = match error {
-            RepoNotChanged::Catalog(error) => return error.into(),
-            RepoNotChanged::Name { .. } | RepoNotChanged::Ambiguous { .. } => Kind::Usage,
-            RepoNotChanged::Taken { .. } => Kind::Conflict,
-            RepoNotChanged::Unknown { .. } => Kind::NotFound,
-        };
-        CommandError::new(kind, error.to_string())
+        CommandError::new(Kind::of_repo(&error), error.to_string())
     }
 }

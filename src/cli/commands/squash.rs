@@ -13,7 +13,6 @@ use crate::cli::when::duration;
 use crate::cli::{Context, stores};
 use crate::git::{Depth, Unseen};
 use crate::ops::kinship;
-use crate::ops::label::LabelError;
 use crate::ops::squash::{Fate, Git, Keep, NotSquashed, Squash, plan};
 
 /// Give up versions of a dataset, and the files that only they have
@@ -155,14 +154,7 @@ pub fn report(planned: &Squash, applied: bool, is_json: bool, catalog: &Catalog,
 
 impl From<NotSquashed> for CommandError {
     fn from(error: NotSquashed) -> CommandError {
-        match error {
-            NotSquashed::Catalog(error) => error.into(),
-            NotSquashed::Version(error) => error.into(),
-            NotSquashed::Label(LabelError::Catalog(error)) => error.into(),
-            NotSquashed::Label(error) => CommandError::new(Kind::Conflict, error.to_string()),
-            NotSquashed::Nameless => CommandError::new(Kind::Usage, error.to_string()),
-            NotSquashed::NotDeleted { .. } => CommandError::new(Kind::Conflict, error.to_string()),
-        }
+        CommandError::new(Kind::of_squash(&error), error.to_string())
     }
 }
 
