@@ -7,6 +7,7 @@
     datamon_reader.py STORE --bundles     list id, repo, seq, commit, tree and labels of every bundle
     datamon_reader.py STORE --bundle ID   list mode, size, oid (or target, or commit) and path of its entries, both in hexadecimal
     datamon_reader.py STORE --bundle ID PATH FILE   write the file at PATH (in hexadecimal) of a bundle
+    datamon_reader.py --all FOLDER        read every file and every bundle of each store in a folder, and list them as above
 
 It shares no code with the program and follows docs/format.md, in the standard library and libzstd, so that data outlives the program that wrote it and
 the document is known to be complete. It verifies what the standard library can: the SHA-256 of the whole file.
@@ -27,6 +28,10 @@ CODECS = (0, 1, 2, 4, 8)
 
 class Damaged(Exception):
     """The store does not say what docs/format.md lets it say."""
+
+
+# What the bytes of a store that is not as the document says make of this program.
+WRONG = (Damaged, OSError, KeyError, IndexError, TypeError, ValueError, struct.error)
 
 
 # --- libraries -------------------------------------------------------------------------------------------------------
@@ -490,19 +495,27 @@ class Bundle:
                 raise Damaged("the sizes of a page are not what its bundle says")
 
 
+def line_of_bundle(state, bundle):
+    known, name = state.bundles[bundle], lambda it: it.hex() if it else "-"
+    labels = sorted(label for (repo, label), (at, _) in state.labels.items() if at == bundle)
+    ids = [str(uuid.UUID(bytes=it)) for it in (bundle, known["repo"])]
+    return " ".join(map(str, (*ids, known["seq"], name(known.get("commit")), name(known.get("tree")), ",".join(labels) or "-")))
+
+
+def line_of_entry(path, mode, size, name):
+    return f"{mode:06o} {size} {name.hex()} {path.hex()}"
+
+
 def print_bundles(state):
-    name = lambda it: it.hex() if it else "-"
-    for bundle, known in sorted(state.bundles.items()):
-        labels = sorted(label for (repo, label), (at, _) in state.labels.items() if at == bundle)
-        ids = [str(uuid.UUID(bytes=it)) for it in (bundle, known["repo"])]
-        print(*ids, known["seq"], name(known.get("commit")), name(known.get("tree")), ",".join(labels) or "-")
+    for bundle in sorted(state.bundles):
+        print(line_of_bundle(state, bundle))
 
 
 def use_bundle(state, bundle, arguments):
     bundle = Bundle(state, uuid.UUID(bundle).bytes)
     if not arguments:
         for path, mode, size, name, _ in bundle.entries():
-            print(f"{mode:06o}", size, name.hex(), path.hex())
+            print(line_of_entry(path, mode, size, name))
         return
     wanted = bytes.fromhex(arguments[0])
     rows = [row for path, _, _, _, row in bundle.entries(wanted) if path == wanted and row]
@@ -522,6 +535,35 @@ def write_file(state, oid, out):
     write_row(state, max(rows, key=lambda row: all(term[0] in state.packs for term in state.terms(row))), out)
 
 
+class Nowhere:
+    """Takes bytes whose hash is all that is asked for."""
+
+    def write(self, data):
+        pass
+
+
+def read_all(store):
+    """Reads all that a store promises, each file as often as it is promised in another way, and prints what there is."""
+    state, seen = State(Store(store)), set()
+
+    def read(row):
+        way = (row[0], repr(state.terms(row)))
+        if way not in seen:
+            write_row(state, row, Nowhere())
+            seen.add(way)
+
+    print("store", os.path.basename(store))
+    for row in state.live_rows():
+        read(row)
+        print("file", row[0].hex(), row[3])
+    for bundle in sorted(state.bundles):
+        print("bundle", line_of_bundle(state, bundle))
+        for path, mode, size, name, row in Bundle(state, bundle).entries():
+            if row:
+                read(row)
+            print("entry", uuid.UUID(bytes=bundle), line_of_entry(path, mode, size, name))
+
+
 def write_row(state, row, out):
     oid = row[0]
     sha, length = hashlib.sha256(), 0
@@ -534,6 +576,13 @@ def write_row(state, row, out):
 
 
 def main(arguments):
+    if len(arguments) == 2 and arguments[0] == "--all":
+        for store in sorted(entry.path for entry in os.scandir(arguments[1])):
+            try:
+                read_all(store)
+            except WRONG as error:
+                sys.exit(f"datamon_reader: {store}: {type(error).__name__}: {error}")
+        return
     bundle = len(arguments) in (3, 5) and arguments[1] == "--bundle"
     if len(arguments) not in (1, 3) and arguments[1:] not in (["--hooks"], ["--bundles"]) and not bundle:
         sys.exit(__doc__)
@@ -557,7 +606,7 @@ def main(arguments):
         else:
             with open(arguments[2], "wb") as out:
                 write_file(state, oid, out)
-    except (Damaged, OSError, KeyError, IndexError, TypeError, ValueError, struct.error) as error:
+    except WRONG as error:
         sys.exit(f"datamon_reader: {type(error).__name__}: {error}")
 
 
