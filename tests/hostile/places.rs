@@ -1,11 +1,15 @@
 //! Where a stranger may want to send somebody: places that a repository names, datasets that it lays out, hosts that a server redirects to.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 
 use datamon::git::Manifest;
 use datamon::ops::lineage::Record;
 use datamon::store::StoreUrl;
-use datamon_test_support::{BucketServer, Hermetic, Reply, run_failing};
+use datamon_test_support::{BucketServer, Hermetic, Reply, TestRepo, run, run_failing, seeded_bytes};
+
+use crate::transfer::first;
 
 #[test]
 fn no_url_of_a_repository_names_a_server_a_user_or_another_machine() {
@@ -181,4 +185,55 @@ fn a_server_that_sends_to_a_file_or_round_in_circles_is_refused() {
         assert_eq!(said.matches("error: ").count(), 1, "{location}: {said}");
         assert!(server.seen().len() < 200, "{location}: {} requests", server.seen().len());
     }
+}
+
+/// Git's bundle URIs, which a remote may advertise, are followed by who asked git to (`transfer.bundleURI`), and never by us: in git CVE-2025-48385
+/// what came from one was written where it should not.
+#[test]
+fn bundles_that_a_remote_advertises_are_not_followed() {
+    let env = first();
+    let (repo, remote) = (env.init("data"), env.init_bare("remote.git"));
+    repo.git(["datamon", "-q", "init", "--track", "*.bin"]);
+    let change = |repo: &TestRepo, seed: u64| {
+        repo.write("a.bin", seeded_bytes(seed, 40_000));
+        repo.add(".");
+        repo.commit("changed");
+    };
+    change(&repo, 1);
+    repo.add_remote("origin", remote.dir());
+    repo.push("origin", "main");
+    let (bundle, outside) = (env.work().join("a.bundle"), env.work().join("outside"));
+    repo.git(["bundle", "create", "-q", bundle.to_str().expect("plain"), "main"]);
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    server.set_nonblocking(true).expect("a socket");
+    let url = format!("http://{}/x {}", server.local_addr().expect("bound"), outside.display());
+    let advertise = |name: &str, uri: &str| drop(remote.git(["config", &format!("bundle.{name}.uri"), uri]));
+    for (key, value) in
+        [("uploadpack.advertiseBundleURIs", "true"), ("bundle.version", "1"), ("bundle.mode", "all")]
+    {
+        remote.git(["config", key, value]);
+    }
+    advertise("file", bundle.to_str().expect("plain"));
+    // Only the protocol shows what a remote advertises.
+    let from = format!("file://{}", remote.dir().display());
+    let followed = |repo: &TestRepo| !repo.git(["for-each-ref", "refs/bundles"]).text().is_empty();
+    run(env.command("git").args(["-c", "transfer.bundleURI=true", "clone", "-q", &from, "asked"]));
+    assert!(followed(&env.repo("asked")), "the remote advertises it, and git can follow it");
+
+    advertise("elsewhere", &url);
+    run(env.command("git").args(["datamon", "-q", "clone", &from, "cloned"]));
+    let cloned = env.repo("cloned");
+    change(&repo, 2);
+    repo.push("origin", "main");
+    cloned.git(["datamon", "-q", "pull", "origin", "main"]);
+    cloned.git(["datamon", "-q", "checkout", "HEAD~"]);
+    cloned.git(["datamon", "-q", "checkout", "main"]);
+    change(&cloned, 3);
+    cloned.git(["datamon", "-q", "push", "origin", "main"]);
+    assert!(!followed(&cloned), "the bundle was read");
+    assert!(
+        server.accept().is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+        "the server was asked"
+    );
+    assert!(!outside.exists(), "a file was written outside");
 }
