@@ -29,11 +29,6 @@ pub fn instead() -> Option<&'static Instead> {
     INSTEAD.get()
 }
 
-/// A copy gave what the store did not, for this reason.
-pub(super) fn told(copy: &Store, why: impl FnOnce() -> String) {
-    INSTEAD.get_or_init(|| Instead { why: why(), copy: copy.url().to_string() });
-}
-
 /// A place with the same objects, opened when it is needed.
 #[derive(Debug)]
 struct Copy {
@@ -46,6 +41,8 @@ struct Copy {
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     all: Vec<Copy>,
+    /// The user named them, and is told when they are needed. Those of a simulation are nobody's.
+    named: bool,
     /// Why the store itself is not asked any more.
     silent: Mutex<Option<BackendError>>,
 }
@@ -53,7 +50,7 @@ pub(super) struct Copies {
 impl Copies {
     pub(super) fn new(places: Vec<(StoreUrl, Settings)>) -> Copies {
         let copy = |(url, settings)| Copy { url, settings, store: OnceLock::new() };
-        Copies { all: places.into_iter().map(copy).collect(), silent: Mutex::default() }
+        Copies { all: places.into_iter().map(copy).collect(), named: true, silent: Mutex::default() }
     }
 
     /// Places that are open.
@@ -63,7 +60,14 @@ impl Copies {
             settings: Settings::default(),
             store: OnceLock::from(Some(store)),
         };
-        Copies { all: stores.into_iter().map(copy).collect(), silent: Mutex::default() }
+        Copies { all: stores.into_iter().map(copy).collect(), named: false, silent: Mutex::default() }
+    }
+
+    /// One of them gave what the store did not, for this reason.
+    pub(super) fn told(&self, copy: &Store, why: impl FnOnce() -> String) {
+        if self.named {
+            INSTEAD.get_or_init(|| Instead { why: why(), copy: copy.url().to_string() });
+        }
     }
 
     /// Those that are there. One that is not is passed over, and one that became a store: its log is another one by now.
@@ -103,7 +107,7 @@ impl Copies {
         }
         let mut answers = self.stores().filter_map(|copy| Some((copy, ask(copy).ok()?)));
         let Some((copy, answer)) = answers.find(|(_, answer)| !lacks(answer)) else { return own };
-        told(copy, || own.err().map_or_else(lack, |error| error.to_string()));
+        self.told(copy, || own.err().map_or_else(lack, |error| error.to_string()));
         Ok(answer)
     }
 }

@@ -103,7 +103,8 @@ impl Store {
         Ok(Store { copies: Some(Arc::new(copies)), ..store })
     }
 
-    /// The same store for who only reads, with these copies of it: for tests, whose places no URL names.
+    /// The same store for who only reads, with these copies of it: for tests and simulations, whose places no URL names, so
+    /// that no user is told of them.
     pub fn with_copies(self, copies: Vec<Store>) -> Store {
         Store { copies: Some(Arc::new(Copies::opened(copies))), ..self }
     }
@@ -120,7 +121,9 @@ impl Store {
 
     /// A copy gave what the store did not, for this reason.
     pub fn took_from(&self, copy: &Store, why: &dyn std::fmt::Display) {
-        copies::told(copy, || why.to_string());
+        if let Some(copies) = &self.copies {
+            copies.told(copy, || why.to_string());
+        }
     }
 
     /// Why only copies of the store are read by now.

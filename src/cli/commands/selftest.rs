@@ -1,7 +1,7 @@
 //! `git datamon selftest`: does this program keep its promises when everything fails? Anybody may ask.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::Context;
 use crate::cli::errors::{CommandError, Kind};
+use crate::disk::Disk;
 use crate::selftest::{self, Outcome};
 
 /// Simulate machines that fail, and look whether anything is lost
@@ -29,7 +30,7 @@ pub struct SelftestArgs {
     #[arg(long, value_name = "N", default_value = "300")]
     seeds: u64,
 
-    /// From this one on; with --keep from where the last run ended.
+    /// From this one on; with --keep only where the file is a new one, which goes on by itself afterwards.
     #[arg(long, value_name = "SEED")]
     from: Option<u64>,
 
@@ -52,6 +53,8 @@ pub struct SelftestArgs {
 
 /// Seeds after which the counts are kept, so that a run that is ended loses little.
 const TOGETHER: u64 = 200;
+/// Seeds from which on each class of faults has to have hit: the rarest hits about once in twelve seeds.
+const EVERY_CLASS: u64 = 300;
 
 /// What was counted, by this run and those before it.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -64,6 +67,9 @@ struct Counts {
     hits: BTreeMap<String, u64>,
     /// What happened that must not, by seed.
     violations: BTreeMap<u64, Vec<String>>,
+    /// Classes that never hit: then nothing was tested of them.
+    #[serde(default)]
+    never_hit: Vec<String>,
 }
 
 impl Counts {
@@ -78,10 +84,21 @@ impl Counts {
         }
     }
 
-    /// Classes that never hit: then nothing was tested of them.
-    fn idle(&self) -> Vec<&'static str> {
-        let names = selftest::Kind::ALL.iter().map(|kind| kind.name());
-        names.filter(|name| !self.hits.contains_key(*name)).collect()
+    /// The same, with what follows from the hits.
+    fn closed(mut self) -> Counts {
+        let names = selftest::Kind::ALL.iter().map(|kind| kind.name().to_owned());
+        self.never_hit = names.filter(|name| !self.hits.contains_key(name)).collect();
+        self
+    }
+
+    /// Whether so many seeds should have hit every class.
+    fn is_many(&self) -> bool {
+        self.seeds >= EVERY_CLASS
+    }
+
+    fn exit_code(&self) -> u8 {
+        let is_well = self.violations.is_empty() && (self.never_hit.is_empty() || !self.is_many());
+        if is_well { 0 } else { Kind::Integrity.exit_code() }
     }
 }
 
@@ -89,11 +106,30 @@ fn failed(path: &Path, why: impl std::fmt::Display) -> CommandError {
     CommandError::new(Kind::Failed, format!("cannot use {}: {why}", path.display()))
 }
 
-fn kept(path: &Path) -> Result<Counts, CommandError> {
-    match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(path, error)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Counts::default()),
+/// The counts of a file; none if it is a new one.
+fn kept(path: &Path) -> Result<Option<Counts>, CommandError> {
+    match Disk::default().read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| failed(path, error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, error)),
+    }
+}
+
+/// What was counted before, and the first seed to play: where the file ends, as a seed that is played twice is no other one.
+fn begun(args: &SelftestArgs, keep: Option<&Path>) -> Result<(Counts, u64), CommandError> {
+    match (keep.map(kept).transpose()?.flatten(), args.from) {
+        (Some(counts), Some(_)) => {
+            let path = keep.unwrap_or(Path::new("")).display();
+            let what =
+                format!("{path} has the counts of {} seeds, and goes on at {}", counts.seeds, counts.next);
+            Err(CommandError::new(Kind::Usage, what)
+                .hint("leave --from away to go on, or name another file to begin elsewhere"))
+        }
+        (Some(counts), None) => {
+            let next = counts.next;
+            Ok((counts, next))
+        }
+        (None, from) => Ok((Counts::default(), args.seed.or(from).unwrap_or(0))),
     }
 }
 
@@ -103,8 +139,7 @@ pub fn run(args: &SelftestArgs, context: &Context) -> Result<ExitCode, CommandEr
         return crash(args, context);
     }
     let keep = args.keep.as_ref().map(|path| context.dir.join(path));
-    let mut counts = keep.as_deref().map(kept).transpose()?.unwrap_or_default();
-    let first = args.seed.or(args.from).unwrap_or(counts.next);
+    let (mut counts, first) = begun(args, keep.as_deref())?;
     let seeds = if args.seed.is_some() { 1 } else { args.seeds };
     let mut played = 0;
     while played < seeds {
@@ -113,13 +148,12 @@ pub fn run(args: &SelftestArgs, context: &Context) -> Result<ExitCode, CommandEr
         played += some;
         if let Some(path) = &keep {
             let bytes = serde_json::to_vec_pretty(&counts).expect("plain values always encode");
-            fs::write(path, bytes).map_err(|error| failed(path, error))?;
+            Disk::default().write_durably(path, &[&bytes]).map_err(|error| failed(path, error))?;
         }
     }
+    let counts = counts.closed();
     report(&counts, args, context);
-    let idle = args.seed.is_none() && !counts.idle().is_empty();
-    let code = if counts.violations.is_empty() && !idle { 0 } else { Kind::Integrity.exit_code() };
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(counts.exit_code()))
 }
 
 /// Plays seeds and counts them too.
@@ -138,10 +172,10 @@ fn play(
         shared.lock().expect("no holder of this lock panics").add(outcome);
     };
     selftest::play(first, seeds, &told).map_err(not_played)?;
-    Ok(shared.into_inner().expect("no holder of this lock panics"))
+    Ok(shared.into_inner().expect("no holder of this lock panics").closed())
 }
 
-fn not_played(error: std::io::Error) -> CommandError {
+fn not_played(error: io::Error) -> CommandError {
     CommandError::new(
         Kind::Failed,
         format!("cannot simulate: {error}; free space in the temporary directory"),
@@ -176,8 +210,11 @@ fn report(counts: &Counts, args: &SelftestArgs, context: &Context) {
         context.ui.fact(&format!("{hits:>10}  {name}"));
     }
     if args.seed.is_none() {
-        for name in counts.idle() {
+        for name in &counts.never_hit {
             context.ui.fact(&format!("{:>10}  {name}: never hit, so nothing was tested of it", 0));
+        }
+        if !counts.never_hit.is_empty() && !counts.is_many() {
+            context.ui.hint(&format!("{EVERY_CLASS} seeds hit every class: git datamon selftest"));
         }
     }
     for (seed, wrong) in &counts.violations {
