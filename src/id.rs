@@ -121,6 +121,14 @@ pub enum PackKind {
     Meta,
 }
 
+impl BundleId {
+    /// When it was made, by the clock of who did it, milliseconds since 1970: an id begins with it.
+    pub fn made(&self) -> u64 {
+        let [a, b, c, d, e, f, ..] = *self.as_bytes();
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+}
+
 impl RepoId {
     /// The repo of data pushed from a git repository that has no `datamon.toml`.
     pub const NIL: RepoId = RepoId(Uuid::nil());

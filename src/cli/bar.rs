@@ -1,6 +1,6 @@
 //! The progress bar: on a terminal, for work that takes long enough to be looked at.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -73,7 +73,27 @@ fn so_far(retries: u64) -> String {
     }
 }
 
+/// So many things as people read it: `1 file`, `2 files`, `3 entries`.
+pub fn count<N: Display + PartialEq + From<u8>>(count: N, thing: &str) -> String {
+    match thing.strip_suffix('y') {
+        _ if count == N::from(1) => format!("1 {thing}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {thing}s"),
+    }
+}
+
 /// A number of bytes as people read it.
 pub fn bytes(count: u64) -> String {
     indicatif::HumanBytes(count).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_not_several() {
+        let said = [count(0u64, "file"), count(1u64, "log entry"), count(2usize, "log entry")];
+        assert_eq!(said, ["0 files", "1 log entry", "2 log entries"]);
+    }
 }

@@ -25,7 +25,7 @@ pub enum NotHere {
     },
     /// A redaction gave it up.
     #[error(
-        "{oid} was taken out of the store {url} by a redaction ({by}): git datamon log --changes shows it{passed}"
+        "{oid} was taken out of the store {url} by a redaction ({by}): git datamon log --changes shows it, and with `git config lfs.skipdownloaderrors true` git-lfs leaves its pointer in its place{passed}"
     )]
     Redacted {
         /// The oid.

@@ -153,7 +153,7 @@ impl Kind {
             RepoNotChanged::Catalog(error) => Kind::of_catalog(error),
             RepoNotChanged::Name { .. } | RepoNotChanged::Ambiguous { .. } => Kind::Usage,
             RepoNotChanged::Taken { .. } => Kind::Conflict,
-            RepoNotChanged::Unknown { .. } => Kind::NotFound,
+            RepoNotChanged::Unknown { .. } | RepoNotChanged::NotDeleted { .. } => Kind::NotFound,
         }
     }
 

@@ -90,18 +90,22 @@ pub struct ReadLog {
     pub reads: Vec<Read>,
     /// Objects that are no reads.
     pub unread: u64,
+    /// Whether there are others, which were not asked for.
+    pub others: bool,
 }
 
 /// The newest `count` reads after `since`, milliseconds since 1970.
 pub fn list(store: &Store, since: u64, count: usize) -> Result<ReadLog, CatalogError> {
     let names = names(store, since)?;
     let newest = &names[names.len().saturating_sub(count)..];
+    let others = newest.len() < names.len() || (names.is_empty() && since > 0 && has_any(store)?);
     let read = |name: &String| -> Result<Option<Read>, StoreError> {
         let bytes = store.get(name)?.filter(|bytes| bytes.len() <= LARGEST);
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     };
     let found: Vec<Option<Read>> = newest.par_iter().map(read).collect::<Result<_, _>>()?;
-    let mut log = ReadLog { unread: found.iter().filter(|it| it.is_none()).count() as u64, reads: vec![] };
+    let unread = found.iter().filter(|it| it.is_none()).count() as u64;
+    let mut log = ReadLog { unread, others, reads: vec![] };
     log.reads.extend(found.into_iter().flatten());
     log.reads.sort_by_key(|read| read.time);
     Ok(log)
@@ -113,6 +117,10 @@ pub fn prune(store: &Store, before: u64) -> Result<u64, CatalogError> {
         names(store, 0)?.into_iter().filter(|name| name.as_str() < key::read_at(before).as_str()).collect();
     old.par_iter().try_for_each(|name| store.delete(name))?;
     Ok(old.len() as u64)
+}
+
+fn has_any(store: &Store) -> Result<bool, StoreError> {
+    Ok(!names(store, 0)?.is_empty())
 }
 
 /// Names of reads, oldest first.
@@ -143,10 +151,12 @@ mod tests {
         let log = list(&store, 0, 100).expect("lists");
         assert_eq!((log.reads.len(), log.unread), (5, 4));
         assert!(log.reads.is_sorted_by_key(|read| read.time));
-        assert_eq!(list(&store, now() + 1000, 100).expect("lists").reads.len(), 0);
+        let later = list(&store, now() + 1000, 100).expect("lists");
+        assert!(later.reads.is_empty() && later.others && !log.others);
         assert_eq!(list(&store, 0, 2).expect("lists").unread, 2);
         assert_eq!(prune(&store, 1_000_000).expect("deletes"), 0);
         assert_eq!(prune(&store, now() + 1000).expect("deletes"), 9);
         assert!(store.get("readlog/other").expect("memory").is_some());
+        assert!(!list(&store, now(), 100).expect("lists").others, "it is no read");
     }
 }

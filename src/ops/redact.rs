@@ -61,6 +61,8 @@ pub struct Redaction {
     pub elsewhere: BTreeSet<Oid>,
     /// Files that git may still ask for.
     pub reached: BTreeSet<Oid>,
+    /// Whether they go all the same.
+    pub overruled: bool,
 }
 
 /// A redaction that cannot be planned or done.
@@ -120,6 +122,7 @@ pub fn plan(
         files: BTreeSet::new(),
         elsewhere: BTreeSet::new(),
         reached: BTreeSet::new(),
+        overruled: false,
     };
     let stay = found.find(catalog, &is_meant)?;
     let (elsewhere, files) = found.entries().filter_map(oid).partition(|oid| stay.contains(oid));
@@ -196,7 +199,7 @@ impl Redaction {
         probe_once(catalog)?;
         let mut planned = self;
         for _ in 0..ATTEMPTS {
-            if !planned.reached.is_empty() {
+            if !planned.reached.is_empty() && !planned.overruled {
                 return Err(NotRedacted::Reached { files: planned.reached.into_iter().collect() });
             }
             match planned.write(catalog) {

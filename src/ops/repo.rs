@@ -35,6 +35,12 @@ pub enum RepoNotChanged {
         /// Its name or id.
         name: String,
     },
+    /// It takes pushes.
+    #[error("repo {name:?} is not deleted")]
+    NotDeleted {
+        /// Its name or id.
+        name: String,
+    },
     /// Several deleted repos had the name.
     #[error("several deleted repos were named {name:?}: say which by its id, {}", .ids.iter().map(RepoId::to_string).collect::<Vec<_>>().join(" or "))]
     Ambiguous {
@@ -86,6 +92,7 @@ pub fn deleted(catalog: &Catalog, name: &str) -> Result<RepoId, RepoNotChanged> 
         gone.filter(|(it, repo)| repo.name == name || id == Some(**it)).map(|(it, _)| *it).collect();
     match ids.as_slice() {
         [only] => Ok(*only),
+        [] if live(catalog, name).is_ok() => Err(RepoNotChanged::NotDeleted { name: name.to_owned() }),
         [] => Err(RepoNotChanged::Unknown { what: "deleted repo", name: name.to_owned() }),
         _ => Err(RepoNotChanged::Ambiguous { name: name.to_owned(), ids }),
     }

@@ -18,7 +18,7 @@ use crate::catalog::change::{Change, Drop};
 use crate::catalog::state::Bundle;
 use crate::catalog::{Catalog, CatalogError};
 use crate::git::{BStr, ObjectId, Objects, Reach, Selection};
-use crate::id::{BundleId, Oid, RepoId};
+use crate::id::{BundleId, GitId, Oid, RepoId};
 use crate::pack::Blob;
 use crate::store::key;
 
@@ -64,6 +64,8 @@ pub enum Git<'a> {
 pub struct Fate {
     /// The version.
     pub bundle: BundleId,
+    /// The commit that it was made for.
+    pub commit: Option<GitId>,
     /// Why it stays; nothing if it goes.
     pub kept: Vec<String>,
 }
@@ -143,7 +145,9 @@ pub fn plan_deleted(catalog: &Catalog, repo: RepoId) -> Result<Squash, NotSquash
         return Err(NotSquashed::NotDeleted { repo });
     }
     let own = newest_first(catalog, repo).into_iter();
-    let versions: Vec<Fate> = own.map(|(_, bundle)| Fate { bundle, kept: vec![] }).collect();
+    let commit = |bundle: BundleId| catalog.state().bundles()[&bundle].commit;
+    let versions: Vec<Fate> =
+        own.map(|(_, bundle)| Fate { bundle, commit: commit(bundle), kept: vec![] }).collect();
     // All of them go after the last version, or after none.
     let last = versions.first().map_or(BundleId::from_bytes([0; 16]), |it| it.bundle);
     let mut files = BTreeMap::new();
@@ -208,7 +212,7 @@ impl<'a> Chooser<'a> {
             kept.extend(labels.map(|name| format!("label {name}")));
             kept.extend(self.is_young(bundle)?.then(|| "young".to_owned()));
             kept.extend(self.by_git(bundle));
-            fates.push(Fate { bundle: id, kept });
+            fates.push(Fate { bundle: id, commit: bundle.commit, kept });
         }
         Ok(fates)
     }

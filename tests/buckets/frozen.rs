@@ -77,7 +77,7 @@ fn what_lies_in_an_archive_is_told_and_brought_back() {
 
     // What cannot be looked into is not damaged.
     let fsck = run(&mut datamon(&env, "first", &["fsck", "--data"]));
-    assert!(fsck.text().contains("2 packs lie in an archive"), "{}", fsck.text());
+    assert!(fsck.text().contains("2 packs in an archive"), "{}", fsck.text());
     let moved = run_failing(&mut datamon(&env, "first", &["store", "move", "--to", &format!("{url}-moved")]));
     assert!(moved.code == Some(5) && moved.stderr.contains("git datamon thaw"), "{}", moved.stderr);
 

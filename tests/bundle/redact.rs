@@ -56,7 +56,7 @@ fn a_path_leaves_every_version_and_its_bytes_leave_the_store() {
     );
     assert_eq!(paths(&env, &ids[1]).len(), 3);
     let said = weather(&env, &[&redact[..], &["--apply"]].concat());
-    assert!(said.text().contains("taken out of 3 versions; 1 files given up"), "{}", said.text());
+    assert!(said.text().contains("taken out of 3 versions; 1 file given up"), "{}", said.text());
     // Ids, labels and what else they have are what they were.
     assert_eq!(paths(&env, &ids[0]), ["open", "people-too", "same"]);
     assert_eq!(paths(&env, "v1.0"), ["open", "people-too"]);
@@ -128,7 +128,13 @@ fn paths_that_cannot_be_are_refused() {
     versions(&env);
     for path in ["../x", "a//b", ".git/x", "/etc"] {
         let (code, said) = weather_fails(&env, &["redact", "--path", path, "--apply"]);
-        assert!(code == 64 || code == 2, "{path}: {code} {said}");
+        assert!(code == 64 && said.contains("git datamon ls VERSION -r"), "{path}: {code} {said}");
+        assert!(!said.contains("rename"), "{said}");
+    }
+    for path in ["", ".", "./"] {
+        let (code, said) = weather_fails(&env, &["redact", "--path", path, "--apply"]);
+        assert!(code == 64 && said.contains("a file of the dataset is wanted"), "{path:?}: {code} {said}");
+        assert!(!said.contains("everything is selected"), "{said}");
     }
     let (code, said) = weather_fails(&env, &["redact", "--path", "peop", "--apply"]);
     assert!(code == 2 && said.contains("no version of weather has peop"), "{code} {said}");

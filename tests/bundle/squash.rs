@@ -47,6 +47,39 @@ fn assert_version(env: &Hermetic, id: &str, wanted: &Listing) {
     fs::remove_dir_all(out).expect("removed");
 }
 
+/// By kind always, and of each pack where that is asked for.
+#[track_caller]
+fn why_packs_stay_is_said(env: &Hermetic, planned: &serde_json::Value) {
+    let plan = [&["gc", "plan"][..], &NOW, &STORE].concat();
+    let said = run(&mut command(env, &plan)).text().to_owned();
+    for (why, words) in [("files", ": files that were pushed"), ("versions", ": versions")] {
+        let of = planned["reasons"].as_array().unwrap().iter().find(|it| it["why"] == why).unwrap();
+        let packs = of["packs"].as_u64().unwrap();
+        assert!(packs > 0 && packs <= planned["kept"]["count"].as_u64().unwrap(), "{planned}");
+        let line = said.lines().find(|line| line.starts_with("  for ") && line.ends_with(words));
+        assert!(line.is_some_and(|line| line.contains(&format!(" {packs} pack"))), "{said}");
+    }
+    assert!(!said.contains("stays"), "{said}");
+    let said = run(&mut command(env, &[&plan[..], &["--packs"]].concat())).text().to_owned();
+    for pack in planned["packs"].as_array().unwrap() {
+        let line =
+            said.lines().find(|line| line.contains(pack["pack"].as_str().unwrap())).expect("each pack");
+        let fate = if pack["kept"] == true { "stays: " } else { "goes: " };
+        assert!(line.contains(fate) && line.contains(pack["why"][0].as_str().unwrap()), "{line}");
+    }
+}
+
+#[test]
+fn a_run_says_nothing_where_nothing_but_errors_is_wanted() {
+    let env = machine();
+    versions(&env, 3);
+    weather(&env, &["squash", "--keep-last", "1", "--apply"]);
+    let args = [&["-q", "gc", "run"][..], &NOW, &STORE].concat();
+    let said = run(&mut command(&env, &args));
+    assert_eq!((said.text(), &*said.stderr), ("", ""));
+    assert!(gc(&env, &["status"])["tombstones"].as_u64().unwrap() > 0, "it was done");
+}
+
 #[test]
 fn versions_that_are_given_up_give_their_space_back() {
     let env = machine();
@@ -61,6 +94,17 @@ fn versions_that_are_given_up_give_their_space_back() {
         (&2.into(), &2.into(), &false.into())
     );
     assert_eq!(planned["versions"].as_array().unwrap().len(), 6);
+    // Each is told by when it was made, as in the log.
+    let made = json(&weather(&env, &["show", &ids[2], "--json"]))["time"].as_str().unwrap().to_owned();
+    let version = planned["versions"].as_array().unwrap().iter().find(|it| it["bundle"] == *ids[2]).unwrap();
+    let time = version["time"].as_str().unwrap();
+    assert!(
+        time.ends_with('Z') && time.get(..16) == made.get(..16) && version["commit"].is_null(),
+        "{version} {made}"
+    );
+    let said = weather(&env, &["squash", "--keep-last", "2"]);
+    let line = said.text().lines().find(|line| line.contains(&ids[2])).expect("it is listed").to_owned();
+    assert_eq!(line, format!("drop  {}  {time}", ids[2]));
     assert_eq!(weather(&env, &["log"]).text().matches("bundle ").count(), 6);
     let said = weather(&env, &["squash", "--keep-last", "2", "--apply"]);
     assert!(said.text().contains("dropped 2 versions and 2 files"), "{}", said.text());
@@ -68,6 +112,7 @@ fn versions_that_are_given_up_give_their_space_back() {
     // Dropped is not yet deleted.
     assert!(stored(&env) >= before);
     let planned = gc(&env, &[&["plan"][..], &NOW].concat());
+    why_packs_stay_is_said(&env, &planned);
     let done = gc(&env, &[&["run"][..], &NOW].concat());
     assert_eq!(planned["condemned"], done["condemned"]);
     assert!(done["deleted"]["bytes"].as_u64().unwrap() > 400_000, "{done}");
@@ -132,6 +177,11 @@ fn a_deleted_repo_is_dropped_as_a_whole_and_no_other() {
     let repo = |args: &[&str]| run(&mut command(&env, &[&["repo"], args, &STORE].concat()));
     let early = run_failing(&mut command(&env, &[&["repo", "drop", "weather"][..], &STORE].concat()));
     assert_eq!(early.code, Some(2), "it is not deleted: {}", early.stderr);
+    assert!(
+        early.stderr.contains("is not deleted") && early.stderr.contains("repo delete"),
+        "{}",
+        early.stderr
+    );
     repo(&["delete", "weather"]);
     assert!(repo(&["drop", "weather"]).text().contains("would drop 3 versions and 4 files"));
     repo(&["undelete", "weather"]);

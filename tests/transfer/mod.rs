@@ -16,6 +16,7 @@ mod here;
 mod history;
 mod hooks;
 mod input;
+mod json;
 mod killed;
 mod kills;
 mod kinship;

@@ -62,6 +62,17 @@ fn each_process_that_reads_leaves_a_line() {
         (&1.into(), &(files(1)["text.bin"].len() as u64).into())
     );
 
+    // Times are as everywhere, and the commit of a version that was read by its name is known.
+    for read in &found {
+        let time = read["time"].as_str().expect("text");
+        assert!(time.len() == 20 && time.ends_with('Z') && time[..10].split('-').count() == 3, "{read}");
+        assert_eq!(read["commit"], commit.text(), "{read}");
+    }
+    for none in [&["-n", "0"][..], &["--since", "0"]] {
+        let said = team.repo.git([&["datamon", "readlog", "list"], none].concat());
+        assert!(said.text().is_empty() && !said.stderr.contains("no reads are logged"), "{}", said.stderr);
+        assert!(said.stderr.contains("none of those that were asked for"), "{}", said.stderr);
+    }
     let said = team.repo.git(["datamon", "readlog", "list", "-n", "1", "--since", "1h"]);
     assert!(
         said.text().contains("  download  data  ") && said.text().lines().count() == 1,
@@ -73,6 +84,8 @@ fn each_process_that_reads_leaves_a_line() {
     assert_eq!(reads(&team).len(), 4);
     team.repo.git(["datamon", "-q", "readlog", "prune", "--older-than", "0"]);
     assert_eq!(reads(&team).len(), 0);
+    let said = team.repo.git(["datamon", "readlog", "list", "--since", "1h"]);
+    assert!(said.stderr.contains("no reads are logged there"), "{}", said.stderr);
 }
 
 #[test]

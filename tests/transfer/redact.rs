@@ -35,7 +35,27 @@ fn what_git_reaches_goes_only_by_force(machine: Machine) {
     assert!(planned["versions"][0]["commit"].is_string(), "commits are named: {planned}");
     let said = git_fails(&team.repo, &[&redact[..], &["--apply"]].concat());
     assert!(said.contains("git still reaches commits") && said.contains("--force"), "{said}");
-    team.repo.git([&redact[..], &["--force", "--apply"]].concat());
+    // What git reaches is told also where it does not count, and where git does not show all of it.
+    let forced = json(&team.repo, &[&redact[..], &["--force", "--json"]].concat());
+    assert_eq!(forced["reached"], forced["files"], "{forced}");
+    let url = format!("file://{}", team.remote.dir().display());
+    let env = machine();
+    run(env.command("git").args([
+        "-c",
+        "lfs.fetchexclude=*",
+        "clone",
+        "-q",
+        "--depth",
+        "1",
+        &url,
+        "shallow",
+    ]));
+    let shallow = env.repo("shallow");
+    trust(&shallow);
+    let forced = json(&shallow, &[&redact[..], &["--force", "--json"]].concat());
+    assert_eq!(forced["reached"], forced["files"], "{forced}");
+    let done = team.repo.git([&redact[..], &["--force", "--apply"]].concat());
+    assert!(done.stderr.contains("1 of the files are named by commits"), "{}", done.stderr);
     team.repo.git(["datamon", "gc", "run", "--grace", "0", "--orphans", "0", "--max-unused", "0"]);
     team.repo.git(["datamon", "fsck", "--data"]);
     // Whoever clones gets all that is left, and is told what is not.
@@ -49,6 +69,24 @@ fn what_git_reaches_goes_only_by_force(machine: Machine) {
             .arg("clone"),
     );
     assert!(said.stderr.contains("secret.bin"), "{}", said.stderr);
+    assert!(said.stderr.contains("git config lfs.skipdownloaderrors true"), "{}", said.stderr);
+    // Ours names the same, and nothing that would fail again.
+    let ours = run_failing(
+        other
+            .command("git")
+            .current_dir(other.work())
+            .args(["datamon", "clone"])
+            .arg(team.remote.dir())
+            .arg("ours"),
+    );
+    assert_eq!(ours.code, Some(2), "{}", ours.stderr);
+    assert!(
+        ours.stderr.contains("git config lfs.skipdownloaderrors true")
+            && !ours.stderr.contains("pull --data-only"),
+        "{}",
+        ours.stderr
+    );
+    assert_eq!(other.repo("ours").read("data.bin"), seeded_bytes(3, 300_000));
     let clone = other.repo("clone");
     clone.git(["config", "lfs.skipdownloaderrors", "true"]);
     clone.git(["reset", "-q", "--hard"]);
@@ -107,7 +145,52 @@ fn who_asks_for_a_redacted_file_is_told_by_which_redaction(machine: Machine) {
     assert_eq!(said.lines().filter(|line| line.starts_with("BAD")).count(), 2, "{said}");
 }
 
+/// It is as somebody wanted it: nothing is left to be done, and nobody is told to undo it. Who does it all the same is seen.
+fn a_redacted_file_is_nothing_to_push_and_one_that_came_back_is_told(machine: Machine) {
+    let team = Team::new(machine);
+    team.change("one", &files(1));
+    team.repo.push("origin", "main");
+    datamon(&team.repo, &["status"], 0);
+    team.repo.git(["datamon", "redact", "--path", "secret.bin", "--force", "--apply"]);
+    let said = datamon(&team.repo, &["status"], 0);
+    let line = line_with(&said, "secret.bin");
+    assert!(line.starts_with("redacted  secret.bin (") && line.contains("by a redaction (entry "), "{said}");
+    assert!(line.ends_with(", and on this machine still") && !said.contains("git datamon push"), "{said}");
+    let status = json(&team.repo, &["datamon", "status", "--json"]);
+    assert_eq!((&status["clean"], &status["here_only"]), (&true.into(), &serde_json::json!([])), "{status}");
+    let gone = &status["redacted"][0];
+    assert_eq!(
+        (&gone["path"], &gone["here"], &gone["size"]),
+        (&"secret.bin".into(), &true.into(), &300_000.into())
+    );
+    let by = json(&team.repo, &["datamon", "wal", "tail", "-n", "1", "--json"]);
+    let told = ["seq", "time", "contributor"].map(|field| &by[field]);
+    assert_eq!(["seq", "time", "contributor"].map(|field| &gone["redaction"][field]), told, "{gone}");
+    assert!(!team.repo.git(["datamon", "fsck"]).text().contains("note"));
+    // A clone does not have it, which is no more to be done.
+    let other = machine();
+    let clone = ["-c", "lfs.skipdownloaderrors=true", "clone", "-q"];
+    run(other.command("git").current_dir(other.work()).args(clone).arg(team.remote.dir()).arg("clone"));
+    let clone = other.repo("clone");
+    let status = json(&clone, &["datamon", "status", "--json"]);
+    assert_eq!(
+        (&status["missing"], &status["redacted"][0]["here"]),
+        (&serde_json::json!([]), &false.into()),
+        "{status}"
+    );
+
+    team.repo.git(["lfs", "push", "--all", "origin"]);
+    let said = datamon(&team.repo, &["fsck"], 0);
+    let note = line_with(&said, "pushed again since");
+    assert!(note.starts_with("note  ") && note.contains(&format!("entry {}", by["seq"])), "{said}");
+    assert!(note.contains(gone["oid"].as_str().expect("text")), "{said}");
+    let found = json(&team.repo, &["datamon", "fsck", "--json"]);
+    assert!(found["notes"][0].as_str().is_some_and(|it| it.contains("pushed again since")), "{found}");
+    assert!(!datamon(&team.repo, &["status"], 0).contains("redacted"));
+}
+
 each_git_lfs!(
+    a_redacted_file_is_nothing_to_push_and_one_that_came_back_is_told,
     what_git_reaches_goes_only_by_force,
     who_asks_for_a_redacted_file_is_told_by_which_redaction,
     what_is_blanked_is_nowhere_and_what_lay_beside_it_is_whole

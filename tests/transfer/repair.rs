@@ -295,9 +295,25 @@ fn fsck_reads_a_part_and_asks_for_what_revisions_need() {
     let team = Team::pushed(first);
     let said = datamon(&team.repo, &["fsck", "--data=50%"], 0);
     assert!(said.contains("ok"), "{said}");
-    for wrong in ["--data=0", "--data=101%", "--data=x"] {
+    for wrong in
+        ["--data=0", "--data=101%", "--data=x", "--data=0/2", "--data=3/2", "--data=1/0", "--data=1/"]
+    {
         assert!(datamon(&team.repo, &["fsck", wrong], 64).contains("from 1 to 100"));
     }
+    // The parts are all of it, each pack in one of them, and the same part is the same packs.
+    let part = |part: &str| {
+        let said = team.repo.git(["datamon", "fsck", &format!("--data={part}"), "--json"]);
+        let found: Value = serde_json::from_str(said.text()).expect("JSON");
+        ["data_packs", "data_bytes", "packs", "pack_bytes"].map(|it| found[it].as_u64().expect("a number"))
+    };
+    let [one, other] = ["1/2", "2/2"].map(part);
+    assert_eq!((one[0] + other[0], one[1] + other[1]), (one[2], one[3]), "{one:?} {other:?}");
+    assert_eq!(part("1/2"), one);
+    let said =
+        datamon(&team.repo, &["fsck", &format!("--data={}/2", if one[0] < one[2] { 1 } else { 2 })], 0);
+    let of = format!(", {} of them read, ", one[0].min(other[0]));
+    assert!(one[0].min(other[0]) == 0 || said.contains(", 1 of them") || said.contains(&of), "{said}");
+    assert!(datamon(&team.repo, &["fsck", "--data"], 0).contains(", all of them read, "));
     let said = datamon(&team.repo, &["fsck", "--full"], 0);
     assert!(said.contains("files rebuilt"), "{said}");
 

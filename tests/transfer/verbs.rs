@@ -143,7 +143,7 @@ fn packs_that_nothing_names_are_counted_apart() {
     let said = json(&team.repo, &["datamon", "fsck", "--json"]);
     assert_eq!((&said["unused_packs"], &said["unused_bytes"]), (&1.into(), &size.into()), "{said}");
     let said = team.repo.git(["datamon", "fsck"]).text().to_owned();
-    assert!(line_with(&said, "are unused").contains("1 packs, "), "{said}");
+    assert!(line_with(&said, "unused").contains("1 pack, "), "{said}");
 }
 
 #[test]

@@ -8,13 +8,18 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::Context;
-use crate::cli::bar::{Bar, bytes};
+use crate::cli::bar::{Bar, bytes, count};
 use crate::cli::commands::{commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
 use crate::cli::paths;
 use crate::git::{Config, ConfigError, Filters, Git, Hooks, NotesError, Repo, RepoError, Selection};
+use crate::ops::download::{NotHere, Unfetched};
 use crate::transfer::{Filled, Filling, LocalObjects, Site};
+
+/// What is said where nothing else is missing.
+const STAYS_OUT: &str = "what a redaction took out does not come back: its pointer stays in its place, and all else is there; git-lfs \
+                         leaves it so too with: git config lfs.skipdownloaderrors true";
 
 /// Clone a repository with its data
 ///
@@ -86,6 +91,10 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
     let dir = context.dir.join(dir);
     let there = here.moved_to(&dir);
     let filled = fill(args, &there, context).map_err(|error| {
+        // What a redaction took out does not come by asking again.
+        if error.hints.iter().any(|hint| hint == STAYS_OUT) {
+            return error;
+        }
         error.hint(format!(
             "the commits are cloned; for their data: git -C {} datamon pull --data-only",
             dir.display()
@@ -189,9 +198,13 @@ pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Resu
         context.ui.done(&format!("fetched {} files, {}", filled.files, bytes(filled.bytes)));
     }
     if let Some((path, why)) = filled.failed.first() {
-        let message = format!("{} files could not be fetched, {path} first: {why}", filled.failed.len());
+        let failed = count(filled.failed.len(), "file");
+        let message = format!("{failed} could not be fetched, {path} first: {why}");
         let kind = Kind::worst(filled.failed.iter().map(|(_, why)| Kind::of_unfetched(why)));
-        return Err(CommandError::new(kind, message));
+        let error = CommandError::new(kind, message);
+        let is_redacted = |why: &Unfetched| matches!(why, Unfetched::NotHere(NotHere::Redacted { .. }));
+        let only_redacted = filled.left.is_empty() && filled.failed.iter().all(|(_, why)| is_redacted(why));
+        return Err(if only_redacted { error.hint(STAYS_OUT) } else { error });
     }
     if let Some((path, why)) = filled.left.first() {
         let message = format!(

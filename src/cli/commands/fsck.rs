@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::catalog::Catalog;
-use crate::cli::bar::{Bar, bytes};
+use crate::cli::bar::{Bar, bytes, count};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
 use crate::git::Repo;
@@ -26,21 +26,23 @@ const SHOWN: usize = 20;
 /// shows. Exits with 4 if anything promised is missing or wrong, and names the files that are hit.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  git datamon fsck\n  git datamon fsck --data\n  git datamon fsck --data=5%          \
-                  every night: another twentieth each time\n  git datamon fsck --refs\n  git datamon fsck --refs v1.2 main\n  \
+    after_help = "Examples:\n  git datamon fsck\n  git datamon fsck --data\n  git datamon fsck --data=3/20        \
+                  the third of twenty parts, which are all of it\n  git datamon fsck --data=5%          a twentieth, drawn anew each \
+                  time\n  git datamon fsck --refs\n  git datamon fsck --refs v1.2 main\n  \
                   git datamon fsck --full --store /srv/data\n\nWhat it finds is mended by `git datamon repair`."
 )]
 pub struct FsckArgs {
-    /// Read all packs, or so many percent of them, and verify every chunk.
+    /// Read all packs and verify every chunk: `--data=3/20` those of the third of twenty parts, whose packs stay the same;
+    /// `--data=5%` so many of a hundred, drawn anew each time.
     #[arg(
         long,
-        value_name = "PERCENT",
+        value_name = "SHARE",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "100",
-        value_parser = percent
+        value_parser = share
     )]
-    data: Option<u8>,
+    data: Option<Depth>,
 
     /// Read all packs, and rebuild every file from them.
     #[arg(long, conflicts_with = "data")]
@@ -60,14 +62,25 @@ pub struct FsckArgs {
     json: bool,
 }
 
-fn percent(typed: &str) -> Result<u8, String> {
-    let digits = typed.strip_suffix('%').unwrap_or(typed);
-    let number = digits.parse().ok().filter(|number| (1..=100).contains(number));
-    number.ok_or_else(|| "a number from 1 to 100 is wanted, as in --data=5%".to_owned())
+fn share(typed: &str) -> Result<Depth, String> {
+    let wrong =
+        || "a part is wanted, as in --data=3/20, or a share from 1 to 100, as in --data=5%".to_owned();
+    let numbers = |(part, of): (&str, &str)| Some((part.parse().ok()?, of.parse().ok()?));
+    let depth = match typed.split_once('/') {
+        Some(parts) => numbers(parts)
+            .filter(|(part, of)| (1..=*of).contains(part))
+            .map(|(part, of)| Depth::Part(part, of)),
+        None => {
+            let percent = typed.strip_suffix('%').unwrap_or(typed).parse().ok();
+            percent.filter(|percent| (1..=100).contains(percent)).map(Depth::Data)
+        }
+    };
+    depth.ok_or_else(wrong)
 }
 
 /// Verifies and reports.
 pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError> {
+    let context = &context.aside(args.json);
     let (url, settings) = stores::place(&stores::named(args.store.as_deref(), &context.dir)?, &context.dir)?;
     let (mut findings, lacking, shown) = match open::open(&url, &settings) {
         Ok(mut catalog) => {
@@ -102,11 +115,7 @@ pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError>
 
 /// Looks at a store that can be opened, and keeps in mind what was found.
 fn look(args: &FsckArgs, catalog: &mut Catalog, context: &Context) -> Result<Findings, CommandError> {
-    let depth = match args.data {
-        _ if args.full => Depth::Files,
-        Some(percent) => Depth::Data(percent),
-        None => Depth::Promises,
-    };
+    let depth = if args.full { Depth::Files } else { args.data.unwrap_or(Depth::Promises) };
     let total = catalog.state().packs().values().map(|info| info.size).fold(0, u64::saturating_add);
     let bar = Bar::new("verifying", total, context.ui.is_quiet());
     let findings = verify(catalog, depth, &bar)?;
@@ -132,7 +141,8 @@ fn without_data(
     let oids: Vec<Oid> = wanted.iter().copied().collect();
     let rows = catalog.find(RepoId::NIL, &oids)?;
     let mut missing: BTreeSet<Oid> = wanted.into_iter().filter(|oid| !rows.contains_key(oid)).collect();
-    context.ui.done(&format!("refs  {} files, {} of them not in the store", oids.len(), missing.len()));
+    let of = count(oids.len(), "file");
+    context.ui.done(&format!("refs  {of}, {} of them not in the store", missing.len()));
     let absent: Vec<Oid> = missing.iter().copied().collect();
     let mut redacted: BTreeMap<u64, Problem> = BTreeMap::new();
     for (oid, by) in catalog.redactions_of(&absent) {
@@ -169,18 +179,18 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
     }
     report_notes(context, findings);
     let what = format!(
-        "{store}: {} log entries, {} rows, {} versions, {} packs{}",
-        findings.entries,
-        findings.rows,
-        findings.versions,
-        findings.packs,
+        "{store}: {}, {}, {}, {}{}",
+        count(findings.entries, "log entry"),
+        count(findings.rows, "row"),
+        count(findings.versions, "version"),
+        count(findings.packs, "pack"),
         read(findings)
     );
     if findings.problems.is_empty() {
         context.ui.done(&format!("ok    {what}"));
         return;
     }
-    context.ui.fact(&format!("{} problems in {what}", findings.problems.len()));
+    context.ui.fact(&format!("{} in {what}", count(findings.problems.len(), "problem")));
 }
 
 /// Of a store that is damaged. What revisions lack says itself what to do.
@@ -201,9 +211,14 @@ fn say_how_to_mend(context: &Context, findings: &Findings) {
 }
 
 fn read(findings: &Findings) -> String {
-    let data = (findings.data_bytes > 0).then(|| format!(", {} of data read", bytes(findings.data_bytes)));
-    let files = (findings.rebuilt > 0).then(|| format!(", {} files rebuilt", findings.rebuilt));
-    data.unwrap_or_default() + &files.unwrap_or_default()
+    let Findings { packs, pack_bytes, data_packs, data_bytes, rebuilt, .. } = findings;
+    let data = match data_packs {
+        0 => String::new(),
+        all if all == packs => format!(", all of them read, {}", bytes(*data_bytes)),
+        some => format!(", {some} of them read, {} of {}", bytes(*data_bytes), bytes(*pack_bytes)),
+    };
+    let files = if *rebuilt > 0 { format!(", {} rebuilt", count(*rebuilt, "file")) } else { String::new() };
+    data + &files
 }
 
 fn report_notes(context: &Context, findings: &Findings) {
@@ -212,23 +227,23 @@ fn report_notes(context: &Context, findings: &Findings) {
     }
     if findings.unused_packs > 0 {
         context.ui.done(&format!(
-            "note  {} packs, {}, are unused: interrupted pushes left them, or a push is under way that will name them; leave them",
-            findings.unused_packs,
+            "note  {}, {}, unused: interrupted pushes left them, or a push is under way that will name them; leave them",
+            count(findings.unused_packs, "pack"),
             bytes(findings.unused_bytes)
         ));
     }
     if findings.unhashed > 0 {
         context.ui.done(&format!(
-            "note  {} files, {} in all, repeat a few chunks for longer than is hashed here: the chunks are right, and who fetches a file \
-             verifies it",
-            findings.unhashed,
+            "note  {}, {} in all, with a few chunks repeated for longer than is hashed here: the chunks are right, and who fetches \
+             a file verifies it",
+            count(findings.unhashed, "file"),
             bytes(findings.unhashed_bytes)
         ));
     }
     if findings.archived_packs > 0 {
         context.ui.done(&format!(
-            "note  {} packs lie in an archive: they are there, and nothing in them was looked at (git datamon thaw --all)",
-            findings.archived_packs
+            "note  {} in an archive: they are there, and nothing in them was looked at (git datamon thaw --all)",
+            count(findings.archived_packs, "pack")
         ));
     }
 }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::bar::bytes;
+use crate::cli::bar::{bytes, count};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
 use crate::cli::when::duration;
 use crate::cli::{Context, stores};
-use crate::ops::collection::{self, Amount, Collected, Held, Limits, NotCollected, Plan, Status};
+use crate::ops::collection::{
+    self, Amount, Collected, Held, Limits, NotCollected, Plan, Reason, Shown, Status,
+};
 
 /// Give back the space of what was dropped
 ///
@@ -18,6 +20,7 @@ use crate::ops::collection::{self, Amount, Collected, Held, Limits, NotCollected
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     git datamon gc plan                    what would go, and what each version holds\n  \
+    git datamon gc plan --packs            and why each pack stays or goes\n  \
     git datamon gc run                     condemn, and delete what was condemned a day ago\n  \
     git datamon gc run --blank             redacted bytes too that lie between those of other files\n  \
     git datamon gc run --store /srv/data   without git\n  \
@@ -29,8 +32,8 @@ pub struct GcArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Show what would go, and what each repo, label and version holds; changes nothing
-    Plan(LimitArgs),
+    /// Show what would go and what stays why, and what each repo, label and version holds; changes nothing
+    Plan(PlanArgs),
     /// Condemn what nothing needs, and delete what was condemned before
     Run(RunArgs),
     /// Show what waits to be deleted; changes nothing
@@ -68,6 +71,16 @@ struct LimitArgs {
 }
 
 #[derive(Debug, Args)]
+struct PlanArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    /// List every pack too, and why it stays or goes.
+    #[arg(long)]
+    packs: bool,
+}
+
+#[derive(Debug, Args)]
 struct RunArgs {
     #[command(flatten)]
     limits: LimitArgs,
@@ -95,7 +108,7 @@ fn share(typed: &str) -> Result<Share, String> {
 pub fn run(args: &GcArgs, context: &Context) -> Result<(), CommandError> {
     let (place, max_unused, blank) = match &args.what {
         What::Run(RunArgs { limits, blank }) => (&limits.place, limits.max_unused.0, *blank),
-        What::Plan(limits) => (&limits.place, limits.max_unused.0, false),
+        What::Plan(PlanArgs { limits, .. }) => (&limits.place, limits.max_unused.0, false),
         What::Status(place) => (place, None, false),
     };
     let limits =
@@ -105,11 +118,17 @@ pub fn run(args: &GcArgs, context: &Context) -> Result<(), CommandError> {
         What::Run(_) => {
             let mut catalog = stores::chosen_to_write(store, &context.dir)?;
             let done = collection::collect(&mut catalog, limits)?;
-            shown(place.json, &done, context, || run_lines(&done))
+            let lines = shown(place.json, &done, context, || run_lines(&done));
+            lines.iter().for_each(|line| context.ui.done(line));
+            return Ok(());
         }
-        What::Plan(_) => {
+        What::Plan(PlanArgs { packs, .. }) => {
             let found = collection::plan(&stores::chosen(store, &context.dir)?, limits)?;
-            shown(place.json, &found, context, || plan_lines(&found))
+            shown(place.json, &found, context, || {
+                let mut lines = plan_lines(&found);
+                lines.extend(found.packs.iter().filter(|_| *packs).map(pack_line));
+                lines
+            })
         }
         What::Status(_) => {
             let found = collection::status(&stores::chosen(store, &context.dir)?, limits)?;
@@ -135,7 +154,28 @@ fn shown<T: serde::Serialize>(
 }
 
 fn amount(it: Amount) -> String {
-    format!("{} packs, {}", it.count, bytes(it.bytes))
+    format!("{}, {}", count(it.count, "pack"), bytes(it.bytes))
+}
+
+fn reason(it: &Reason) -> String {
+    let why = match it.why {
+        "files" => "files that were pushed",
+        "versions" => "versions",
+        "table" => "the tables",
+        _ => "checkpoints",
+    };
+    format!("  for       {}: {why}", amount(Amount { count: it.packs, bytes: it.bytes }))
+}
+
+fn pack_line(it: &Shown) -> String {
+    let fate = if it.kept { "stays" } else { "goes" };
+    one_line(&format!(
+        "pack        {}  {}, {}, {fate}: {}",
+        it.pack,
+        it.kind,
+        bytes(it.bytes),
+        it.why.join(", ")
+    ))
 }
 
 fn unused(dead: u64) -> Option<String> {
@@ -162,11 +202,12 @@ fn run_lines(done: &Collected) -> Vec<String> {
     }
     if done.unlooked > 0 {
         let why = "copied in part before, damaged, or another collection came between: run it again";
-        lines.push(format!("unlooked    {} packs for what could be blanked: {why}", done.unlooked));
+        let packs = count(done.unlooked, "pack");
+        lines.push(format!("unlooked    {packs} for what could be blanked: {why}"));
     }
     if done.unread > 0 {
         let why = "in an archive or damaged, left as they are";
-        lines.push(format!("unread      {} packs to be repacked: {why}", done.unread));
+        lines.push(format!("unread      {} to be repacked: {why}", count(done.unread, "pack")));
     }
     lines.extend(unused(done.unused_bytes));
     if done.waiting.count > 0 {
@@ -176,20 +217,19 @@ fn run_lines(done: &Collected) -> Vec<String> {
         lines.push(format!("young       {}: of pushes that died, or are under way", amount(done.young)));
     }
     if done.forgotten > 0 {
-        lines.push(format!("forgotten   {} packs", done.forgotten));
+        lines.push(format!("forgotten   {}", count(done.forgotten, "pack")));
     }
     if done.unfinished.count > 0 {
-        let Amount { count, bytes: size } = done.unfinished;
-        lines.push(format!("unfinished  {count} files removed, {}", bytes(size)));
+        let Amount { count: files, bytes: size } = done.unfinished;
+        lines.push(format!("unfinished  {} removed, {}", count(files, "file"), bytes(size)));
     }
     lines
 }
 
 fn plan_lines(found: &Plan) -> Vec<String> {
-    let mut lines = vec![
-        format!("kept        {}", amount(found.kept)),
-        format!("would go    {}", amount(found.condemned)),
-    ];
+    let mut lines = vec![format!("kept        {}", amount(found.kept))];
+    lines.extend(found.reasons.iter().filter(|it| it.packs > 0).map(reason));
+    lines.push(format!("would go    {}", amount(found.condemned)));
     if found.orphans.count > 0 {
         lines.push(format!("  of these  {}: no entry of the log names them", amount(found.orphans)));
     }
@@ -203,7 +243,7 @@ fn plan_lines(found: &Plan) -> Vec<String> {
     lines.extend(unused(found.unused_bytes));
     let line = |what: &str, name: &str, it: &Held| {
         let alone = it.alone.map_or_else(String::new, |alone| format!(", {} alone", bytes(alone)));
-        format!("{what:<11} {name}  {} packs, {}{alone}", it.packs, bytes(it.bytes))
+        format!("{what:<11} {name}  {}, {}{alone}", count(it.packs, "pack"), bytes(it.bytes))
     };
     lines.extend(found.repos.iter().map(|it| line("repo", &one_line(&it.name), it)));
     let label = |it: &Held| one_line(it.label.as_deref().unwrap_or_default());
@@ -226,8 +266,8 @@ fn status_lines(found: &Status) -> Vec<String> {
         format!("young       {}: of pushes that died, or are under way", amount(found.young)),
     ];
     if found.unfinished.count > 0 {
-        let Amount { count, bytes: size } = found.unfinished;
-        lines.push(format!("unfinished  {count} files, {}", bytes(size)));
+        let Amount { count: files, bytes: size } = found.unfinished;
+        lines.push(format!("unfinished  {}, {}", count(files, "file"), bytes(size)));
     }
     if found.floor > 0 {
         lines.push(format!("floor       {}: older sessions begin again", found.floor));

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::account::{Account, is_deed, repo_name, repos_of};
-use crate::cli::bar::bytes;
+use crate::cli::bar::{bytes, count};
 use crate::cli::dataset::{Checkout, Dataset, DatasetArgs};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
@@ -17,7 +17,7 @@ use crate::ops::{bundle, label};
 
 /// List the versions of a dataset, newest first
 ///
-/// In a git repository along the history of HEAD, also commits that have no bundle yet; else in the order of the store's log.
+/// In a git repository along the history of HEAD, also commits that have no bundle, as none was made or it was dropped; else in the order of the store's log.
 /// With --changes: who did what, from the log of the store.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -276,13 +276,14 @@ impl Line {
         }
         let mut lines = match self.bundle {
             Some(id) => vec![format!("bundle {id}{labels}")],
-            None => vec!["no bundle yet".to_owned()],
+            // None was made yet, or it was dropped.
+            None => vec!["no bundle".to_owned()],
         };
         lines.extend(self.commit.iter().map(|it| format!("Commit:  {it}")));
         lines.extend(self.contributors.iter().map(|it| format!("Author:  {}", one_line(it))));
         lines.push(format!("Date:    {}", self.time));
         if let (Some(entries), Some(size)) = (self.entries, self.bytes) {
-            lines.push(format!("Data:    {entries} files, {}", bytes(size)));
+            lines.push(format!("Data:    {}, {}", count(entries, "file"), bytes(size)));
         }
         lines.push(String::new());
         lines.extend(self.message.lines().map(|line| format!("    {line}")));

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::catalog::Catalog;
 use crate::catalog::log::now;
-use crate::cli::bar::bytes;
+use crate::cli::bar::{bytes, count};
 use crate::cli::errors::CommandError;
 use crate::cli::ui::one_line;
 use crate::cli::when::{duration, utc};
@@ -80,25 +81,30 @@ pub fn run(args: &ReadlogArgs, context: &Context) -> Result<(), CommandError> {
     match &args.what {
         What::List(args) => {
             let catalog = stores::itself(args.store.as_deref(), &context.dir)?;
-            let ReadLog { reads, unread } = list(catalog.store(), args.since.map_or(0, ago), args.count)?;
+            let ReadLog { reads, unread, others } =
+                list(catalog.store(), args.since.map_or(0, ago), args.count)?;
             for read in &reads {
                 let name =
                     read.repo.and_then(|id| catalog.state().repos().get(&id)).map(|it| it.name.clone());
                 let line = match args.json {
-                    true => serde_json::to_string(read).expect("plain values always encode"),
+                    true => told(read, &catalog).to_string(),
                     false => line(read, name),
                 };
                 if !context.ui.heard(&line) {
                     return Ok(());
                 }
             }
-            if reads.is_empty() && unread == 0 && !args.json {
+            if reads.is_empty() && others && !args.json {
+                context
+                    .ui
+                    .hint("reads are logged there, but none of those that were asked for (--since, -n)");
+            } else if reads.is_empty() && unread == 0 && !args.json {
                 context.ui.hint(
                     "no reads are logged there: whoever reads logs them with git config datamon.readLog on",
                 );
             }
             if unread > 0 {
-                context.ui.warning(&format!("{unread} objects below readlog/ are no reads"));
+                context.ui.warning(&format!("not reads, below readlog/: {}", count(unread, "object")));
             }
         }
         What::Prune(args) => {
@@ -107,11 +113,22 @@ pub fn run(args: &ReadlogArgs, context: &Context) -> Result<(), CommandError> {
             if args.json {
                 context.ui.json(&json!({ "removed": removed }));
             } else {
-                context.ui.done(&format!("{removed} reads removed"));
+                context.ui.done(&format!("{} removed", count(removed, "read")));
             }
         }
     }
     Ok(())
+}
+
+/// What is stored has the time in milliseconds, and only what the reader knew.
+fn told(read: &Read, catalog: &Catalog) -> Value {
+    let mut value = serde_json::to_value(read).expect("plain values always encode");
+    value["time"] = utc(read.time).into();
+    let version = read.bundle.and_then(|id| catalog.state().bundles().get(&id));
+    if let (None, Some(commit)) = (&read.commit, version.and_then(|it| it.commit)) {
+        value["commit"] = commit.to_string().into();
+    }
+    value
 }
 
 fn line(read: &Read, name: Option<String>) -> String {
@@ -120,8 +137,9 @@ fn line(read: &Read, name: Option<String>) -> String {
     let what = bundle.map(|it| it.to_string()).or_else(|| commit.clone());
     let (who, what) = (who.as_deref().unwrap_or("-"), what.unwrap_or_else(|| "-".to_owned()));
     one_line(&format!(
-        "{}  {operation}  {dataset}  {what}  {files} files, {}  {who}",
+        "{}  {operation}  {dataset}  {what}  {}, {}  {who}",
         utc(*time),
+        count(*files, "file"),
         bytes(*size)
     ))
 }

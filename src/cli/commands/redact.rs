@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde_json::{Value, json};
 
+use crate::bundle::check_path;
 use crate::catalog::Catalog;
 use crate::cli::Context;
-use crate::cli::dataset::{Checkout, DatasetArgs};
+use crate::cli::bar::count;
+use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
-use crate::cli::paths::{any_path, hexes, shown, texts, typed};
+use crate::cli::paths::{hexes, shown, texts, typed};
 use crate::git::Depth;
 use crate::id::BundleId;
 use crate::ops::kinship;
@@ -30,7 +33,7 @@ use crate::ops::squash::Git;
     git datamon gc run --blank --grace 0 --orphans 0           then the bytes go, too")]
 pub struct RedactArgs {
     /// A file of the dataset, or a directory with all below; may be given several times.
-    #[arg(long = "path", value_name = "PATH", required = true, value_parser = any_path())]
+    #[arg(long = "path", value_name = "PATH", required = true, value_parser = path_inside())]
     paths: Vec<OsString>,
 
     /// Also what commits name that git reaches: who checks one out does not get the file.
@@ -49,6 +52,17 @@ pub struct RedactArgs {
     json: bool,
 }
 
+/// A path below the top of the dataset: the whole of it is none.
+fn path_inside() -> impl TypedValueParser<Value = OsString> {
+    let checked = |path: OsString| match typed(&path).as_slice() {
+        b"" => Err("a file of the dataset is wanted, or a directory in it".to_owned()),
+        inside => check_path(inside).map(|()| path.clone()).map_err(|error| {
+            format!("{}; a path is wanted as `git datamon ls VERSION -r` shows it", error.why)
+        }),
+    };
+    OsStringValueParser::new().try_map(checked)
+}
+
 /// Plans, and does it if asked to.
 pub fn run(args: &RedactArgs, context: &Context) -> Result<(), CommandError> {
     let paths: BTreeSet<Vec<u8>> = args.paths.iter().map(|path| typed(path)).collect();
@@ -61,13 +75,17 @@ pub fn run(args: &RedactArgs, context: &Context) -> Result<(), CommandError> {
         kinship::check(&git.repo, &git.objects, &dataset.catalog, dataset.repo)?;
     }
     let (git, repo) = (&dataset.git, dataset.repo);
-    let look = |catalog: &Catalog| match git {
-        _ if args.force => plan(catalog, repo, &paths, &Git::Overruled),
-        None => plan(catalog, repo, &paths, &Git::Unasked),
-        Some(Checkout { repo: clone, objects, .. }) => {
-            let seen = Git::Seen { reach: &clone.reach(Depth::History)?, objects, unknown: false };
-            plan(catalog, repo, &paths, &seen)
-        }
+    let look = |catalog: &Catalog| {
+        let clone = git.as_ref().map(|it| (it.repo.reach(Depth::History), &it.objects));
+        let planned = match clone {
+            Some((Ok(reach), objects)) => {
+                plan(catalog, repo, &paths, &Git::Seen { reach: &reach, objects, unknown: false })
+            }
+            Some((Err(unseen), _)) if !args.force => Err(unseen.into()),
+            // Who overrules git need not see all of it: it may name any of them.
+            Some(_) | None => plan(catalog, repo, &paths, &Git::Unasked),
+        };
+        planned.map(|planned| Redaction { overruled: args.force, ..planned })
     };
     let mut planned = look(&dataset.catalog)?;
     let seen: BTreeSet<BundleId> = planned.versions.iter().map(|it| it.bundle).collect();
@@ -100,9 +118,9 @@ fn report(planned: &Redaction, args: &RedactArgs, catalog: &Catalog, context: &C
         context.ui.fact(&format!("{bundle}{commit}"));
         entries.keys().for_each(|path| context.ui.fact(&format!("    {}", shown(path))));
     }
-    let (versions, files) = (planned.versions.len(), planned.files.len());
+    let (versions, files) = (count(planned.versions.len(), "version"), count(planned.files.len(), "file"));
     let done = if args.apply { "taken out of" } else { "would be taken out of" };
-    context.ui.fact(&format!("{done} {versions} versions; {files} files given up"));
+    context.ui.fact(&format!("{done} {versions}; {files} given up"));
     if !planned.elsewhere.is_empty() {
         let stay = planned.elsewhere.len();
         context.ui.warning(&format!("the bytes of {stay} of them stay: versions have the same elsewhere"));

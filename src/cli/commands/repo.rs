@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::catalog::Catalog;
 use crate::catalog::state::Repo;
+use crate::cli::bar::count;
 use crate::cli::commands::{init, squash};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
@@ -216,7 +217,12 @@ fn drop_data(args: &DropArgs, context: &Context) -> Result<(), CommandError> {
         true => stores::chosen_to_write(store, &context.dir)?,
         false => stores::chosen(store, &context.dir)?,
     };
-    let repo = repo::deleted(&catalog, &args.name)?;
+    let repo = repo::deleted(&catalog, &args.name).map_err(|error| match error {
+        RepoNotChanged::NotDeleted { .. } => {
+            CommandError::from(error).hint(format!("first: git datamon repo delete {:?}", args.name))
+        }
+        other => other.into(),
+    })?;
     let planned = plan_deleted(&catalog, repo)?;
     if args.apply {
         planned.apply(&mut catalog)?;
@@ -367,7 +373,12 @@ fn list(args: &ListArgs, context: &Context) -> Result<(), CommandError> {
     }
     for Shown { repo, name, deleted, bundles, labels, .. } in all {
         let deleted = if deleted { "  (deleted)" } else { "" };
-        context.ui.fact(&format!("{repo}  {}  {bundles} bundles, {labels} labels{deleted}", one_line(&name)));
+        context.ui.fact(&format!(
+            "{repo}  {}  {}, {}{deleted}",
+            one_line(&name),
+            count(bundles, "bundle"),
+            count(labels, "label")
+        ));
     }
     Ok(())
 }

@@ -6,10 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::catalog::Catalog;
+use crate::cli::bar::count;
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
-use crate::cli::when::duration;
+use crate::cli::when::{duration, utc};
 use crate::cli::{Context, stores};
 use crate::git::{Depth, Unseen};
 use crate::ops::kinship;
@@ -109,7 +110,12 @@ pub fn run(args: &SquashArgs, context: &Context) -> Result<(), CommandError> {
 pub fn report(planned: &Squash, applied: bool, is_json: bool, catalog: &Catalog, context: &Context) {
     let gone = planned.gone().len();
     if is_json {
-        let version = |it: &Fate| json!({ "bundle": it.bundle.to_string(), "kept": it.kept });
+        let version = |it: &Fate| {
+            json!({
+                "bundle": it.bundle.to_string(), "commit": it.commit.map(|id| id.to_string()),
+                "time": utc(it.bundle.made()), "kept": it.kept,
+            })
+        };
         let label = |(name, to): &(String, _)| json!({ "label": name, "bundle": format!("{to}") });
         context.ui.json(&json!({
             "repo": planned.repo.to_string(),
@@ -125,10 +131,12 @@ pub fn report(planned: &Squash, applied: bool, is_json: bool, catalog: &Catalog,
         }));
         return;
     }
-    for Fate { bundle, kept } in &planned.versions {
+    for Fate { bundle, commit, kept } in &planned.versions {
+        let commit = commit.map_or(String::new(), |id| format!("  commit {id}"));
+        let version = format!("{bundle}  {}{commit}", utc(bundle.made()));
         match kept.as_slice() {
-            [] => context.ui.fact(&format!("drop  {bundle}")),
-            kept => context.ui.fact(&format!("keep  {bundle}  {}", one_line(&kept.join(", ")))),
+            [] => context.ui.fact(&format!("drop  {version}")),
+            kept => context.ui.fact(&format!("keep  {version}  {}", one_line(&kept.join(", ")))),
         }
     }
     for (name, to) in &planned.labels {
@@ -137,10 +145,11 @@ pub fn report(planned: &Squash, applied: bool, is_json: bool, catalog: &Catalog,
     let files = planned.files.len();
     let unversioned = match planned.unversioned {
         0 => String::new(),
-        count => format!("; {count} files that no version has stay"),
+        some => format!("; kept, as no version has them: {}", count(some, "file")),
     };
     let done = if applied { "dropped" } else { "would drop" };
-    context.ui.fact(&format!("{done} {gone} versions and {files} files{unversioned}"));
+    let what = format!("{} and {}", count(gone, "version"), count(files, "file"));
+    context.ui.fact(&format!("{done} {what}{unversioned}"));
     if let Some(why) = planned.files_stay.filter(|_| gone > 0) {
         context.ui.warning(&format!("all files of {} stay: {why}", stores::shown(catalog)));
         context.ui.hint("run it in a clone of the dataset, or say with --force that nobody relies on them");

@@ -1,11 +1,15 @@
 //! `git datamon status`: what is not safe, not versioned or not clean yet. Without the store it says what it cannot know.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::json;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Redacted};
+use crate::chance::utc;
+use crate::cli::bar::count;
 use crate::cli::dataset::shown;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::ui::one_line;
@@ -22,8 +26,9 @@ const LISTED: usize = 20;
 /// Show what is not safe, not versioned or not clean yet
 ///
 /// Branches with commits that were not pushed or whose tip has no dataset version, files of HEAD whose data is neither here nor
-/// in a store of this clone, or here only, notes that hold no more, and files that differ from HEAD. Works without the store, and
-/// then says what is unknown. Exits with 1 if there is anything of these but notes, which nothing depends on.
+/// in a store of this clone, or here only, or that a redaction took out, notes that hold no more, and files that differ from HEAD. Works
+/// without the store, and then says what is unknown. Exits with 1 if there is anything of these but notes, which nothing depends on, and
+/// what was redacted, which is as somebody wanted it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  git datamon status\n  git datamon status --json")]
 pub struct StatusArgs {
@@ -45,6 +50,8 @@ struct Status {
     here_only: Vec<Absent>,
     /// Not here, and nobody could say whether the store has them.
     unknown: Vec<Absent>,
+    /// In no store, as somebody wanted it.
+    redacted: Vec<TakenOut>,
     #[serde(flatten)]
     modified: Paths,
 }
@@ -107,6 +114,21 @@ struct Absent {
     size: u64,
 }
 
+/// One that a redaction took out: a push would bring it back, and is not asked for.
+#[derive(Debug, Serialize)]
+struct TakenOut {
+    #[serde(flatten)]
+    file: Absent,
+    /// Whether its bytes are on this machine still.
+    here: bool,
+    #[serde(serialize_with = "redaction")]
+    redaction: Redacted,
+}
+
+fn redaction<S: serde::Serializer>(by: &Redacted, serializer: S) -> Result<S::Ok, S::Error> {
+    json!({ "seq": by.seq, "time": utc(by.time), "contributor": by.contributor }).serialize(serializer)
+}
+
 fn hexadecimal<S: serde::Serializer>(oid: &Oid, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(oid)
 }
@@ -159,7 +181,7 @@ impl Status {
         let datasets = Datasets::of(repo, &objects)?;
         let branches = branches(repo, &objects, stores, &datasets)?;
         let stale_notes = stale_notes(&objects, &datasets)?;
-        let Data { missing, here_only, unknown } = Data::of_head(repo, &objects, stores)?;
+        let Data { missing, here_only, unknown, redacted } = Data::of_head(repo, &objects, stores)?;
         let modified = modified(repo.git())?;
         let pushed = branches.iter().all(|it| it.unpushed == 0 && it.state <= State::Made);
         let clean = pushed
@@ -169,14 +191,26 @@ impl Status {
             && unknown.is_empty()
             && modified.modified.is_empty();
         let store_error = store_error.cloned();
-        Ok(Status { clean, store_error, branches, stale_notes, missing, here_only, unknown, modified })
+        Ok(Status {
+            clean,
+            store_error,
+            branches,
+            stale_notes,
+            missing,
+            here_only,
+            unknown,
+            redacted,
+            modified,
+        })
     }
 
     /// Whether another store might know better.
     fn lacks_something(&self) -> bool {
         let lacks = |branch: &Branch| branch.state >= State::Unknown;
         let data = [&self.missing, &self.here_only, &self.unknown];
-        self.branches.iter().any(lacks) || data.iter().any(|files| !files.is_empty())
+        self.branches.iter().any(lacks)
+            || data.iter().any(|files| !files.is_empty())
+            || !self.redacted.is_empty()
     }
 
     fn lines(&self) -> Vec<String> {
@@ -187,15 +221,30 @@ impl Status {
         let missing: Vec<String> = self.missing.iter().map(shown).collect();
         let here: Vec<String> = self.here_only.iter().map(shown).collect();
         let unknown: Vec<String> = self.unknown.iter().map(shown).collect();
-        list(&mut lines, "missing ", "neither here nor in the store: git datamon push where it is", &missing);
-        list(&mut lines, "here    ", "on this machine only: git datamon push", &here);
-        list(&mut lines, "unknown ", "not here, perhaps in the store", &unknown);
-        list(&mut lines, "note    ", "holds no more: git datamon notes repair", &self.stale_notes);
-        list(&mut lines, "modified", "differs from HEAD", &self.modified.modified);
+        let redacted: Vec<String> = self.redacted.iter().map(TakenOut::line).collect();
+        list(
+            &mut lines,
+            "missing ",
+            ": neither here nor in the store: git datamon push where it is",
+            &missing,
+        );
+        list(&mut lines, "here    ", ": on this machine only: git datamon push", &here);
+        list(&mut lines, "unknown ", ": not here, perhaps in the store", &unknown);
+        list(&mut lines, "redacted", "", &redacted);
+        list(&mut lines, "note    ", ": holds no more: git datamon notes repair", &self.stale_notes);
+        list(&mut lines, "modified", ": differs from HEAD", &self.modified.modified);
         if self.clean {
             lines.push("clean     everything is pushed and has a version".to_owned());
         }
         lines
+    }
+}
+
+impl TakenOut {
+    fn line(&self) -> String {
+        let TakenOut { file: Absent { path, oid, .. }, here, redaction } = self;
+        let here = if *here { ", and on this machine still" } else { "" };
+        format!("{path} ({oid}): taken out of the store by a redaction ({redaction}){here}")
     }
 }
 
@@ -205,7 +254,7 @@ impl Branch {
         let name = &self.name;
         let unpushed = match self.unpushed {
             0 => String::new(),
-            n => format!(", {n} commits not pushed"),
+            n => format!(", {} not pushed", count(n, "commit")),
         };
         let line = |it: &Version| {
             let version = match (it.state, it.bundle) {
@@ -230,7 +279,7 @@ impl Branch {
 }
 
 fn list(lines: &mut Vec<String>, word: &str, why: &str, names: &[String]) {
-    lines.extend(names.iter().take(LISTED).map(|name| format!("{word}  {name}: {why}")));
+    lines.extend(names.iter().take(LISTED).map(|name| format!("{word}  {name}{why}")));
     if names.len() > LISTED {
         lines.push(format!("{word}  and {} more: git datamon status --json", names.len() - LISTED));
     }
@@ -346,6 +395,7 @@ struct Data {
     missing: Vec<Absent>,
     here_only: Vec<Absent>,
     unknown: Vec<Absent>,
+    redacted: Vec<TakenOut>,
 }
 
 impl Data {
@@ -360,6 +410,13 @@ impl Data {
             .iter()
             .map(|it| Ok((it, it.find(RepoId::NIL, &oids)?)))
             .collect::<Result<_, CommandError>>()?;
+        let mut taken_out: HashMap<Oid, Redacted> = HashMap::new();
+        // A store that does not answer may have them.
+        if stores.all_answer {
+            let is_absent = |oid: &&Oid| rows.iter().all(|(_, rows)| !rows.contains_key(*oid));
+            let absent: Vec<Oid> = oids.iter().filter(is_absent).copied().collect();
+            stores.open.iter().for_each(|it| taken_out.extend(it.redactions_of(&absent)));
+        }
         let here = Here::of(repo)?;
         let mut data = Data::default();
         for TreePointer { path, pointer, .. } in wanted {
@@ -369,6 +426,11 @@ impl Data {
             let is_stored = found.peek().is_some();
             let path_hex = paths::hex(&path);
             let absent = Absent { path: path.to_string(), path_hex, oid: pointer.oid, size: pointer.size };
+            if let Some(redaction) = taken_out.get(&pointer.oid).cloned() {
+                let here = here.path(&pointer).is_some();
+                data.redacted.push(TakenOut { file: absent, here, redaction });
+                continue;
+            }
             // What lies in a damaged pack is as good as not there, as long as it can be sent again.
             match (here.path(&pointer).is_some(), found.any(|(catalog, row)| catalog.borrowable(row))) {
                 (_, true) => {}

@@ -27,7 +27,7 @@ use crate::id::{PackId, PackKind};
 use crate::store::{Listed, Store, StoreError, key};
 
 pub use status::{Status, status};
-pub use value::{Held, Plan, Shown, plan};
+pub use value::{Held, Plan, Reason, Shown, plan};
 
 /// Times that another entry may come between.
 const ATTEMPTS: usize = 256;

@@ -58,6 +58,17 @@ pub struct Shown {
     pub why: Vec<String>,
 }
 
+/// Packs that stay for one kind of reason. Many stay for several, so sums say nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// `files` that a repo was promised, `versions`, `table` or `checkpoint`.
+    pub why: &'static str,
+    /// How many.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// What a collection would do.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
@@ -83,6 +94,8 @@ pub struct Plan {
     pub labels: Vec<Held>,
     /// By version, newest first.
     pub versions: Vec<Held>,
+    /// Why packs stay, by kind.
+    pub reasons: Vec<Reason>,
     /// Every pack.
     pub packs: Vec<Shown>,
 }
@@ -98,6 +111,8 @@ pub fn plan(catalog: &Catalog, limits: Limits) -> Result<Plan, NotCollected> {
     let view = View::of(catalog, &live, &stock);
     let size = |pack: &PackId| view.size(*pack);
     let packs = view.packs(&mark, &old, &waste);
+    let gone = |pack: &PackId| mark.victims.contains(pack) || waste.chosen.iter().any(|it| it.pack == *pack);
+    let stay: Vec<PackId> = catalog.state().packs().keys().filter(|pack| !gone(pack)).copied().collect();
     let kept = packs.iter().filter(|it| it.kept).map(|it| it.bytes);
     Ok(Plan {
         mark: mark.seq,
@@ -111,6 +126,7 @@ pub fn plan(catalog: &Catalog, limits: Limits) -> Result<Plan, NotCollected> {
         repos: view.repos(),
         labels: view.labels(),
         versions: view.versions(),
+        reasons: view.reasons(&stay),
         packs,
     })
 }
@@ -227,16 +243,33 @@ impl<'a> View<'a> {
         table.chain(unknown).map(shown).collect()
     }
 
-    fn why(&self, pack: PackId) -> Vec<String> {
-        let mut why = Vec::new();
-        if self.state().segments().values().any(|it| it.at.fence.pack == pack || it.at.pack == pack) {
-            why.push("a table".to_owned());
-        }
+    fn is_of_table(&self, pack: PackId) -> bool {
+        self.state().segments().values().any(|it| it.at.fence.pack == pack || it.at.pack == pack)
+    }
+
+    fn is_of_checkpoint(&self, pack: PackId) -> bool {
         let newest = self.state().checkpoint().map(|(_, newest)| newest);
         let before = newest.iter().flat_map(|it| it.parent.iter().flat_map(|parent| parent.blobs.values()));
-        if newest.iter().flat_map(|it| it.blobs.values()).chain(before).any(|blob| blob.at.pack == pack) {
-            why.push("a checkpoint".to_owned());
-        }
+        newest.iter().flat_map(|it| it.blobs.values()).chain(before).any(|blob| blob.at.pack == pack)
+    }
+
+    fn reasons(&self, kept: &[PackId]) -> Vec<Reason> {
+        let of = |why, holds: &dyn Fn(&PackId) -> bool| {
+            let held = Amount::of(kept.iter().filter(|pack| holds(pack)).map(|pack| self.size(*pack)));
+            Reason { why, packs: held.count, bytes: held.bytes }
+        };
+        vec![
+            of("files", &|pack| self.live.rows.contains_key(pack)),
+            of("versions", &|pack| self.holders.contains_key(pack)),
+            of("table", &|pack| self.is_of_table(*pack)),
+            of("checkpoint", &|pack| self.is_of_checkpoint(*pack)),
+        ]
+    }
+
+    fn why(&self, pack: PackId) -> Vec<String> {
+        let mut why = Vec::new();
+        why.extend(self.is_of_table(pack).then(|| "a table".to_owned()));
+        why.extend(self.is_of_checkpoint(pack).then(|| "a checkpoint".to_owned()));
         let repos = self.live.rows.get(&pack).into_iter().flatten();
         why.extend(repos.map(|repo| format!("files of repo {repo}")));
         if let Some((count, some)) = self.holders.get(&pack) {

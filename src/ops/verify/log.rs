@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
-use crate::catalog::{Catalog, Entry, Identity, Rules, State};
+use crate::catalog::{Catalog, Change, Entry, Identity, Rules, State};
 use crate::id::EntryHash;
 use crate::store::{Listed, Store, StoreError, key};
 
@@ -128,8 +128,14 @@ fn walk(
         changes.insert(seq, entry.change().to_vec());
         before = Some(EntryHash::of(&bytes));
         match entry.own() {
-            Ok(record) if state.next() == seq => state.apply(seq, &record).expect("the next entry"),
-            Ok(_) => {}
+            Ok(record) => {
+                if let Change::Redact(redact) = &record.change {
+                    findings.redacted.extend(redact.keys.iter().map(|oid| ((*oid, redact.repo), seq)));
+                }
+                if state.next() == seq {
+                    state.apply(seq, &record).expect("the next entry");
+                }
+            }
             Err(error) => findings.problem(error),
         }
     }

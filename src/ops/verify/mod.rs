@@ -11,39 +11,34 @@ mod repeats;
 mod rows;
 mod versions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 pub use log::inspect;
+use packs::Chosen;
 
 use crate::catalog::change::TableKind;
 use crate::catalog::{Catalog, CatalogError};
-use crate::id::{Oid, PackId};
+use crate::id::{Oid, PackId, RepoId};
 use crate::pack::Blob;
 use crate::progress::Progress;
 use crate::table::{Leads, Row, TableError, is_frame_damaged};
+
+/// Files that are named in one note.
+const TOLD: usize = 20;
 
 /// How deep a verification goes; each depth includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// Log, tables, versions, and each pack by its size and footer.
     Promises,
-    /// And the bytes of so many percent of the packs, others each time: every chunk in them is hashed.
+    /// And the bytes of so many percent of the packs, drawn anew each time: every chunk in them is hashed.
     Data(u8),
+    /// The same of the n-th of so many parts, counted from 1: together they are all packs, and a pack stays in its part.
+    Part(u16, u16),
     /// And every file is rebuilt from its recipe and hashed, without being kept.
     Files,
-}
-
-impl Depth {
-    /// How many percent of the packs are read.
-    fn percent(self) -> u8 {
-        match self {
-            Depth::Promises => 0,
-            Depth::Data(percent) => percent,
-            Depth::Files => 100,
-        }
-    }
 }
 
 /// Something that is not as it must be.
@@ -79,7 +74,11 @@ pub struct Findings {
     pub unused_bytes: u64,
     /// Packs that lie in an archive: they are there with the right size, and nothing in them was looked at.
     pub archived_packs: u64,
-    /// Bytes of packs read and hashed; 0 unless that was asked for.
+    /// Their bytes.
+    pub pack_bytes: u64,
+    /// Packs of which every byte was read and hashed; 0 unless that was asked for.
+    pub data_packs: u64,
+    /// Their bytes.
     pub data_bytes: u64,
     /// Its entries that cannot be read.
     #[serde(skip)]
@@ -98,6 +97,12 @@ pub struct Findings {
     pub unhashed: u64,
     /// Their bytes, as they are promised.
     pub unhashed_bytes: u64,
+    /// Files that redactions gave up, by repo, and the entries.
+    #[serde(skip)]
+    redacted: BTreeMap<(Oid, RepoId), u64>,
+    /// Those of them that somebody pushed since, by entry.
+    #[serde(skip)]
+    back: BTreeMap<u64, BTreeSet<Oid>>,
     /// Files that the store rebuilds with other bytes, though its packs are right.
     #[serde(skip)]
     pub wrong: BTreeSet<Oid>,
@@ -113,6 +118,19 @@ impl Findings {
     fn suspect(&mut self, catalog: &Catalog, at: &Blob, error: &TableError) {
         if is_frame_damaged(catalog.store(), at, error) {
             self.bad_packs.push(at.pack);
+        }
+    }
+
+    /// Nobody was asked when they came: git-lfs has no words for what it sends.
+    fn note_what_is_back(&mut self) {
+        for (seq, oids) in std::mem::take(&mut self.back) {
+            let some: Vec<String> = oids.iter().take(TOLD).map(Oid::to_string).collect();
+            let more = oids.len() - some.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            self.notes.push(format!(
+                "what a redaction took out (entry {seq}) was pushed again since, and is there: {}{more}",
+                some.join(", ")
+            ));
         }
     }
 
@@ -132,9 +150,10 @@ pub fn verify(catalog: &Catalog, depth: Depth, progress: &dyn Progress) -> Resul
     let mut findings = Findings::default();
     let listed = catalog.store().list("", "")?;
     log::check(catalog, &listed, &mut findings)?;
-    let (footers, bad) = packs::check(catalog, &listed, depth.percent(), progress, &mut findings);
+    let (footers, bad) = packs::check(catalog, &listed, Chosen::by(depth), progress, &mut findings);
     let mut needed = Needed::by_log(catalog);
     rows::check(catalog, &footers, &mut needed, &mut findings);
+    findings.note_what_is_back();
     versions::check(catalog, &footers, &mut needed, &mut findings);
     // Nothing that is in the store needs them, and the next merge leaves them out.
     let hooks = catalog.damaged_hooks().into_iter();

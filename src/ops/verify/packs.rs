@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::Findings;
+use super::{Depth, Findings};
 use crate::catalog::Catalog;
 use crate::id::PackId;
 use crate::ops::survey::is_named;
@@ -18,11 +18,11 @@ pub type Footers = HashMap<PackId, Option<Footer>>;
 /// Packs that are damaged or missing, and what is wrong with each.
 pub type Bad = Vec<(PackId, String)>;
 
-/// Every pack of the catalog is there as it was written; of `percent` of a hundred every byte is read.
+/// Every pack of the catalog is there as it was written; of those that are chosen every byte is read.
 pub fn check(
     catalog: &Catalog,
     listed: &[Listed],
-    percent: u8,
+    chosen: Chosen,
     progress: &dyn Progress,
     findings: &mut Findings,
 ) -> (Footers, Bad) {
@@ -42,7 +42,6 @@ pub fn check(
             None => findings.notes.push(format!("{} is none of git-datamon's objects", listed.key)),
         }
     }
-    let chosen = Chosen::new(percent);
     let check = |(pack, info): (&PackId, &PackInfo)| -> Result<(PackId, Option<Footer>), String> {
         let name = key::pack(info.kind, *pack);
         match sizes.get(name.as_str()) {
@@ -67,15 +66,26 @@ pub fn check(
     let check = |(pack, info)| check((pack, info)).map_err(|what| (*pack, what));
     let packs: Vec<_> = table.iter().collect();
     findings.packs = packs.len() as u64;
-    let read = packs.iter().filter(|(pack, _)| chosen.has(**pack));
-    findings.data_bytes = read.map(|(_, info)| info.size).fold(0, u64::saturating_add);
+    for (pack, info) in &packs {
+        findings.pack_bytes = findings.pack_bytes.saturating_add(info.size);
+        if chosen.has(**pack) {
+            findings.data_packs += 1;
+            findings.data_bytes = findings.data_bytes.saturating_add(info.size);
+        }
+    }
     let checked: Vec<_> = packs.into_par_iter().map(check).collect();
     let (mut footers, mut bad) = (HashMap::new(), Bad::new());
     for result in checked {
         match result {
             Ok((pack, footer)) => {
                 match &footer {
-                    None => findings.archived_packs += 1,
+                    None => {
+                        findings.archived_packs += 1;
+                        if chosen.has(pack) {
+                            findings.data_packs -= 1;
+                            findings.data_bytes -= table[&pack].size.min(findings.data_bytes);
+                        }
+                    }
                     Some(_) => findings.good_packs.extend(chosen.has(pack).then_some(pack)),
                 }
                 footers.insert(pack, footer);
@@ -86,20 +96,55 @@ pub fn check(
     (footers, bad)
 }
 
-/// A share of the packs that is another each time, so that a part read every night reaches all of them.
-struct Chosen {
-    percent: u8,
-    salt: PackId,
+/// The packs of which every byte is read.
+#[derive(Clone, Copy)]
+pub enum Chosen {
+    None,
+    All,
+    /// So many percent of them, drawn with a salt of its own: who looks every night misses some for long.
+    Share(u8, PackId),
+    /// The n-th of so many parts by their ids, counted from 1: who looks at one after the other misses none.
+    Part(u16, u16),
 }
 
 impl Chosen {
-    fn new(percent: u8) -> Chosen {
-        Chosen { percent, salt: PackId::new() }
+    pub fn by(depth: Depth) -> Chosen {
+        match depth {
+            Depth::Promises => Chosen::None,
+            Depth::Data(percent) => Chosen::Share(percent, PackId::new()),
+            Depth::Part(part, of) => Chosen::Part(part, of),
+            Depth::Files => Chosen::All,
+        }
     }
 
-    fn has(&self, pack: PackId) -> bool {
-        let hash = blake3::hash(&[self.salt.as_bytes().as_slice(), pack.as_bytes()].concat());
-        let drawn = u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("32 bytes have a first eight"));
-        drawn % 100 < u64::from(self.percent)
+    fn has(self, pack: PackId) -> bool {
+        match self {
+            Chosen::None => false,
+            Chosen::All => true,
+            Chosen::Share(percent, salt) => drawn(salt.as_bytes(), pack) % 100 < u64::from(percent),
+            Chosen::Part(part, of) => drawn(&[], pack) % u64::from(of) == u64::from(part - 1),
+        }
+    }
+}
+
+/// A number that nobody chose: ids begin with the time, and may be made up.
+fn drawn(salt: &[u8], pack: PackId) -> u64 {
+    let hash = blake3::hash(&[salt, pack.as_bytes()].concat());
+    u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("32 bytes have a first eight"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pack_is_in_one_part_of_any_number() {
+        let packs: Vec<PackId> = (0..200).map(|_| PackId::new()).collect();
+        for of in [1, 2, 7, 20, u16::MAX] {
+            let held = |pack: &PackId| (1..=of).filter(|part| Chosen::Part(*part, of).has(*pack)).count();
+            assert!(packs.iter().all(|pack| held(pack) == 1), "{of} parts");
+        }
+        let first = packs.iter().filter(|pack| Chosen::Part(1, 2).has(**pack)).count();
+        assert!((50..150).contains(&first), "{first} of 200 are in the first half");
     }
 }

@@ -37,6 +37,9 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
         findings.rows += rows.len() as u64;
         for row in &rows {
             needed.add(row, catalog);
+            if let Some(seq) = findings.redacted.get(&row.key()) {
+                findings.back.entry(*seq).or_default().insert(row.oid);
+            }
             if let Err(what) = check_row(catalog, footers, row) {
                 findings.hit(what, row.oid);
                 suspect_terms(catalog, row, findings);
