@@ -5,6 +5,7 @@
 //! blobs, `packs.1` and so on. Where blobs lie and how they are compressed is the business of whoever stores them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ pub type Blobs = BTreeMap<String, Vec<u8>>;
 #[derive(Debug, thiserror::Error)]
 pub enum BadCheckpoint {
     /// A blob that the checkpoint names was not given.
-    #[error("the checkpoint covering entry {covers} lacks its blob {kind:?}; run `git datamon fsck`")]
+    #[error(fmt = missing)]
     Missing {
         /// What the checkpoint covers.
         covers: u64,
@@ -30,13 +31,25 @@ pub enum BadCheckpoint {
         kind: String,
     },
     /// A blob is not the one that was written, or says something impossible.
-    #[error("blob {kind:?} of the checkpoint covering entry {covers} is damaged; run `git datamon fsck`")]
+    #[error(fmt = damaged)]
     Damaged {
         /// What the checkpoint covers.
         covers: u64,
         /// The kind.
         kind: String,
     },
+}
+
+/// What is wrong, and what helps; `{:#}` leaves that out, for who says it better.
+fn missing(covers: &u64, kind: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "the checkpoint covering entry {covers} lacks its blob {kind:?}")?;
+    if f.alternate() { Ok(()) } else { f.write_str("; run `git datamon fsck`") }
+}
+
+/// The same.
+fn damaged(covers: &u64, kind: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "blob {kind:?} of the checkpoint covering entry {covers} is damaged")?;
+    if f.alternate() { Ok(()) } else { f.write_str("; run `git datamon fsck`") }
 }
 
 /// What the longest lists have in one blob: it is one frame, and a list that only grows at its end keeps its first parts.

@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::change::ChangeRecord;
 use super::entry::Entry;
+use super::error::CatalogError;
 use super::fold::BadLog;
 use super::head::Holed;
 use super::healing;
-use super::log::{Catalog, CatalogError, Landed, create, read};
+use super::log::{Catalog, Landed, create, read};
 use super::rules::Rules;
 use super::slot::{Action, Append, Event};
 use super::state::Refusal;

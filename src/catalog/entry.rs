@@ -7,6 +7,8 @@
 //! covers (R7), the Checkpoint change itself among them, each copied byte for byte (R10). So the newest entry alone leads to
 //! everything: the checkpoint's blobs, then the tail, then its own change.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -35,7 +37,7 @@ pub enum BadEntry {
         found: u16,
     },
     /// Not the bytes that were written.
-    #[error("log entry {seq} is damaged: {what}; run `git datamon fsck`")]
+    #[error(fmt = damaged)]
     Damaged {
         /// Where it was read.
         seq: u64,
@@ -60,6 +62,12 @@ pub enum BadEntry {
         /// Its length.
         len: usize,
     },
+}
+
+/// What is wrong, and what helps; `{:#}` leaves that out, for who says it better.
+fn damaged(seq: &u64, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "log entry {seq} is damaged: {what}")?;
+    if f.alternate() { Ok(()) } else { f.write_str("; run `git datamon fsck`") }
 }
 
 /// The bytes of an entry with the version of this program in the place of theirs.

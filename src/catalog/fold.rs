@@ -1,5 +1,7 @@
 //! Opening: from the newest entry to the state, and from a state to a later one.
 
+use std::fmt;
+
 use super::checkpoint::{self, BadCheckpoint, Blobs};
 use super::entry::{BadEntry, Entry};
 use super::rules::Rules;
@@ -19,13 +21,20 @@ pub enum BadLog {
     #[error(transparent)]
     Gap(#[from] Gap),
     /// The entry does not follow the one that was seen (R6).
-    #[error(
-        "log entry {seq} does not follow the entry seen before it: the log was copied, restored or holed; drop the cache and run `git datamon fsck`"
-    )]
+    #[error(fmt = fork)]
     Fork {
         /// The entry.
         seq: u64,
     },
+}
+
+/// What is wrong, and what helps; `{:#}` leaves that out, for who says it better.
+fn fork(seq: &u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "log entry {seq} does not follow the entry seen before it: the log was copied, restored or holed"
+    )?;
+    if f.alternate() { Ok(()) } else { f.write_str("; drop the cache and run `git datamon fsck`") }
 }
 
 impl State {

@@ -11,11 +11,12 @@
 use bytes::Bytes;
 
 use super::entry::{self, Entry};
+use super::error::CatalogError;
 use super::fold::BadLog;
 use super::head::{self, MOST_LOST};
 use super::identity::Identity;
 use super::journal::Journal;
-use super::log::{Catalog, CatalogError, bad_log, parts, read_identity};
+use super::log::{Catalog, bad_log, parts, read_identity};
 use super::rules::Rules;
 use crate::cache::Cache;
 use crate::id::{EntryHash, StoreId};

@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use super::change::{Change, ChangeRecord};
 use super::entry::Entry;
+use super::error::CatalogError;
 use super::fold::BadLog;
-use super::log::{Catalog, CatalogError};
+use super::log::Catalog;
 use crate::chance::utc;
 use crate::id::{BundleId, EntryHash, Oid, RepoId};
 use crate::store::key;

@@ -8,123 +8,23 @@ use rayon::prelude::*;
 use super::change::{Change, ChangeRecord, Checkpoint, Writer};
 use super::checkpoint::Blobs;
 use super::entry::{BadEntry, Entry};
+use super::error::CatalogError;
 use super::fold::BadLog;
-use super::head::{self, Holed, NoHead};
+use super::head::{self, NoHead};
 use super::healing;
-use super::identity::{BadIdentity, Identity};
+use super::identity::Identity;
 use super::journal::Journal;
 use super::reading::Reading;
 use super::rules::Rules;
 use super::slot::{Action, Append, Event};
-use super::state::{Refusal, State};
+use super::state::State;
 use super::suspects::Suspects;
 use crate::cache::Cache;
 use crate::chance;
 use crate::id::{EntryHash, PackId};
 use crate::pack::{Blob, PackError};
-use crate::store::{Create, Store, StoreError, key};
-use crate::table::{TableError, read_frames};
-
-/// A store whose catalog could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// A request failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is something, and it is no store.
-    #[error(
-        "{url} is not a datamon store: if one should be there, mount or restore it; to make one, run `git datamon init --store {url}`"
-    )]
-    NotAStore {
-        /// The store.
-        url: String,
-    },
-    /// `init` found something in the way.
-    #[error("{url} has other files ({first}): name an empty directory with `git datamon init --store`")]
-    NotEmpty {
-        /// The store.
-        url: String,
-        /// One of them.
-        first: String,
-    },
-    /// Its identity is unusable.
-    #[error("the store {url} cannot be used: {source}")]
-    Identity {
-        /// The store.
-        url: String,
-        /// Why.
-        source: BadIdentity,
-    },
-    /// Its log is unusable.
-    #[error("the store {url} cannot be used: {source}")]
-    Log {
-        /// The store.
-        url: String,
-        /// Why.
-        source: BadLog,
-    },
-    /// An entry that must be there is not (R6).
-    #[error(
-        "the store {url} lacks log entry {seq}, which was there: it was copied, rolled back or damaged; nothing was written. Run `git datamon fsck`"
-    )]
-    Lost {
-        /// The store.
-        url: String,
-        /// The entry.
-        seq: u64,
-    },
-    /// Entries lie beyond a hole (R6).
-    #[error("the store {url} cannot be written: {source}")]
-    Holed {
-        /// The store.
-        url: String,
-        /// Where.
-        source: Holed,
-    },
-    /// A pack of the catalog is unusable.
-    #[error(transparent)]
-    Pack(#[from] PackError),
-    /// A table is unusable.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The change may not land.
-    #[error("the change was refused: {0}")]
-    Refused(#[from] Refusal),
-    /// A bundle was to have a file that neither the push nor the store has.
-    #[error(
-        "the store does not have {oid}, which a bundle should have: run the command again where the file is"
-    )]
-    NoData {
-        /// The file.
-        oid: crate::id::Oid,
-    },
-    /// Others were faster a thousand times.
-    #[error("the store {url} is so busy that nothing could be committed: run the command again")]
-    Contended {
-        /// The store.
-        url: String,
-    },
-    /// No clear answer (R17).
-    #[error(
-        "the store {url} gave no clear answer about log entry {slot}: whether the change landed is unknown. Run the command again; it resolves that first"
-    )]
-    Unknown {
-        /// The store.
-        url: String,
-        /// The slot.
-        slot: u64,
-    },
-    /// The journal cannot be written, so nothing is sent.
-    #[error("cannot write the journal: {0}; free space in your state directory and run the command again")]
-    Journal(std::io::Error),
-}
-
-impl CatalogError {
-    /// The log is not the one that was seen before (R6): exchanged, rolled back, copied over.
-    fn is_another_log(&self) -> bool {
-        matches!(self, CatalogError::Log { source: BadLog::Fork { .. }, .. } | CatalogError::Lost { .. })
-    }
-}
+use crate::store::{Create, Listed, Store, StoreError, key};
+use crate::table::read_frames;
 
 /// Where a change landed: what a receipt names (R12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -528,8 +428,30 @@ fn begin_log(store: &Store) -> Result<(), CatalogError> {
 
 pub(super) fn read_identity(store: &Store) -> Result<Identity, CatalogError> {
     let url = || store.url().to_string();
-    let bytes = store.get(key::STORE)?.ok_or_else(|| CatalogError::NotAStore { url: url() })?;
+    let bytes = match store.get(key::STORE)? {
+        Some(bytes) => bytes,
+        None => nothing_there(store)?,
+    };
     Identity::decode(&bytes).map_err(|source| CatalogError::Identity { url: url(), source })
+}
+
+/// Why there is no `datamon.json`; its bytes, where somebody has made the store meanwhile.
+fn nothing_there(store: &Store) -> Result<Bytes, CatalogError> {
+    let url = || store.url().to_string();
+    if store.size(key::MIRROR)?.is_some() {
+        return Err(CatalogError::IsMirror { url: url() });
+    }
+    if !has_log(store)? {
+        return Err(CatalogError::NotAStore { url: url() });
+    }
+    // `init` writes it before the log.
+    store.get(key::STORE)?.ok_or_else(|| CatalogError::Nameless { url: url() })
+}
+
+fn has_log(store: &Store) -> Result<bool, StoreError> {
+    let listed = || store.list(key::LOG, "");
+    let is_there = |listed: Vec<Listed>| listed.iter().any(|it| key::log_seq(&it.key).is_some());
+    Ok(store.size(&key::log(0))?.is_some() || is_there(listed()?))
 }
 
 /// The position in `log/HEAD`. It is a hint: what is not a position is no hint.

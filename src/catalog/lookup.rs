@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use rayon::prelude::*;
 
 use super::change::{RowBlock, TableKind};
-use super::log::{Catalog, CatalogError};
+use super::error::CatalogError;
+use super::log::Catalog;
 use super::plan::{Finding, runs};
 use super::state::{Run, Segment};
 use crate::id::{Oid, PackId, PackKind, RepoId};

@@ -12,7 +12,8 @@
 use std::collections::BTreeSet;
 
 use super::change::{Change, Compact, SegmentRef, TableKind};
-use super::log::{Catalog, CatalogError};
+use super::error::CatalogError;
+use super::log::Catalog;
 use super::plan::{self, TableRun};
 use super::state::{Remedy, Segment, State};
 use crate::cache::Cache;

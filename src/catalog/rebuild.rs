@@ -7,11 +7,12 @@
 use super::change::{Change, ChangeRecord, Checkpoint, TableKind};
 use super::checkpoint;
 use super::entry::{BadEntry, Entry};
+use super::error::CatalogError;
 use super::fold::BadLog;
 use super::healing::kept_head;
 use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
-use super::log::{Catalog, CatalogError, bad_log, parts, read_hint, read_identity};
+use super::log::{Catalog, bad_log, parts, read_hint, read_identity};
 use super::plan::Deaths;
 use super::rules::Rules;
 use super::state::State;

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use super::log::{Catalog, CatalogError};
+use super::error::CatalogError;
+use super::log::Catalog;
 use crate::disk::Disk;
 use crate::id::{Nonce, PackId, PackKind};
 use crate::pack::{Footer, PackInfo};

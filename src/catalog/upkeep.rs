@@ -2,7 +2,8 @@
 
 use super::change::{Change, Checkpoint, CheckpointBlob, Parent, SegmentRef, TableKind};
 use super::checkpoint;
-use super::log::{Catalog, CatalogError};
+use super::error::CatalogError;
+use super::log::Catalog;
 use super::state::Remedy;
 use crate::pack::format::MAX_FRAME;
 use crate::pack::{Frame, MetaSeries};

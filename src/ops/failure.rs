@@ -44,6 +44,8 @@ impl Kind {
             StoreError::Missing { .. } | StoreError::Short { .. } | StoreError::Foreign { .. } => {
                 Kind::Integrity
             }
+            // Nothing gets better by asking again.
+            StoreError::Request { .. } if error.is_shut() => Kind::Failed,
             StoreError::Request { .. } => Kind::Unreachable,
             StoreError::NotADirectory { .. } | StoreError::Unsafe { .. } => Kind::Failed,
         }
@@ -53,8 +55,11 @@ impl Kind {
     pub fn of_catalog(error: &CatalogError) -> Kind {
         match error {
             CatalogError::Store(error) => Kind::of_store(error),
-            CatalogError::NotAStore { .. } | CatalogError::NoData { .. } => Kind::NotFound,
-            CatalogError::Identity { .. }
+            CatalogError::NotAStore { .. } | CatalogError::IsMirror { .. } | CatalogError::NoData { .. } => {
+                Kind::NotFound
+            }
+            CatalogError::Nameless { .. }
+            | CatalogError::Identity { .. }
             | CatalogError::Log { .. }
             | CatalogError::Lost { .. }
             | CatalogError::Holed { .. } => Kind::Integrity,

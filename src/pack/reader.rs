@@ -1,5 +1,7 @@
 //! Reading packs from a store: footers, single frames, whole packs. Nothing unverified leaves this file.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::format::{BadPack, Footer, FrameEntry, FrameView, HEADER, MAX_FOOTER, MAX_PACK, check_header};
@@ -14,15 +16,22 @@ pub enum PackError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It is damaged.
-    #[error(
-        "pack {pack} is damaged: {source}; in a clone that has the files run `git datamon fsck --data`, then `git lfs push --all <remote>`"
-    )]
+    #[error(fmt = damaged)]
     Bad {
         /// Its key.
         pack: String,
         /// What is wrong.
         source: BadPack,
     },
+}
+
+/// What is wrong, and what helps; `{:#}` leaves that out, for who says it better.
+fn damaged(pack: &str, source: &BadPack, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "pack {pack} is damaged: {source}")?;
+    if f.alternate() {
+        return Ok(());
+    }
+    f.write_str("; in a clone that has the files run `git datamon repair --data`")
 }
 
 impl PackError {

@@ -1,5 +1,7 @@
 //! What can go wrong between us and a store, each with the next thing to do.
 
+use std::fmt;
+
 use super::backend::{BackendError, Failure};
 use super::url::{BadUrl, Bucket, Place, Provider, StoreUrl};
 
@@ -24,7 +26,7 @@ pub enum StoreError {
         url: String,
     },
     /// An object that must be there is not.
-    #[error("the store {url} has no object {key}: run `git datamon fsck` to see what is damaged")]
+    #[error(fmt = missing)]
     Missing {
         /// The store.
         url: String,
@@ -32,9 +34,7 @@ pub enum StoreError {
         key: String,
     },
     /// An object is shorter than the catalog says.
-    #[error(
-        "object {key} of the store {url} is cut short ({got} bytes where {wanted} were asked): run `git datamon fsck --data`"
-    )]
+    #[error(fmt = short)]
     Short {
         /// The store.
         url: String,
@@ -102,10 +102,27 @@ impl StoreError {
         matches!(self, StoreError::Request { source, .. } if source.failure == Failure::Other)
     }
 
+    /// Whether the place is full, or closed to whoever asks: somebody has to see to it.
+    pub fn is_shut(&self) -> bool {
+        matches!(self, StoreError::Request { source, .. } if matches!(source.failure, Failure::Full | Failure::Denied))
+    }
+
     /// Whether the store said no before it did anything: no permission, no space, no such operation.
     pub fn is_refusal(&self) -> bool {
         matches!(self, StoreError::Request { source, .. } if !source.failure.may_pass())
     }
+}
+
+/// What is wrong, and what helps; `{:#}` leaves that out, for who says it better.
+fn missing(url: &str, key: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "the store {url} has no object {key}")?;
+    if f.alternate() { Ok(()) } else { f.write_str(": run `git datamon fsck` to see what is damaged") }
+}
+
+/// The same.
+fn short(url: &str, key: &str, wanted: &u64, got: &u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "object {key} of the store {url} is cut short ({got} bytes where {wanted} were asked)")?;
+    if f.alternate() { Ok(()) } else { f.write_str(": run `git datamon fsck --data`") }
 }
 
 /// What to do, which depends on whose store it is.

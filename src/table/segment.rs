@@ -5,6 +5,7 @@
 //! wanted, neighbours together; a small segment is read whole.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,13 +38,19 @@ pub enum TableError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Its rows make no sense.
-    #[error("the table in pack {pack} is damaged: {source}; run `git datamon fsck`")]
+    #[error(fmt = damaged)]
     Bad {
         /// Its pack.
         pack: String,
         /// What is wrong.
         source: BadBlock,
     },
+}
+
+/// See `PackError`.
+fn damaged(pack: &str, source: &BadBlock, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "the table in pack {pack} is damaged: {source}")?;
+    if f.alternate() { Ok(()) } else { f.write_str("; run `git datamon fsck`") }
 }
 
 impl TableError {
@@ -239,7 +246,7 @@ pub(super) fn each_frame<E: From<PackError>>(
 }
 
 /// What a copy of the store gives in place of what is damaged there.
-fn from_copies<T, E: std::fmt::Display>(
+fn from_copies<T, E: fmt::Display>(
     store: &Store,
     error: E,
     read: impl Fn(&Store) -> Option<T>,

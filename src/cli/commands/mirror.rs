@@ -11,10 +11,10 @@ use crate::cli::bar::{Bar, bytes};
 use crate::cli::commands::store::Led;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
-use crate::git::{Config, Git, Operation, Repo};
-use crate::ops::mirror::{Compare, NotMirrored, Promoted, Standing, Synced, promote, standing, sync};
+use crate::git::{Config, Git, Operation, Repo, STORE_SCHEME};
+use crate::ops::mirror::{Compare, NotMirrored, Promoted, Standing, Synced, expect, promote, standing, sync};
 use crate::ops::{open, trust};
-use crate::store::{Store, StoreUrl, is_same, without_password};
+use crate::store::{Store, StoreError, StoreUrl, is_same, without_password};
 
 /// Keep copies of a store, which are read when it does not answer or has lost something
 ///
@@ -113,7 +113,7 @@ struct Shown {
 pub fn run(args: &MirrorArgs, context: &Context) -> Result<ExitCode, CommandError> {
     match &args.what {
         What::Add(args) => add(args, &context.aside(args.of.json)),
-        What::List(args) => list(args, context).map(|()| ExitCode::SUCCESS),
+        What::List(args) => list(args, context),
         What::Sync(args) => sync_all(args, &context.aside(args.of.json)),
         What::Remove(args) => remove(args, &context.aside(args.of.json)).map(|()| ExitCode::SUCCESS),
         What::Promote(args) => make_store(args, &context.aside(args.json)).map(|()| ExitCode::SUCCESS),
@@ -137,7 +137,13 @@ fn add(args: &OneArgs, context: &Context) -> Result<ExitCode, CommandError> {
         let message = format!("{shown} is the store, or lies inside it");
         return Err(CommandError::new(Kind::Usage, message).hint("name a place beside it"));
     }
-    let synced = bring(&mut catalog, &config, &mirror, Compare::New, context)?;
+    let place = Store::create_place(&mirror, &config.store_settings(&mirror)?)?;
+    let synced = bring(&mut catalog, &place, Compare::New, context).map_err(|error| match error {
+        NotMirrored::IsStore { .. } | NotMirrored::Another { .. } | NotMirrored::NotEmpty { .. } => {
+            CommandError::from(error).hint("name a place where nothing is")
+        }
+        error => error.into(),
+    })?;
     if !config.mirrors(&store).iter().any(|known| is_same(known, mirror.as_str())) {
         Git::at(&context.dir).add_mirror(&store, mirror.as_str())?;
     }
@@ -146,31 +152,61 @@ fn add(args: &OneArgs, context: &Context) -> Result<ExitCode, CommandError> {
     told(args.of.json, context, &[(mirror, synced)])
 }
 
-fn list(args: &StoreArgs, context: &Context) -> Result<(), CommandError> {
+/// The place of a mirror that has been made.
+fn made(mirror: &StoreUrl, config: &Config) -> Result<Store, CommandError> {
+    match Store::open_with(mirror, &config.store_settings(mirror)?) {
+        Err(StoreError::Absent { url }) => Err(advised(NotMirrored::Gone { url }, mirror)),
+        opened => Ok(opened?),
+    }
+}
+
+/// What to do about a mirror that is not as it should be.
+fn advised(error: NotMirrored, mirror: &StoreUrl) -> CommandError {
+    let url = without_password(mirror.as_str());
+    let remove = format!("to do without it: git datamon mirror remove {url}");
+    match error {
+        NotMirrored::Gone { .. } => CommandError::from(error)
+            .hint("if it lies on a disk or in a share that is not there now, mount that")
+            .hint(format!("to make it anew: git datamon mirror add {url}"))
+            .hint(remove),
+        NotMirrored::IsStore { .. } | NotMirrored::Another { .. } | NotMirrored::NotEmpty { .. } => {
+            CommandError::from(error).hint(remove)
+        }
+        error => error.into(),
+    }
+}
+
+fn list(args: &StoreArgs, context: &Context) -> Result<ExitCode, CommandError> {
     // A store that does not answer is what mirrors are for.
     let catalog = stores::chosen(args.store.as_deref(), &context.dir)?;
     let config = Config::read(&Git::at(&context.dir))?;
-    let mut all = Vec::new();
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
     for url in config.mirrors(catalog.store().url()) {
         let found = StoreUrl::parse(&url).map_err(CommandError::from).and_then(|mirror| {
-            let place = Store::open_with(&mirror, &config.store_settings(&mirror)?)?;
-            Ok(standing(&catalog, &place)?)
+            let place = made(&mirror, &config)?;
+            standing(&catalog, &place).map_err(|error| advised(error, &mirror))
         });
         let url = without_password(&url);
         all.push(match found {
             Ok(Standing { head, behind, lacking }) => {
                 Shown { url, head, behind: Some(behind), lacking: Some(lacking), error: None }
             }
-            Err(error) => Shown { url, head: None, behind: None, lacking: None, error: Some(error.message) },
+            Err(error) => {
+                failed.push(error.clone());
+                Shown { url, head: None, behind: None, lacking: None, error: Some(error.message) }
+            }
         });
     }
+    // Of a copy that is not there nobody should learn only when it is needed.
+    let kinds = failed.iter().map(|error| error.kind);
+    let code = if failed.is_empty() { 0 } else { Kind::worst(kinds).exit_code() };
     if args.json {
         context.ui.json(&all);
-        return Ok(());
+        return Ok(ExitCode::from(code));
     }
     for Shown { url, behind, lacking, error, .. } in &all {
         context.ui.fact(&match (behind, error) {
-            (_, Some(error)) => format!("{url}  {error}"),
+            (_, Some(error)) => format!("{url}  NOT USABLE: {error}"),
             (Some(0), _) if *lacking == Some(true) => {
                 format!("{url}  lacks packs that the store could not give: git datamon mirror sync")
             }
@@ -181,7 +217,8 @@ fn list(args: &StoreArgs, context: &Context) -> Result<(), CommandError> {
     if all.is_empty() {
         context.ui.hint("there is none; to make one: git datamon mirror add <directory or URL>");
     }
-    Ok(())
+    failed.iter().flat_map(|error| &error.hints).for_each(|hint| context.ui.hint(hint));
+    Ok(ExitCode::from(code))
 }
 
 fn sync_all(args: &SyncArgs, context: &Context) -> Result<ExitCode, CommandError> {
@@ -203,14 +240,22 @@ fn sync_all(args: &SyncArgs, context: &Context) -> Result<ExitCode, CommandError
         (false, true) => Compare::Sizes,
         (false, false) => Compare::New,
     };
-    let (mut synced, mut failed) = (Vec::new(), None);
+    let (mut synced, mut failed, several) = (Vec::new(), None, urls.len() > 1);
     for url in urls {
         let mirror = StoreUrl::parse(&url)?;
-        match bring(&mut catalog, &config, &mirror, compare, context) {
+        let done = made(&mirror, &config).and_then(|place| {
+            let begun = expect(&place);
+            begun
+                .and_then(|()| bring(&mut catalog, &place, compare, context))
+                .map_err(|it| advised(it, &mirror))
+        });
+        match done {
             Ok(done) => synced.push((mirror, done)),
             // One that does not answer keeps nothing from the others.
             Err(error) => {
-                context.ui.warning(&format!("{}: {}", without_password(&url), error.message));
+                if several {
+                    context.ui.warning(&format!("{}: {}", without_password(&url), error.message));
+                }
                 failed.get_or_insert(error);
             }
         }
@@ -221,24 +266,32 @@ fn sync_all(args: &SyncArgs, context: &Context) -> Result<ExitCode, CommandError
 
 fn bring(
     catalog: &mut Catalog,
-    config: &Config,
-    mirror: &StoreUrl,
+    place: &Store,
     compare: Compare,
     context: &Context,
-) -> Result<Synced, CommandError> {
-    let place = Store::create_place(mirror, &config.store_settings(mirror)?)?;
+) -> Result<Synced, NotMirrored> {
     let bar = Bar::new("copying", 0, context.ui.is_quiet());
-    let synced = sync(catalog, &place, compare, &bar);
+    let synced = sync(catalog, place, compare, &bar);
     bar.finish();
     let synced = synced?;
-    let Synced { objects, bytes: size, removed, mended, lacking, .. } = &synced;
+    let Synced {
+        objects, bytes: size, removed, verified, verified_bytes, mended, mended_bytes, lacking, ..
+    } = &synced;
     let gone = if *removed == 0 { String::new() } else { format!("; {removed} packs removed") };
-    let shown = mirror.to_string();
+    let shown = place.url().to_string();
     context.ui.done(&format!(
         "copied  {objects} objects, {} to {}{gone}",
         bytes(*size),
         without_password(&shown)
     ));
+    if compare == Compare::Bytes {
+        context.ui.done(&format!(
+            "verified {verified} objects, {}: read back and right; {} mended, {}",
+            bytes(*verified_bytes),
+            mended.len(),
+            bytes(*mended_bytes)
+        ));
+    }
     for (object, why) in mended {
         context.ui.done(&format!("mended  {object}: {why}"));
     }
@@ -253,13 +306,15 @@ fn told(is_json: bool, context: &Context, synced: &[(StoreUrl, Synced)]) -> Resu
     let lacking = synced.iter().map(|(_, done)| done.lacking.len()).sum::<usize>();
     if is_json {
         let shown = |(url, done): &(StoreUrl, Synced)| {
-            let Synced { objects, bytes, was_there, removed, head, mended, lacking } = done;
+            let Synced { objects, bytes, was_there, removed, head, mended, mended_bytes, lacking, .. } = done;
             let told = |some: &[(String, String)]| -> Vec<_> {
                 some.iter().map(|(object, why)| json!({ "object": object, "error": why })).collect()
             };
             json!({
                 "url": url.to_string(), "objects": objects, "bytes": bytes, "was_there": was_there,
-                "removed": removed, "head": head, "mended": told(mended), "lacking": told(lacking),
+                "removed": removed, "head": head, "verified": done.verified,
+                "verified_bytes": done.verified_bytes, "mended": told(mended), "mended_bytes": mended_bytes,
+                "lacking": told(lacking),
             })
         };
         context.ui.json(&synced.iter().map(shown).collect::<Vec<_>>());
@@ -300,7 +355,21 @@ fn make_store(args: &PromoteArgs, context: &Context) -> Result<(), CommandError>
     let config = Config::read(&Git::at(&context.dir))?;
     let repo = Repo::discover(&context.dir).ok();
     let led = repo.as_ref().map(|repo| led_by(repo, &config, &url)).transpose()?.flatten();
-    let Promoted { store, lacking } = promote(&Store::open_with(&url, &settings)?)?;
+    let place = match Store::open_with(&url, &settings) {
+        Err(StoreError::Absent { url }) => {
+            return Err(CommandError::from(NotMirrored::Gone { url }).hint(
+                "if it should be there, mount or restore it; those that you have: git datamon mirror list",
+            ));
+        }
+        opened => opened?,
+    };
+    let Promoted { store, lacking } = promote(&place).map_err(|error| match error {
+        NotMirrored::IsStore { .. } => CommandError::from(error).hint(format!(
+            "it needs nothing more; to use it here: git config lfs.url {STORE_SCHEME}{} && git datamon trust",
+            without_password(&typed)
+        )),
+        error => error.into(),
+    })?;
     let found = open::open_anew(&url, &settings)?;
     context.ui.done(&format!("store   {}", stores::shown(&found)));
     trust::trust(&Git::at(&context.dir), &config, &found)?;
@@ -337,7 +406,9 @@ impl From<NotMirrored> for CommandError {
             NotMirrored::Diverged { .. } | NotMirrored::Damaged { .. } => {
                 CommandError::new(Kind::Integrity, error.to_string())
             }
-            NotMirrored::None { .. } => CommandError::new(Kind::NotFound, error.to_string()),
+            NotMirrored::None { .. } | NotMirrored::Gone { .. } => {
+                CommandError::new(Kind::NotFound, error.to_string())
+            }
             _ => CommandError::new(Kind::Conflict, error.to_string()),
         }
     }

@@ -12,14 +12,15 @@ use crate::store::{Store, StoreError, key};
 /// An entry, as far as the one after it proves it, and it the one before.
 #[derive(Debug, Clone, Copy)]
 struct Link {
+    size: u64,
     hash: EntryHash,
     prev: EntryHash,
 }
 
 impl Link {
     fn of(seq: u64, bytes: &[u8]) -> Result<Link, String> {
-        let entry = Entry::decode(seq, bytes).map_err(|error| error.to_string())?;
-        Ok(Link { hash: EntryHash::of(bytes), prev: entry.prev() })
+        let entry = Entry::decode(seq, bytes).map_err(|error| format!("{error:#}"))?;
+        Ok(Link { size: bytes.len() as u64, hash: EntryHash::of(bytes), prev: entry.prev() })
     }
 }
 
@@ -105,13 +106,17 @@ fn damaged(from: &Catalog, to: &Store, newest: u64, done: &mut Synced) -> Result
         if let Ok(link) = &there
             && proven == Some(link.hash)
         {
+            done.verified(link.size);
             proven = Some(link.prev);
             continue;
         }
         let own = sound(from, seq)?;
         proven = match (there, own) {
             // The one after it is damaged, or there is none.
-            (Ok(link), Ok(own)) if link.hash == own.hash && proven.is_none() => Some(own.prev),
+            (Ok(link), Ok(own)) if link.hash == own.hash && proven.is_none() => {
+                done.verified(link.size);
+                Some(own.prev)
+            }
             (Ok(link), Err(_)) if proven.is_none() => Some(link.prev),
             (Err(why), Ok(own)) if proven.is_none_or(|hash| hash == own.hash) => {
                 found.push(Damaged { seq, why, hash: own.hash });
@@ -141,7 +146,9 @@ fn sound(from: &Catalog, seq: u64) -> Result<Result<Link, String>, NotMirrored> 
                 Ok(link) => return Ok(Ok(link)),
                 Err(error) => why = error,
             },
-            Err(error @ (CatalogError::Log { .. } | CatalogError::Lost { .. })) => why = error.to_string(),
+            Err(error @ (CatalogError::Log { .. } | CatalogError::Lost { .. })) => {
+                why = format!("{error:#}");
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -37,13 +37,13 @@ pub enum NotMirrored {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// There is a store.
-    #[error("{url} is a store itself: name a place where nothing is")]
+    #[error("{url} is a store itself")]
     IsStore {
         /// Where.
         url: String,
     },
     /// A mirror of something else is there.
-    #[error("{url} is a mirror of another store ({store}): name a place where nothing is")]
+    #[error("{url} is a mirror of another store ({store})")]
     Another {
         /// Where.
         url: String,
@@ -51,12 +51,18 @@ pub enum NotMirrored {
         store: StoreId,
     },
     /// Something else is there.
-    #[error("{url} is not empty ({key} is there): name a place where nothing is")]
+    #[error("{url} is not empty, and no mirror ({key} is there)")]
     NotEmpty {
         /// Where.
         url: String,
         /// What.
         key: String,
+    },
+    /// Nothing is where a mirror should be.
+    #[error("there is no mirror at {url}: nothing is there")]
+    Gone {
+        /// Where.
+        url: String,
     },
     /// There is no mirror.
     #[error("{url} is no mirror of any store: `git datamon mirror list` shows those that there are")]
@@ -122,8 +128,14 @@ pub struct Synced {
     pub removed: u64,
     /// The newest entry that the mirror has now.
     pub head: u64,
+    /// Objects of the mirror that were read back and are as they were written.
+    pub verified: u64,
+    /// Their bytes.
+    pub verified_bytes: u64,
     /// Objects of the mirror that were not as they were written, and what was wrong with them: they are now.
     pub mended: Vec<(String, String)>,
+    /// The bytes of those.
+    pub mended_bytes: u64,
     /// Objects that the store cannot give as they were written, and why: the mirror lacks them.
     pub lacking: Vec<(String, String)>,
 }
@@ -136,6 +148,18 @@ impl Synced {
     fn mended(&mut self, name: String, bytes: u64, why: String) {
         self.wrote(bytes);
         self.mended.push((name, why));
+        self.mended_bytes += bytes;
+    }
+
+    fn was_there(&mut self, bytes: u64, is_read: bool) {
+        self.was_there += 1;
+        if is_read {
+            self.verified(bytes);
+        }
+    }
+
+    fn verified(&mut self, bytes: u64) {
+        (self.verified, self.verified_bytes) = (self.verified + 1, self.verified_bytes + bytes);
     }
 }
 
@@ -152,11 +176,35 @@ pub struct Standing {
 
 /// How far the mirror at a place is; it has to be one of this store.
 pub fn standing(from: &Catalog, to: &Store) -> Result<Standing, NotMirrored> {
-    let had = if is_mirror(from, to)? { Had::of(to)? } else { Had::default() };
+    if !is_mirror(from, to)? {
+        return Err(lack_of(to)?);
+    }
+    let had = Had::of(to)?;
     let head = had.newest.filter(|_| had.is_complete());
     let entries = from.head().seq() + 1;
     let there = head.map_or(0, |newest| newest + 1);
     Ok(Standing { head, behind: entries.saturating_sub(there), lacking: !had.marks.is_empty() })
+}
+
+/// Refuses a place where no mirror was begun: a disk that is not mounted and a name that was typed wrong look just like one to begin at.
+/// What an interrupted first copy left is gone on with.
+pub fn expect(to: &Store) -> Result<(), NotMirrored> {
+    if to.size(key::MIRROR)?.is_some() { Ok(()) } else { Err(lack_of(to)?) }
+}
+
+/// What is where a mirror should be.
+fn lack_of(to: &Store) -> Result<NotMirrored, NotMirrored> {
+    refuse_store(to)?;
+    let url = to.url().to_string();
+    Ok(match found(to)? {
+        Some(key) => NotMirrored::NotEmpty { url, key },
+        None => NotMirrored::Gone { url },
+    })
+}
+
+/// Something that lies at a place, if anything does.
+fn found(to: &Store) -> Result<Option<String>, StoreError> {
+    Ok(to.list("", "")?.into_iter().map(|it| it.key).find(|key| !key.starts_with(key::PROBE)))
 }
 
 /// Copies what the mirror lacks, by what the log says since its newest entry, and what is found damaged in it.
@@ -312,11 +360,11 @@ fn begin(from: &mut Catalog, to: &Store, compare: Compare, done: &mut Synced) ->
         }
         Err(error) => return Err(error),
     }
-    if let Some(found) = to.list("", "")?.into_iter().find(|it| !it.key.starts_with(key::PROBE)) {
+    if let Some(key) = found(to)? {
         // It may have become one meanwhile.
         return match is_mirror(from, to)? {
             true => Ok(()),
-            false => Err(NotMirrored::NotEmpty { url: to.url().to_string(), key: found.key }),
+            false => Err(NotMirrored::NotEmpty { url: to.url().to_string(), key }),
         };
     }
     to.probe()?;
@@ -336,13 +384,16 @@ fn mend_identity(from: &Catalog, to: &Store, done: &mut Synced) -> Result<(), No
         true => Ok(()),
         false => Err("its bytes are not those that were written".to_owned()),
     };
-    if let Err(why) = read_back(to, key::MIRROR, written)? {
-        // Who made a store of it has taken that away.
-        refuse_store(to)?;
-        let bytes = from.identity().encode();
-        let size = bytes.len() as u64;
-        to.overwrite(key::MIRROR, bytes.into())?;
-        done.mended(key::MIRROR.to_owned(), size, why);
+    let bytes = from.identity().encode();
+    let size = bytes.len() as u64;
+    match read_back(to, key::MIRROR, written)? {
+        Ok(()) => done.verified(size),
+        Err(why) => {
+            // Who made a store of it has taken that away.
+            refuse_store(to)?;
+            to.overwrite(key::MIRROR, bytes.into())?;
+            done.mended(key::MIRROR.to_owned(), size, why);
+        }
     }
     Ok(())
 }

@@ -15,7 +15,10 @@ use crate::store::{Store, StoreError, key};
 
 /// How a pack lies in the mirror.
 enum Found {
-    Whole,
+    Whole {
+        /// Whether all of it was read.
+        is_read: bool,
+    },
     Missing,
     /// It is not as it was written, and why.
     Damaged(String),
@@ -42,14 +45,14 @@ impl Stock<'_> {
                 return Ok(Found::Damaged(format!("it has {size} bytes, and not {}", info.size)));
             }
             Some(_) if self.compare < Compare::Bytes && !self.doubted.contains(name) => {
-                return Ok(Found::Whole);
+                return Ok(Found::Whole { is_read: false });
             }
             Some(_) => {}
         }
         let whole = read_back(to, name, |bytes| {
-            verify_bytes(bytes, pack, info).map(drop).map_err(|error| error.to_string())
+            verify_bytes(bytes, pack, info).map(drop).map_err(|error| format!("{error:#}"))
         });
-        Ok(whole?.map_or_else(Found::Damaged, |()| Found::Whole))
+        Ok(whole?.map_or_else(Found::Damaged, |()| Found::Whole { is_read: true }))
     }
 }
 
@@ -87,28 +90,32 @@ pub(super) fn carry(
         let some: Vec<_> = packs.iter().filter(|(_, info)| info.kind == kind).collect();
         some.into_par_iter().try_for_each(|(pack, info)| {
             let name = key::pack(kind, *pack);
-            let found = stock.look(to, &name, *pack, *info)?;
-            let own = match &found {
-                Found::Whole => None,
-                Found::Missing | Found::Damaged(_) => Some(sound(from, &name, *pack, *info)?),
-            };
-            progress.add(info.size);
             let done = || done.lock().expect("no holder of this lock panics");
-            match (found, own) {
-                (Found::Missing, Some(Ok(bytes))) => {
+            let damage = match stock.look(to, &name, *pack, *info)? {
+                Found::Whole { is_read } => {
+                    progress.add(info.size);
+                    done().was_there(info.size, is_read);
+                    return Ok(());
+                }
+                Found::Missing => None,
+                Found::Damaged(why) => Some(why),
+            };
+            let own = sound(from, &name, *pack, *info)?;
+            progress.add(info.size);
+            match (damage, own) {
+                (None, Ok(bytes)) => {
                     to.create_own(&name, bytes.into())?;
                     done().wrote(info.size);
                 }
                 // It is there at any moment, better or worse: there may be no other copy of what is whole in it.
-                (Found::Damaged(why), Some(Ok(bytes))) => {
+                (Some(why), Ok(bytes)) => {
                     to.overwrite(&name, bytes.into())?;
                     done().mended(name, info.size, why);
                 }
-                (Found::Missing, Some(Err(why))) => done().lacking.push((name, why)),
-                (Found::Damaged(there), Some(Err(why))) => {
+                (None, Err(why)) => done().lacking.push((name, why)),
+                (Some(there), Err(why)) => {
                     done().lacking.push((name, format!("{why}; and in the mirror: {there}")));
                 }
-                (Found::Whole, _) | (_, None) => done().was_there += 1,
             }
             Ok::<(), StoreError>(())
         })?;
@@ -134,7 +141,7 @@ fn sound(
         };
         match verify_bytes(&bytes, pack, info) {
             Ok(_) => return Ok(Ok(bytes)),
-            Err(error) => why = error.to_string(),
+            Err(error) => why = format!("{error:#}"),
         }
     }
     Ok(Err(why))

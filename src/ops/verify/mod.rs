@@ -12,6 +12,7 @@ mod rows;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use serde::Serialize;
 
@@ -109,9 +110,9 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Something that is wrong with the store, and hits no file by itself.
-    pub fn problem(&mut self, what: impl ToString) {
-        self.problems.push(Problem { what: what.to_string(), oids: BTreeSet::new() });
+    /// Something that is wrong with the store, and hits no file by itself. What helps is said once, of all of them.
+    pub fn problem(&mut self, what: impl Display) {
+        self.problems.push(Problem { what: format!("{what:#}"), oids: BTreeSet::new() });
     }
 
     /// What came of reading a frame there shows whether its pack is damaged.
@@ -158,7 +159,7 @@ pub fn verify(catalog: &Catalog, depth: Depth, progress: &dyn Progress) -> Resul
     // Nothing that is in the store needs them, and the next merge leaves them out.
     let hooks = catalog.damaged_hooks().into_iter();
     findings.notes.extend(
-        hooks.map(|error| format!("hooks cannot be read, similar data may be stored twice: {error}")),
+        hooks.map(|error| format!("hooks cannot be read, similar data may be stored twice: {error:#}")),
     );
     for (pack, what) in bad {
         findings.bad_packs.push(pack);

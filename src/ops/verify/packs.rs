@@ -60,7 +60,7 @@ pub fn check(
         match footer {
             Ok(footer) => Ok((*pack, Some(footer))),
             Err(PackError::Store(error)) if error.is_archived() => Ok((*pack, None)),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(format!("{error:#}")),
         }
     };
     let check = |(pack, info)| check((pack, info)).map_err(|what| (*pack, what));

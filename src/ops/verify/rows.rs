@@ -69,7 +69,7 @@ pub fn check_row(catalog: &Catalog, footers: &Footers, row: &Row) -> Result<(), 
     {
         return Err(format!("recipes need {}, which is damaged or gone", key::pack(PackKind::Meta, pack)));
     }
-    for term in catalog.terms(row).map_err(|error| error.to_string())? {
+    for term in catalog.terms(row).map_err(|error| format!("{error:#}"))? {
         let name = key::pack(PackKind::Data, term.pack);
         let footer =
             footers.get(&term.pack).ok_or_else(|| format!("files need {name}, which is damaged or gone"))?;
@@ -128,7 +128,7 @@ pub fn rebuild(catalog: &Catalog, footers: &Footers, progress: &dyn Progress, fi
                 findings.wrong.insert(oid);
                 findings.hit("recipes rebuild other bytes than those of their files".to_owned(), oid);
             } else {
-                findings.hit(format!("files cannot be rebuilt: {error}"), oid);
+                findings.hit(format!("files cannot be rebuilt: {error:#}"), oid);
             }
         }
     }

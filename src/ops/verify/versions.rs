@@ -25,7 +25,7 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
     for (version, error) in &pages.unread {
         let root = catalog.state().lead(&catalog.state().bundles()[version].root);
         findings.suspect(catalog, &root, error);
-        findings.problem(format!("version {version} cannot be read: {error}"));
+        findings.problem(format!("version {version} cannot be read: {error:#}"));
     }
     needed.packs.extend(pages.packs());
     for page in pages.each(|entries, _| check_page(catalog, footers, entries)) {
@@ -47,7 +47,7 @@ pub fn check(catalog: &Catalog, footers: &Footers, needed: &mut Needed, findings
                     more => format!(" and {} more", more - 1),
                 };
                 let first = versions[0].id;
-                findings.problem(format!("a page of version {first}{others} cannot be read: {error}"));
+                findings.problem(format!("a page of version {first}{others} cannot be read: {error:#}"));
             }
         }
     }
