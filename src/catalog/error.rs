@@ -47,7 +47,7 @@ pub enum CatalogError {
         url: String,
     },
     /// Its identity is unusable.
-    #[error("the store {url} cannot be used: {source}")]
+    #[error(fmt = unusable)]
     Identity {
         /// The store.
         url: String,
@@ -124,7 +124,7 @@ fn nameless(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// The same.
-fn unusable(url: &str, source: &BadLog, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn unusable(url: &str, source: &impl fmt::Display, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "the store {url} cannot be used: ")?;
     fmt::Display::fmt(source, f)
 }

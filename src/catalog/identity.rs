@@ -1,5 +1,7 @@
 //! `datamon.json`: what a store is. Created once by `init`, read first by everybody.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::Sizes;
@@ -38,7 +40,7 @@ struct Written<'i> {
 #[derive(Debug, thiserror::Error)]
 pub enum BadIdentity {
     /// Not what was written.
-    #[error("its datamon.json is damaged ({0}); restore the file from a backup of the store")]
+    #[error(fmt = damaged)]
     Damaged(String),
     /// Written by a later version.
     #[error("it has format {found}, this git-datamon reads format {FORMAT}: upgrade git-datamon")]
@@ -54,6 +56,17 @@ pub enum BadIdentity {
     /// It needs something this version lacks.
     #[error("it needs {0:?}, which this git-datamon does not know: upgrade git-datamon")]
     Requires(String),
+}
+
+/// What is wrong, and what helps; `{:#}` leaves that out, for who says it better.
+fn damaged(what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "its datamon.json is damaged ({what})")?;
+    if f.alternate() {
+        return Ok(());
+    }
+    f.write_str(
+        "; run `git datamon repair` where the store was used, or restore the file from a backup of the store",
+    )
 }
 
 impl Identity {

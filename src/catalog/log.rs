@@ -64,11 +64,13 @@ impl Catalog {
         if is_new {
             // Another init may be making the same store right now: what it wrote is not in the way.
             if let Some(found) = store.list("", "")?.iter().find(|it| !it.key.starts_with("probe/"))
-                && store.get(key::STORE)?.is_none()
+                && let Err(error) = nothing_there(&store)
             {
-                return Err(CatalogError::NotEmpty {
-                    url: store.url().to_string(),
-                    first: found.key.clone(),
+                return Err(match error {
+                    CatalogError::NotAStore { url } => {
+                        CatalogError::NotEmpty { url, first: found.key.clone() }
+                    }
+                    error => error,
                 });
             }
             cache.clear();

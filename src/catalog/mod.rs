@@ -24,6 +24,7 @@ pub mod identity;
 pub mod journal;
 pub mod log;
 mod lookup;
+pub mod lost_identity;
 mod merge;
 pub mod plan;
 mod reading;

@@ -10,9 +10,9 @@ use super::entry::{BadEntry, Entry};
 use super::error::CatalogError;
 use super::fold::BadLog;
 use super::healing::kept_head;
-use super::identity::{BadIdentity, Identity};
 use super::journal::Journal;
 use super::log::{Catalog, bad_log, parts, read_hint, read_identity};
+use super::lost_identity;
 use super::plan::Deaths;
 use super::rules::Rules;
 use super::state::State;
@@ -83,19 +83,19 @@ impl Catalog {
 
     /// Writes `datamon.json` again as this machine knows it, where the store's own is damaged or gone; whether it had to.
     pub fn mend_identity(&self) -> Result<bool, CatalogError> {
-        let there = self.store.get(key::STORE)?.map(|bytes| Identity::decode(&bytes));
-        let damaged = matches!(there, None | Some(Err(BadIdentity::Damaged(_))));
-        if damaged {
-            self.store.overwrite(key::STORE, self.identity.encode().into())?;
+        let is_lost = lost_identity::loss(&self.store)?.is_some();
+        if is_lost {
+            lost_identity::put_back(&self.store, &self.identity)?;
         }
-        Ok(damaged)
+        Ok(is_lost)
     }
 
-    /// Writes `log/HEAD` again where it names an entry that is not there; whether it did.
+    /// Writes `log/HEAD` again where it names no entry, or one that is not there; whether it did.
     pub fn mend_hint(&self) -> Result<bool, CatalogError> {
         let wrong = match read_hint(&self.store)? {
             Some(hint) => hint > self.head.seq() && self.store.size(&key::log(hint))?.is_none(),
-            None => false,
+            // What is no position is a hint for nobody.
+            None => self.store.size(key::HEAD)?.is_some(),
         };
         if wrong {
             self.store.overwrite(key::HEAD, format!("{:016x}\n", self.head.seq()).into())?;

@@ -41,7 +41,7 @@ pub fn prepare(url: &str, dir: &Path) -> Result<Catalog, CommandError> {
     let url = StoreUrl::parse(url)?;
     let config = Config::read(&Git::at(dir))?;
     let settings = config.store_settings(&url)?;
-    if let Some(before) = trust::store_before(&config, &url)
+    if let Some(before) = trust::stores_at(&config, &url).first()
         && let Err(CatalogError::Store(StoreError::Absent { .. }) | CatalogError::NotAStore { .. }) =
             open::open(&url, &settings)
     {

@@ -193,6 +193,17 @@ mod tests {
     use crate::store::{BackendError, Failure};
 
     #[test]
+    fn only_a_store_that_may_answer_later_does_not_answer() {
+        let kind = |failure| {
+            let source = BackendError { failure, message: String::new() };
+            let (key, url) = ("data/x".to_owned(), "file:///srv/data".to_owned());
+            Kind::of_store(&StoreError::Request { verb: "write", key, url, source })
+        };
+        assert_eq!([kind(Failure::Full), kind(Failure::Denied)], [Kind::Failed; 2]);
+        assert_eq!([kind(Failure::Unreachable), kind(Failure::Busy)], [Kind::Unreachable; 2]);
+    }
+
+    #[test]
     fn of_several_files_the_damaged_one_counts() {
         let worst = |kinds: &[Kind]| Kind::worst(kinds.iter().copied());
         assert_eq!(worst(&[Kind::NotFound, Kind::Integrity, Kind::Unreachable]), Kind::Integrity);

@@ -6,6 +6,8 @@
 //! Trust is given to a store id *at a place*: an id is no secret, and a hostile store could show the id of a trusted one. The
 //! list is `datamon.trust` in the user's (or the machine's) git configuration, where the user can read and edit it.
 
+use std::collections::BTreeSet;
+
 use crate::catalog::Catalog;
 use crate::git::{Config, Git, GitFailed, Scope};
 use crate::id::StoreId;
@@ -29,14 +31,15 @@ pub fn is_trusted_at(config: &Config, store: StoreId, url: &StoreUrl) -> bool {
     url.as_str() == LOCAL || listed(Scope::Global) || listed(Scope::System)
 }
 
-/// The id of a store that the user trusts at this place.
-pub fn store_before(config: &Config, url: &StoreUrl) -> Option<String> {
+/// The ids of the stores that the user trusts at this place.
+pub fn stores_at(config: &Config, url: &StoreUrl) -> BTreeSet<StoreId> {
     let place = url.canonical();
     let of_place = |value: &[u8]| {
         let (id, at) = std::str::from_utf8(value).ok()?.split_once(' ')?;
-        (at == place).then(|| id.to_owned())
+        id.parse().ok().filter(|_| at == place)
     };
-    [Scope::Global, Scope::System].into_iter().flat_map(|scope| config.get_all(scope, KEY)).find_map(of_place)
+    let scopes = [Scope::Global, Scope::System].into_iter();
+    scopes.flat_map(|scope| config.get_all(scope, KEY)).filter_map(of_place).collect()
 }
 
 /// Let uploads go there, from every repository of the user; `false` if they could already.

@@ -90,7 +90,7 @@ kinds! {
     NotMirrored => |error| match error {
         NotMirrored::Catalog(error) => Kind::of_catalog(error),
         NotMirrored::Diverged { .. } | NotMirrored::Damaged { .. } => Kind::Integrity,
-        NotMirrored::None { .. } => Kind::NotFound,
+        NotMirrored::None { .. } | NotMirrored::Gone { .. } => Kind::NotFound,
         NotMirrored::IsStore { .. }
         | NotMirrored::Another { .. }
         | NotMirrored::NotEmpty { .. }

@@ -53,7 +53,7 @@ impl Others {
     fn open(&self, named: &Named) -> Result<Catalog, String> {
         let url = StoreUrl::parse(&named.url).map_err(|error| error.to_string())?;
         let config = self.repo.as_ref().map(Repo::config);
-        let is_known = |config| url.as_str() == store::LOCAL || trust::store_before(config, &url).is_some();
+        let is_known = |config| url.as_str() == store::LOCAL || !trust::stores_at(config, &url).is_empty();
         let Some(config) = config.filter(|config| is_known(config)) else {
             return Err(format!("you have not trusted it; to do so: git datamon trust {url}"));
         };

@@ -156,7 +156,12 @@ fn a_flipped_bit_in_a_data_pack_costs_the_files_it_touches() {
     let data = pack(&team, "data/");
     let whole = fs::read(&data).unwrap();
     flip(&data, 700_000);
-    assert_pull_brings_all_but(&team, &files(1), &["large.bin", "again/large.bin"], "is damaged");
+    assert_pull_brings_all_but(
+        &team,
+        &files(1),
+        &["large.bin", "again/large.bin"],
+        "git datamon repair --data",
+    );
     team.repo.git(["datamon", "fsck"]);
     assert_fsck_finds(
         &team,
@@ -166,6 +171,49 @@ fn a_flipped_bit_in_a_data_pack_costs_the_files_it_touches() {
     overwrite(&data, &whole);
     assert_files(&team.clone_elsewhere(first), &files(1));
     team.assert_sound();
+}
+
+/// What is proposed is said once, below what was found, and fits it.
+#[test]
+fn fsck_proposes_what_helps_for_what_is_damaged() {
+    for (kind, by_pushes) in [("data/", true), ("meta/", false)] {
+        let team = Team::pushed(first);
+        let path = pack(&team, kind);
+        flip(&path, fs::metadata(&path).unwrap().len() as usize / 2);
+        let said = git_fails(&team.repo, &["datamon", "fsck", "--data"]);
+        assert_eq!(said.contains("pushes from this machine do it too"), by_pushes, "{said}");
+        for line in said.lines().filter(|line| line.starts_with("BAD")) {
+            assert!(!line.contains("git datamon") && !line.contains("git lfs"), "{line}");
+        }
+        assert!(line_with(&said, "hint: ").contains("git datamon repair"), "{said}");
+    }
+}
+
+/// A store that is moved takes no damage along without a word: what is asked to be verified has to be right before anything leads there.
+#[test]
+fn a_move_tells_of_damaged_packs_also_of_those_that_nothing_needs() {
+    let team = Team::pushed(first);
+    let (data, to) = (pack(&team, "data/"), team.env.root().join("moved"));
+    let name = data.file_name().unwrap().to_str().unwrap().to_owned();
+    let here = team.repo.git(["config", "lfs.url"]).text().to_owned();
+    flip(&data, 700_000);
+    let full = ["datamon", "store", "move", "--to", to.to_str().unwrap(), "--verify", "full"];
+    let refused = |words: &str| {
+        let out = datamon_test_support::run_failing(
+            team.env.command("git").current_dir(team.repo.dir()).args(full),
+        );
+        assert_eq!(out.code, Some(4), "{}", out.stderr);
+        assert!(out.stderr.contains(&name) && out.stderr.contains("nothing leads there"), "{}", out.stderr);
+        assert!(out.stderr.contains(words) && !out.text().contains("every byte"), "{}", out.stderr);
+        assert_eq!(team.repo.git(["config", "lfs.url"]).text(), here);
+    };
+    refused("git datamon repair --data --store");
+    team.repo.git(["datamon", "repair", "--data"]);
+    refused("git datamon gc run --store");
+    team.repo.git(["datamon", "gc", "run"]);
+    let said = team.repo.git(full);
+    assert!(said.text().contains("every byte"), "{}", said.text());
+    assert_ne!(team.repo.git(["config", "lfs.url"]).text(), here);
 }
 
 #[test]

@@ -321,6 +321,51 @@ fn places_that_are_no_mirror_of_the_store_are_left_alone() {
     assert!(mirror.join("mirror.json").exists());
 }
 
+/// A disk that is not mounted, or a name that was typed wrong, is no place for another copy of everything.
+#[test]
+fn a_sync_makes_no_mirror_where_one_is_gone() {
+    let Mirrored { team, mirror } = &mirrored();
+    let (away, other) = (team.env.root().join("away"), team.env.root().join("other"));
+    datamon(&team.repo, &["mirror", "add", plain(&other)], 0);
+    fs::rename(mirror, &away).unwrap();
+    for is_mount_point in [false, true] {
+        if is_mount_point {
+            fs::create_dir(mirror).unwrap();
+        }
+        team.change("more", &file("more.bin", 40 + u64::from(is_mount_point), 9_000));
+        team.repo.push("origin", "main");
+        for args in [&["mirror", "sync"][..], &["mirror", "sync", "--verify", plain(mirror)]] {
+            let said = datamon(&team.repo, args, 2);
+            assert!(said.contains("there is no mirror at") && said.contains("mount that"), "{said}");
+            let again = format!("git datamon mirror add file://{}", plain(mirror));
+            assert!(said.contains(&again) && !said.contains("init"), "{said}");
+        }
+        // The other one was brought up all the same, and who looks is told of this one.
+        let said = datamon(&team.repo, &["mirror", "list"], 2);
+        assert!(
+            said.contains("NOT USABLE: there is no mirror at") && said.contains("has everything"),
+            "{said}"
+        );
+        assert!(!said.contains("init"), "{said}");
+        assert_eq!(content(&team.store), content(&other));
+        assert_eq!((objects(mirror).len(), mirror.exists()), (0, is_mount_point));
+        let said = datamon(&team.repo, &["mirror", "promote", plain(mirror)], 2);
+        assert!(!said.contains("init") && said.contains("mirror list"), "{said}");
+    }
+    let typo = team.env.root().join("mirorr");
+    assert!(datamon(&team.repo, &["mirror", "sync", plain(&typo)], 2).contains("there is no mirror at"));
+    assert!(!typo.exists());
+    fs::remove_dir(mirror).unwrap();
+    fs::rename(&away, mirror).unwrap();
+    datamon(&team.repo, &["mirror", "sync"], 0);
+    assert_eq!(content(&team.store), content(mirror));
+    // Who wants another copy there says so.
+    fs::remove_dir_all(mirror).unwrap();
+    datamon(&team.repo, &["mirror", "add", plain(mirror)], 0);
+    assert_eq!(content(&team.store), content(mirror));
+    assert_eq!(json(&team.repo, &["mirror", "list", "--json"]).as_array().map(Vec::len), Some(2));
+}
+
 #[test]
 fn a_mirror_becomes_a_store_when_its_store_is_lost() {
     let at = mirrored();
@@ -334,7 +379,8 @@ fn a_mirror_becomes_a_store_when_its_store_is_lost() {
     at.team.repo.push("origin", "main");
     assert_files(&at.team.clone_elsewhere(first), &files(1).into_iter().chain(next).collect());
     let said = datamon(&at.team.repo, &["mirror", "promote", mirror], 3);
-    assert!(said.contains("is a store itself"), "{said}");
+    assert!(said.contains("is a store itself") && said.contains("it needs nothing more"), "{said}");
+    assert!(!said.contains("where nothing is"), "{said}");
 }
 
 #[test]
@@ -355,9 +401,15 @@ fn a_damaged_mirror_is_mended_when_it_is_read_back() {
     let mended = done[0]["mended"].as_array().expect("a list");
     assert_eq!((mended.len(), &done[0]["lacking"]), (3, &Value::Array(vec![])), "{done}");
     assert_eq!(content(mirror), whole);
+    // All that is there was read back, what says that it is a mirror too, but not its hint.
+    assert_eq!(done[0]["verified"], whole.len() - 3 + 1, "{done}");
     flip(&data_at, whole[&data].len() / 2);
     let said = datamon(&team.repo, &["mirror", "sync", "--verify"], 0);
-    assert!(said.contains(&format!("mended  {data}")), "{said}");
+    let line = super::line_with(&said, &format!("mended  {data}"));
+    assert!(line.ends_with("a frame has other bytes than were written"), "{said}");
+    let line = super::line_with(&said, "verified");
+    assert!(line.starts_with(&format!("verified {} objects, ", whole.len())), "{said}");
+    assert!(line.contains("1 mended"), "{said}");
     assert_eq!(content(mirror), whole);
     // What the store cannot give stays as it is.
     flip(&data_at, whole[&data].len() / 2);

@@ -108,6 +108,83 @@ fn what_leads_to_the_log_is_written_again_by_a_machine_that_knows_it() {
         assert_whole(&team, &files(1));
     }
     assert!(!datamon(&team.repo, &["repair"], 0).contains("damaged,"), "done twice it does nothing");
+    // What is no position leads nowhere, either.
+    for nonsense in ["zz\n", ""] {
+        fs::write(&hint, nonsense).unwrap();
+        assert!(datamon(&team.repo, &["fsck"], 0).contains("names no position"), "{nonsense:?}");
+        assert!(datamon(&team.repo, &["repair"], 0).contains("HEAD named no entry"), "{nonsense:?}");
+        assert!(!datamon(&team.repo, &["fsck"], 0).contains("note"), "{nonsense:?}");
+    }
+}
+
+/// On a machine that has kept nothing: the log says with which id the store was made, and the user by which one they know it.
+#[test]
+fn a_lost_identity_is_written_again_where_the_store_is_known() {
+    let team = Team::pushed(first);
+    let (identity, entries) = (team.store.join("datamon.json"), team.entries());
+    let text = fs::read_to_string(&identity).unwrap();
+    let (stranger, clone) = (stranger(&team), pointers_only(&team));
+    fs::remove_file(&identity).unwrap();
+    for repo in [&stranger, &clone] {
+        let said = datamon(repo, &["fsck"], 4);
+        assert!(said.contains("BAD   datamon.json is missing") && !said.contains("init"), "{said}");
+        assert_eq!(json(repo, &["fsck", "--json"])["entries"], entries);
+    }
+    let said = datamon(&stranger, &["repair"], 4);
+    assert!(said.contains("--from <mirror>") && !said.contains("init") && !said.contains("fsck"), "{said}");
+    assert!(datamon(&clone, &["repair", "--dry-run"], 4).contains("can be written again"));
+    // Nobody makes another store there.
+    let url = team.store.to_str().expect("plain");
+    let said = datamon(&team.env.init("another"), &["init", "--store", url], 4);
+    assert!(said.contains("its datamon.json is gone"), "{said}");
+    assert!(!identity.exists());
+    for broken in [None, Some(text.replace("\"min\": 4096", "\"min\": 4098")), Some(String::new())] {
+        fs::remove_file(&identity).ok();
+        if let Some(broken) = &broken {
+            fs::write(&identity, broken).unwrap();
+        }
+        // This one has no cache still: what it opens it keeps.
+        let cold = pointers_only(&team);
+        let said = datamon(&cold, &["repair"], 0);
+        assert!(said.contains("and is written again: store "), "{broken:?}: {said}");
+        assert_eq!(fs::read_to_string(&identity).unwrap(), text);
+        assert_whole(&team, &files(1));
+    }
+    // Who knows two there cannot say which one it is.
+    let two = pointers_only(&team);
+    let trusted = two.git(["config", "--global", "datamon.trust"]);
+    let (_, place) = trusted.text().split_once(' ').expect("an id and a place");
+    let other = format!("6b5f44a4-1f4e-4c3f-9a1e-0a1b2c3d4e5f {place}");
+    two.git(["config", "--global", "--add", "datamon.trust", &other]);
+    fs::remove_file(&identity).unwrap();
+    datamon(&two, &["repair"], 4);
+    assert!(!identity.exists());
+}
+
+/// A store that was moved has another id than its log began with: who only knows the log cannot tell it. A mirror can.
+#[test]
+fn what_a_store_was_is_not_guessed_and_a_mirror_says_it() {
+    let team = Team::pushed(first);
+    let (to, mirror) = (team.env.root().join("moved"), team.env.root().join("mirror"));
+    let plain = |path: &Path| path.to_str().expect("plain").to_owned();
+    datamon(&team.repo, &["store", "move", "--to", &plain(&to)], 0);
+    datamon(&team.repo, &["mirror", "add", &plain(&mirror)], 0);
+    let identity = to.join("datamon.json");
+    let text = fs::read_to_string(&identity).unwrap();
+    fs::remove_file(&identity).unwrap();
+    let trusted = team.repo.git(["config", "--global", "--get", "datamon.trust", "/moved$"]);
+    let cold = stranger(&team);
+    cold.git(["config", "--global", "datamon.trust", trusted.text()]);
+    let store = plain(&to);
+    let said = datamon(&cold, &["repair", "--store", &store], 4);
+    assert!(said.contains("--from <mirror>") && !identity.exists(), "{said}");
+    // A mirror of another store says nothing of this one.
+    let (other, others) = (Team::pushed(first), team.env.root().join("others"));
+    datamon(&other.repo, &["mirror", "add", &plain(&others)], 0);
+    datamon(&cold, &["repair", "--store", &store, "--from", &plain(&others)], 4);
+    assert!(!identity.exists());
+    datamon(&cold, &["repair", "--store", &store, "--from", &plain(&mirror)], 0);
+    assert_eq!(fs::read_to_string(&identity).unwrap(), text);
 }
 
 #[test]
@@ -240,12 +317,31 @@ fn a_damaged_newest_entry_is_written_over_by_who_has_seen_it() {
         let clone = pointers_only(&team);
         let said = datamon(&clone, &["repair"], 4);
         assert!(said.contains(&format!("log entry {newest}")), "{said}");
+        assert!(said.contains("the machine that pushed last") && !said.contains("fsck"), "{said}");
         datamon(&team.repo, &["repair"], 0);
         assert_files(&team.clone_elsewhere(first), &files(2));
         team.change("third", &files(3));
         team.repo.push("origin", "main");
         assert_files(&team.clone_elsewhere(first), &files(3));
     }
+}
+
+/// A mirror that only the command names gives what no other entry has.
+#[test]
+fn a_damaged_newest_entry_comes_from_a_mirror_that_is_named() {
+    let team = Team::pushed(first);
+    let mirror = team.env.root().join("mirror");
+    let mirror = mirror.to_str().expect("plain");
+    datamon(&team.repo, &["mirror", "add", mirror], 0);
+    let path = team.store.join(format!("log/{:016x}", team.entries() - 1));
+    let whole = fs::read(&path).unwrap();
+    overwrite(&path, &whole[..whole.len() / 2]);
+    let clone = pointers_only(&team);
+    datamon(&clone, &["repair"], 4);
+    let said = datamon(&clone, &["repair", "--from", mirror], 0);
+    assert!(said.contains("is back as it was written"), "{said}");
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    assert_whole(&team, &files(1));
 }
 
 /// An entry of another log in the middle is no part of this one: what they would add up to is not written down.

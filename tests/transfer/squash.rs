@@ -51,7 +51,10 @@ fn what_git_reaches_stays_and_the_rest_goes(machine: Machine) {
     let team = team(machine);
     // Branch and reflog still know it here.
     let squash = ["datamon", "squash", "--keep-reachable", "--json"];
-    assert_eq!(json(&team.repo, &squash)["dropped"], 0);
+    let planned = json(&team.repo, &squash);
+    assert_eq!((&planned["dropped"], planned["versions"].as_array().map(Vec::len)), (&0.into(), Some(3)));
+    let commit = team.repo.git(["rev-parse", "experiment"]);
+    assert_eq!(planned["versions"][0]["commit"], commit.text(), "each is told by its commit: {planned}");
     team.repo.git(["branch", "-q", "-D", "experiment"]);
     assert_eq!(json(&team.repo, &squash)["dropped"], 0, "the reflog of HEAD");
     // A clone that never had it does not know whose it is.

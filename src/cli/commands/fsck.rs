@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::cli::bar::{Bar, bytes, count};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::{Context, stores};
@@ -89,25 +89,25 @@ pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError>
             (findings, lacking.transpose()?.unwrap_or_default(), stores::shown(&catalog))
         }
         Err(error) => {
-            let error = CommandError::from(error);
-            if error.kind != Kind::Integrity {
-                return Err(error);
+            if Kind::of_catalog(&error) != Kind::Integrity {
+                return Err(error.into());
             }
             let mut findings = inspect(&Store::open_with(&url, &settings)?)?;
-            findings.problem(&error.message);
+            let is_said = matches!(error, CatalogError::Nameless { .. } | CatalogError::Identity { .. });
+            if !is_said {
+                findings.problem(error);
+            }
             (findings, vec![], url.canonical())
         }
     };
-    let damaged = !findings.problems.is_empty();
+    let damage = Hurt::of(&findings);
     findings.problems.extend(lacking);
     let paths = paths_of(context, &findings);
     if args.json {
         report_json(context, &findings, &paths);
     } else {
         report(context, &findings, &paths, &shown);
-        if damaged {
-            say_how_to_mend(context, &findings);
-        }
+        say_how_to_mend(context, damage);
     }
     let clean = findings.problems.is_empty();
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(Kind::Integrity.exit_code()) })
@@ -193,21 +193,48 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
     context.ui.fact(&format!("{} in {what}", count(findings.problems.len(), "problem")));
 }
 
-/// Of a store that is damaged. What revisions lack says itself what to do.
-fn say_how_to_mend(context: &Context, findings: &Findings) {
-    if findings.bad_packs.is_empty() && findings.wrong.is_empty() {
-        context.ui.hint(
-            "`git datamon repair` mends what can be mended here; what cannot, restore from a backup of the store, under its name",
-        );
-        return;
+/// What is damaged in a store decides what helps. What revisions lack says itself what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hurt {
+    Nothing,
+    /// Entries of the log, or what says which store it is.
+    Log,
+    /// What leads to files.
+    Metadata,
+    /// The data of files.
+    Files,
+}
+
+impl Hurt {
+    fn of(findings: &Findings) -> Hurt {
+        match findings.problems.as_slice() {
+            [] => Hurt::Nothing,
+            problems if problems.iter().any(|problem| !problem.oids.is_empty()) => Hurt::Files,
+            _ if findings.bad_packs.is_empty() => Hurt::Log,
+            _ => Hurt::Metadata,
+        }
     }
-    context.ui.hint(
-        "mend it in a clone that has the files: `git datamon repair`, with --from for other clones and stores that have some",
-    );
-    context.ui.hint(
-        "pushes from this machine do it too: `git datamon push` for what is checked out, `git datamon bundle REV` for other versions, and \
-         `git lfs push --all <remote>` for what no version has",
-    );
+}
+
+fn say_how_to_mend(context: &Context, damage: Hurt) {
+    let hints: &[&str] = match damage {
+        Hurt::Nothing => &[],
+        Hurt::Log => &[
+            "`git datamon repair` puts back what this machine, a mirror or the rest of the log has: run it where the store was used last, or \
+             with --from and a mirror",
+            "what it cannot, restore from a backup of the store, under its name",
+        ],
+        Hurt::Metadata => &[
+            "`git datamon repair` mends what this machine, a mirror or the rest of the store has, with --from for other stores and mirrors",
+            "what it cannot, restore from a backup of the store, under its name",
+        ],
+        Hurt::Files => &[
+            "mend it in a clone that has the files: `git datamon repair`, with --from for other clones, stores and mirrors that have some",
+            "pushes from this machine do it too: `git datamon push` for what is checked out, `git datamon bundle REV` for other versions, \
+             and `git lfs push --all <remote>` for what no version has",
+        ],
+    };
+    hints.iter().for_each(|hint| context.ui.hint(hint));
 }
 
 fn read(findings: &Findings) -> String {

@@ -8,6 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::catalog::healing::{Proven, put_back};
+use crate::catalog::identity::BadIdentity;
+use crate::catalog::lost_identity::{self, Loss};
 use crate::catalog::{Catalog, CatalogError};
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::errors::{CommandError, Kind};
@@ -20,7 +22,7 @@ use crate::ops::open;
 use crate::ops::repair::{Clone, Damage, Mended, NotRepaired, Repaired, Unreadable, mend, repair};
 use crate::ops::trust;
 use crate::ops::verify::{Depth, Findings, verify};
-use crate::store::{Store, StoreUrl, key};
+use crate::store::{Settings, Store, StoreUrl, key};
 
 /// Files named in words; `--json` has all.
 const SHOWN: usize = 50;
@@ -32,14 +34,14 @@ const SHOWN: usize = 50;
 /// damaged in one place only. What versions consist of is copied out of damaged packs, from mirrors, stores that --from names or what this
 /// machine has kept. Entries of the log are put back as they were, where a hash in the log or who saw them proves it. Lists of files that
 /// were lost are written again, from mirrors, from what was pushed or from the versions that have them; a damaged checkpoint from the log;
-/// datamon.json as this machine knows it. Packs are never written over. Exits with 4 if anything is beyond help, and names it.
+/// datamon.json as this machine or a mirror knows it. Packs are never written over. Exits with 4 if anything is beyond help, and names it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  git datamon repair --dry-run\n  git datamon repair --data\n  git datamon repair --from ../other-clone \
                   --from s3://mirror/data\n  git datamon repair --full --store /srv/data --from ~/clone"
 )]
 pub struct RepairArgs {
-    /// Another clone on this machine, or another store, that may have what is missing.
+    /// Another clone on this machine, another store, or a mirror, that may have what is missing.
     #[arg(long, value_name = "PLACE")]
     from: Vec<String>,
 
@@ -69,7 +71,7 @@ pub fn run(args: &RepairArgs, context: &Context) -> Result<ExitCode, CommandErro
     let said = context.aside(args.json);
     let mut catalog = opened(args, &said)?;
     let findings = look(args, &mut catalog, context)?;
-    let mirrors = stores::mirrors(catalog.store().url(), &context.dir)?;
+    let mirrors = mirrors(args, catalog.store().url(), &context.dir)?;
     let entries = heal_log(args, &mut catalog, &findings, &mirrors, &said)?;
     let mut places = (vec![], vec![]);
     let mut mended = Mended::default();
@@ -105,7 +107,7 @@ fn say_mended(mended: &Mended, said: &Context) {
         said.ui.done("store   its datamon.json was damaged, and is written again as this machine knows it");
     }
     if mended.hint {
-        said.ui.done("log     its HEAD named an entry that is not there, and is written anew");
+        said.ui.done("log     its HEAD named no entry that is there, and is written anew");
     }
     if mended.head {
         said.ui.done("log     its newest entry was damaged: another one carries what it said");
@@ -126,14 +128,20 @@ fn say_mended(mended: &Mended, said: &Context) {
 
 /// The store; where it cannot be opened for damage, as far as its log, its mirrors and this machine have what it said.
 fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
-    let store = args.store.as_deref();
-    let (error, dir) = match stores::chosen_to_write(store, &said.dir) {
-        Err(error) if error.kind == Kind::Integrity => (error, &said.dir),
+    let (store, dir) = (args.store.as_deref(), &said.dir);
+    let error = match stores::chosen_to_write(store, dir) {
+        Err(error) if error.kind == Kind::Integrity => error,
         other => return other,
     };
-    said.ui.done(&format!("damage  {error}"));
+    said.ui.done(&format!("damage  {}", bare(&error.message)));
     let (url, settings) = stores::place(&stores::named(store, dir)?, dir)?;
-    let mirrors = stores::mirrors(&url, dir)?;
+    let mirrors = mirrors(args, &url, dir)?;
+    if named_again(args, &url, &settings, &mirrors, said)? {
+        match stores::chosen_to_write(store, dir) {
+            Err(error) if error.kind == Kind::Integrity => {}
+            other => return other,
+        }
+    }
     // What is not to be proven is not there to be put back.
     let lost = open::lost_entries(&url, &settings, &mirrors).unwrap_or_default();
     if !lost.is_empty() && !args.dry_run {
@@ -151,7 +159,7 @@ fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
             other => return other,
         }
     }
-    let mut catalog = open::rebuild(&url, &settings)?;
+    let mut catalog = open::rebuild(&url, &settings).map_err(beyond)?;
     if !is_trusted(store, dir, catalog.identity().store, &url) {
         return Err(untrusted(&url));
     }
@@ -166,6 +174,81 @@ fn opened(args: &RepairArgs, said: &Context) -> Result<Catalog, CommandError> {
     }
     Ok(catalog)
 }
+
+/// What is wrong, without the command that leads here.
+fn bare(said: &str) -> &str {
+    let Some(at) = said.to_ascii_lowercase().find("run `git datamon ") else { return said };
+    let ends = ["; ", ": "].into_iter().filter_map(|end| said[..at].rfind(end));
+    ends.max().map_or(said, |end| &said[..end])
+}
+
+/// The mirrors of the store: those that the configuration names, and those that --from does.
+fn mirrors(args: &RepairArgs, store: &StoreUrl, dir: &Path) -> Result<Vec<Store>, CommandError> {
+    let mut mirrors = stores::mirrors(store, dir)?;
+    for place in &args.from {
+        let (url, settings) = stores::place(&stores::spelled(place, dir)?, dir)?;
+        mirrors.extend(Store::open_with(&url, &settings).ok().filter(is_mirror));
+    }
+    Ok(mirrors)
+}
+
+fn is_mirror(place: &Store) -> bool {
+    matches!((place.size(key::MIRROR), place.size(key::STORE)), (Ok(Some(_)), Ok(None)))
+}
+
+/// Writes `datamon.json` again where it is gone or damaged, and certain what it said; whether it did.
+fn named_again(
+    args: &RepairArgs,
+    url: &StoreUrl,
+    settings: &Settings,
+    mirrors: &[Store],
+    said: &Context,
+) -> Result<bool, CommandError> {
+    let place = Store::open_with(url, settings)?;
+    let Some(loss) = lost_identity::loss(&place)? else { return Ok(false) };
+    let known = trust::stores_at(&Config::read(&Git::at(&said.dir))?, url);
+    // Of two it may be either.
+    let [known] = known.into_iter().collect::<Vec<StoreId>>()[..] else { return Ok(false) };
+    let Some(identity) = lost_identity::find(&place, known, mirrors)? else { return Ok(false) };
+    let was = if loss == Loss::Gone { "gone" } else { "damaged" };
+    if args.dry_run {
+        let message = format!("the datamon.json of {} is {was}, and can be written again", url.canonical());
+        return Err(CommandError::new(Kind::Integrity, message)
+            .hint("before that nothing else is looked at: git datamon repair"));
+    }
+    lost_identity::put_back(&place, &identity)?;
+    said.ui
+        .done(&format!("store   its datamon.json was {was}, and is written again: store {}", identity.store));
+    Ok(true)
+}
+
+/// What helps where a store cannot be opened by its log either.
+fn beyond(error: CatalogError) -> CommandError {
+    let hints = match &error {
+        CatalogError::Nameless { .. } | CatalogError::Identity { source: BadIdentity::Damaged(_), .. } => {
+            &UNNAMED
+        }
+        CatalogError::Identity { .. } => return error.into(),
+        error if Kind::of_catalog(error) == Kind::Integrity => &ELSEWHERE,
+        _ => return error.into(),
+    };
+    let beyond = CommandError::new(Kind::Integrity, format!("{error:#}"));
+    hints.iter().fold(beyond, |error, hint| error.hint(*hint))
+}
+
+/// Who may know what `datamon.json` said.
+const UNNAMED: [&str; 3] = [
+    "where somebody trusts the store, as who has pushed there does: git datamon repair",
+    "there, also from a mirror of the store: git datamon repair --from <mirror>",
+    "or restore datamon.json from a backup of the store",
+];
+
+/// Who may have the newest entry of a log, which no other entry has.
+const ELSEWHERE: [&str; 3] = [
+    "the machine that pushed last, or has read the store since, may have kept it; there: git datamon repair",
+    "from a mirror of the store: git datamon repair --from <mirror>",
+    "or restore the object below log/ from a backup of the store, under its name",
+];
 
 /// As for any upload: what only the repository names has to be trusted before anything goes there.
 fn is_trusted(store: Option<&str>, dir: &Path, id: StoreId, url: &StoreUrl) -> bool {
@@ -248,6 +331,10 @@ fn places(args: &RepairArgs, context: &Context) -> Result<(Vec<Clone>, Vec<Catal
         clones.push(Clone::of(&repo)?);
     }
     for place in &args.from {
+        let (url, settings) = stores::place(&stores::spelled(place, &context.dir)?, &context.dir)?;
+        if Store::open_with(&url, &settings).is_ok_and(|place| is_mirror(&place)) {
+            continue;
+        }
         let folder = context.dir.join(place);
         // A directory may be either; below a clone it is the clone only if it is its top.
         let clone = Repo::discover(&folder).ok().filter(|repo| is_top(repo, &folder));
@@ -362,12 +449,19 @@ fn report(
             labels.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
-    ui.hint(if args.dry_run {
-        "git datamon repair"
-    } else {
-        "name other places that may have them: git datamon repair --from <clone or store>; or restore the objects that `git datamon \
-         fsck` names from a backup, under their names"
-    });
+    if args.dry_run {
+        ui.hint("git datamon repair");
+        return;
+    }
+    if !damage.entries.is_empty() {
+        ELSEWHERE.iter().for_each(|hint| ui.hint(hint));
+    }
+    if !(damage.files.is_empty() && damage.rows.is_empty() && damage.versions.is_empty()) {
+        ui.hint(
+            "name other places that may have them: git datamon repair --from <clone, store or mirror>; or restore the objects that \
+             `git datamon fsck` names from a backup, under their names",
+        );
+    }
 }
 
 /// What of a version cannot be read.

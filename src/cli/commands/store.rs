@@ -18,6 +18,9 @@ use crate::ops::verify::{Depth, verify};
 use crate::ops::{open, trust};
 use crate::store::{Store, StoreUrl, is_same, without_password};
 
+/// Problems of a copy that are named.
+const SHOWN: usize = 20;
+
 /// Move a whole store to another place
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -94,7 +97,7 @@ fn move_store(args: &MoveArgs, context: &Context) -> Result<ExitCode, CommandErr
     let Copied { objects, bytes: size, was_there } = copied?;
     context.ui.done(&format!("copied  {objects} objects, {}; {was_there} were there", bytes(size)));
     let found = open::open_anew(&url, &settings)?;
-    check(&found, args.verify == Verify::Full, context)?;
+    check(&found, &old, args.verify == Verify::Full, context)?;
     context.ui.done(&format!("store   {}", stores::shown(&found)));
     trust::trust(&Git::at(&context.dir), &config, &found)?;
     let leads = led.is_some();
@@ -114,13 +117,19 @@ fn move_store(args: &MoveArgs, context: &Context) -> Result<ExitCode, CommandErr
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(found: &Catalog, full: bool, context: &Context) -> Result<(), CommandError> {
+fn check(found: &Catalog, old: &StoreUrl, full: bool, context: &Context) -> Result<(), CommandError> {
     let total = found.state().packs().values().map(|info| info.size).fold(0, u64::saturating_add);
     let bar = Bar::new("verifying", total, context.ui.is_quiet());
     let findings = verify(found, if full { Depth::Data(100) } else { Depth::Promises }, &bar);
     bar.finish();
     let findings = findings?;
-    let Some(first) = findings.problems.first() else {
+    // Whoever pushes there later may meet what nothing needs now: it is told, and where every byte was asked for nothing leads there.
+    let damaged: Vec<&String> = findings.problems.iter().map(|it| &it.what).chain(&findings.notes).collect();
+    let is_sound = findings.problems.is_empty() && (findings.bad_packs.is_empty() || !full);
+    for what in damaged.iter().take(SHOWN) {
+        context.ui.warning(&format!("in the copy: {what}"));
+    }
+    if is_sound {
         let read = if full { "every byte" } else { "sizes and footers" };
         let frozen = match findings.archived_packs {
             0 => String::new(),
@@ -129,14 +138,22 @@ fn check(found: &Catalog, full: bool, context: &Context) -> Result<(), CommandEr
         let (entries, packs) = (findings.entries, findings.packs);
         context.ui.done(&format!("ok      {entries} log entries, {packs} packs: {read}{frozen}"));
         return Ok(());
-    };
-    let message = format!(
-        "{} problems in the copy, {} first: nothing leads there",
-        findings.problems.len(),
-        first.what
-    );
+    }
+    let old = without_password(old.as_str());
+    if findings.problems.is_empty() {
+        let message = format!(
+            "{} packs of the copy are damaged, and nothing needs them any more: it stays, and nothing leads there",
+            findings.bad_packs.len()
+        );
+        return Err(CommandError::new(Kind::Integrity, message)
+            .hint(format!("to give them up: git datamon gc run --store {old}"))
+            .hint("then the same command goes on"));
+    }
+    let message =
+        format!("{} problems in the copy: it stays, and nothing leads there", findings.problems.len());
     Err(CommandError::new(Kind::Integrity, message)
-        .hint("git datamon fsck --data tells whether the old store has them too"))
+        .hint(format!("whether the old store has them too: git datamon fsck --data --store {old}"))
+        .hint(format!("to mend it: git datamon repair --data --store {old}")))
 }
 
 /// How this repository leads to the store that moves.

@@ -89,7 +89,7 @@ pub enum NotMirrored {
         seq: u64,
     },
     /// An entry of its log cannot be read.
-    #[error("{source}: in the mirror {url}; `git datamon mirror sync --verify` writes it anew")]
+    #[error("{source:#}: in the mirror {url}; `git datamon mirror sync --verify` writes it anew")]
     Damaged {
         /// Where.
         url: String,

@@ -13,7 +13,10 @@ pub fn inspect(store: &Store) -> Result<Findings, StoreError> {
     let mut findings = Findings::default();
     let listed = store.list("", "")?;
     match store.get(key::STORE)?.map(|bytes| Identity::decode(&bytes)) {
-        None => findings.problem(format!("{} is missing", key::STORE)),
+        None => findings.problem(format!(
+            "{} is missing: objects of a store are there, and nothing says which one it is",
+            key::STORE
+        )),
         Some(Err(error)) => findings.problem(error),
         Some(Ok(_)) => {}
     }
