@@ -64,6 +64,7 @@ impl Catalog {
         if is_new {
             // Another init may be making the same store right now: what it wrote is not in the way.
             if let Some(found) = store.list("", "")?.iter().find(|it| !it.key.starts_with("probe/"))
+                && store.get(key::STORE)?.is_none()
                 && let Err(error) = nothing_there(&store)
             {
                 return Err(match error {

@@ -42,15 +42,15 @@ impl Failed {
     }
 }
 
-/// What is wrong with an error as such: it is one line that says what failed, and it is of some kind. What no kind fits (`local`) comes of
-/// nothing but this machine, whose disk failed, and of a place that a probe refused.
-pub(super) fn fault_of(failed: &Failed, local: bool) -> Option<&'static str> {
+/// What is wrong with an error as such: it is one line that says what failed, and it is of some kind. What no kind fits comes of a disk or a
+/// store that refuses (`refused`), and of a place that a probe refused.
+pub(super) fn fault_of(failed: &Failed, refused: bool) -> Option<&'static str> {
     let words = failed.words.trim();
     match failed.kind {
         _ if words.is_empty() || words.contains('\n') => Some("an error without words"),
         _ if DEFECTS.iter().any(|it| words.contains(it)) => Some("a broken invariant"),
         None | Some(Kind::NotFound | Kind::Conflict | Kind::Integrity | Kind::Unreachable) => None,
-        Some(Kind::Failed) if local || words.contains(PROBED) => None,
+        Some(Kind::Failed) if refused || words.contains(PROBED) => None,
         Some(_) => Some("an error of no kind"),
     }
 }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_error_that_says_nothing_or_too_much_is_a_defect() {
-        let fault = |words: &str, kind, local| fault_of(&Failed { words: words.to_owned(), kind }, local);
+        let fault = |words: &str, kind, refused| fault_of(&Failed { words: words.to_owned(), kind }, refused);
         assert_eq!(fault("it is gone", Some(Kind::NotFound), false), None);
         assert_eq!(fault("the disk is full", Some(Kind::Failed), true), None);
         assert!(fault("the disk is full", Some(Kind::Failed), false).is_some());

@@ -214,7 +214,8 @@ impl Machine {
 
     /// An error is one line that says something, of a kind that the command line has.
     fn judge(&self, deed: u64, what: Deed, mood: Mood, failed: &Failed) {
-        if let Some(fault) = fault_of(failed, self.weather.disk_failed()) {
+        let is_shut = matches!(mood, Mood::Refusing(_, Failure::Full | Failure::Denied));
+        if let Some(fault) = fault_of(failed, is_shut || self.weather.disk_failed()) {
             let Failed { words, kind } = failed;
             let number = self.number;
             let context = format!("machine {number}, command {deed}, {what:?}, {mood:?}");

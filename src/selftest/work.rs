@@ -371,9 +371,8 @@ fn evict(stage: &Stage) -> Said {
 fn move_versions(stage: &Stage) -> Said {
     let mut catalog = stage.open()?;
     let roots: Vec<PackId> = catalog.state().bundles().values().map(|bundle| bundle.root.pack).collect();
-    let packs = catalog.state().packs().iter();
-    let data: Vec<PackId> =
-        packs.filter(|(_, info)| info.kind == PackKind::Data).map(|(pack, _)| *pack).collect();
+    let data = catalog.state().packs().iter().filter(|(_, info)| info.kind == PackKind::Data);
+    let data: Vec<PackId> = data.map(|(pack, _)| *pack).collect();
     catalog.suspect(roots.into_iter().chain(data));
     move_metadata(&mut catalog, &[]).map_err(said)?;
     move_data(&mut catalog, &[]).map_err(said)?;
@@ -391,10 +390,9 @@ pub(super) fn mend_from(stage: &Stage, others: &[Catalog], mirrors: &[Store]) ->
     let mut damage = Damage::of(&catalog).map_err(said)?;
     let scratch = stage.world.shelf.out();
     repair(&mut catalog, &mut damage, &[], others, mirrors, scratch.path(), &Silent).map_err(said)?;
-    if damage.is_empty() {
-        fetch_all(stage, &mut catalog)
-    } else {
-        Err("something is damaged still".to_owned())
+    match damage.is_empty() {
+        true => fetch_all(stage, &mut catalog),
+        false => Err("something is damaged still".to_owned()),
     }
 }
 

@@ -58,6 +58,7 @@ fn every_command_says_json_and_nothing_else() {
     let (remote, clone) = (team.remote.dir().to_str().expect("plain"), place("clone"));
     team.repo.write("new.bin", seeded_bytes(70, 20_000));
     team.repo.add("new.bin");
+    team.repo.git(["branch", "-q", "-u", "origin/main"]);
     let mut done: BTreeSet<String> = APART.map(str::to_owned).into();
     let mut told = |words: &str, more: &[&str]| {
         done.insert(words.to_owned());
@@ -120,8 +121,9 @@ fn every_command_says_json_and_nothing_else() {
     told("mirror add", &[&copy]);
     told("mirror list", &[]);
     told("mirror sync", &["--verify"]);
-    told("mirror promote", &[&copy]);
     told("mirror remove", &[&copy]);
+    told("mirror add", &[&copy]);
+    told("mirror promote", &[&copy]);
     told("redact", &["--path", "new.bin", "--force", "--apply"]);
     told("squash", &["--keep-last", "1", "--force", "--apply"]);
     told("gc plan", &["--packs"]);
