@@ -38,9 +38,16 @@ setups:
 
 # all tests with other seeds, and those that take too long for every push
 nightly:
+    tests/counts.sh begin
     PROPTEST_RNG_SEED=$(date +%s) cargo nextest run --workspace --release --run-ignored all -E 'not test(/bless/) and not test(mutants_by_the_million)'
     just counted
     just selftest 10000
+    just counts
+
+# what long runs counted so far, into docs/counts: to be looked at, and committed by hand
+counts:
+    tests/counts.sh keep
+    git status --short docs/counts
 
 # what the last nightly run counted: kills and stops by verb, races, schedules
 counted:
@@ -62,8 +69,9 @@ fuzz-with-coverage EXECUTIONS="1000000" *TARGETS:
     fuzz/guided.sh {{EXECUTIONS}} {{TARGETS}}
     fuzz/keep.sh {{TARGETS}}
 
-# so many simulations, other ones each time: the counts are kept in target/selftest.json
+# so many simulations, other ones each time: the counts are in target/selftest.json, until `just counts` keeps them
 selftest SEEDS="10000":
+    tests/counts.sh begin
     cargo build --release --locked
     target/release/git-datamon selftest --crashes
     target/release/git-datamon selftest --seeds {{SEEDS}} --keep target/selftest.json

@@ -19,7 +19,7 @@ mod root;
 pub use diff::{Difference, diff};
 pub use edit::{Changes, edit};
 pub use entry::{BadPath, Content, Entry, check_path, is_at_or_below};
-pub use name::{is_gits_own, not_on_windows};
+pub use name::{NameRules, is_gits_own, not_on_windows};
 pub use page::{PageRef, decode as decode_page, hash as page_hash, write as write_page};
 pub use read::{Bundle, Step};
 pub use root::{Facts, Root};

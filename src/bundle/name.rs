@@ -34,6 +34,28 @@ fn is_ignored(char: char) -> bool {
     matches!(char, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
 }
 
+/// Whose rules the names of files have to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameRules {
+    /// Any bytes but a slash and a zero.
+    Posix,
+    /// Those of Windows, where some names mean something else.
+    Windows,
+}
+
+impl NameRules {
+    /// Those of this machine.
+    pub const HERE: NameRules = if cfg!(windows) { NameRules::Windows } else { NameRules::Posix };
+
+    /// Why a file of this path cannot be written, if it cannot.
+    pub fn forbid(self, path: &[u8]) -> Option<&'static str> {
+        match self {
+            NameRules::Posix => None,
+            NameRules::Windows => not_on_windows(path),
+        }
+    }
+}
+
 /// Why Windows cannot have a file of this path, if it cannot.
 pub fn not_on_windows(path: &[u8]) -> Option<&'static str> {
     let Ok(text) = std::str::from_utf8(path) else { return Some("its name is no Unicode") };

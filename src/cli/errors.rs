@@ -40,6 +40,10 @@ impl From<RepoError> for CommandError {
         match &error {
             RepoError::NotFound { .. } => CommandError::new(Kind::NotFound, error.to_string())
                 .hint("go to a git repository, or make one with `git init`"),
+            RepoError::Unreachable { .. } => CommandError::new(Kind::Failed, error.to_string())
+                .hint("check whose it is and who may read it, then run the command again"),
+            RepoError::ObjectFormat { .. } => CommandError::new(Kind::Failed, error.to_string())
+                .hint("in a repository of SHA-1, as `git init --object-format=sha1` makes it"),
             _ => CommandError::new(Kind::Failed, error.to_string()),
         }
     }

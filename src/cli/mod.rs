@@ -13,8 +13,10 @@ mod exit;
 mod given;
 mod head;
 mod man;
+mod names;
 mod paths;
 mod relocation;
+mod remedy;
 mod server;
 mod stores;
 mod ui;
@@ -73,6 +75,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
+            let error = remedy::added(error);
             ui.error(&error);
             ExitCode::from(error.kind.exit_code())
         }

@@ -56,6 +56,18 @@ pub enum RepoError {
     Config(#[from] ConfigError),
 }
 
+/// The git directory here or above that this user may not look into, and why: git says that there is none.
+fn hidden(git: &Git) -> Option<(PathBuf, io::Error)> {
+    if git.sees("GIT_DIR") {
+        return None;
+    }
+    let mut found = git.dir().ancestors().map(|folder| folder.join(".git"));
+    let found = found.find(|path| path.symlink_metadata().is_ok())?;
+    let why =
+        found.join("HEAD").metadata().err().filter(|it| it.kind() == io::ErrorKind::PermissionDenied)?;
+    Some((found, why))
+}
+
 /// One git repository: its directories and its configuration as they were when it was found.
 #[derive(Debug, Clone)]
 pub struct Repo {
@@ -74,7 +86,10 @@ impl Repo {
 
     /// The repository that this git uses.
     pub fn found_by(git: Git) -> Result<Repo, RepoError> {
-        let not_found = |source| RepoError::NotFound { path: git.dir().to_owned(), source };
+        let not_found = |source| match hidden(&git) {
+            Some((path, source)) => RepoError::Unreachable { path, source },
+            None => RepoError::NotFound { path: git.dir().to_owned(), source },
+        };
         // The last question has no answer where there is no work tree, and git fails behind the others.
         let asked = ["--is-inside-work-tree", "--absolute-git-dir", "--git-common-dir", "--show-toplevel"];
         let asked = ["rev-parse"].iter().chain(&asked);

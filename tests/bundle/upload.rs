@@ -96,6 +96,25 @@ fn what_is_no_file_is_left_out_and_told() {
 }
 
 #[test]
+fn names_that_windows_cannot_have_are_told_in_one_line_when_they_are_new() {
+    let env = machine();
+    let warned = |args: &[&str]| weather(&env, args).stderr.matches("warning: Windows cannot have").count();
+    write(&env, "data/plain", "x");
+    assert_eq!(warned(&["upload", "data"]), 0);
+    write(&env, "data/maps/aux.tif", "x");
+    write(&env, "data/a:b", "y");
+    let said = weather(&env, &["upload", "data", "--json"]);
+    assert!(said.stderr.contains("Windows cannot have 2 of the names, the first: a:b: "), "{}", said.stderr);
+    assert_eq!(json(&said)["changed"], 2);
+    // They are known by now.
+    write(&env, "data/a:b", "z");
+    assert_eq!(warned(&["upload", "data"]), 0);
+    write(&env, "data/end.", "z");
+    let said = weather(&env, &["upload", "data"]);
+    assert!(said.stderr.contains("warning: Windows cannot have end.: Windows drops"), "{}", said.stderr);
+}
+
+#[test]
 fn what_cannot_be_uploaded_makes_no_version() {
     let env = machine();
     let (code, said) = weather_fails(&env, &["upload", "nowhere"]);

@@ -23,6 +23,8 @@ pub struct Condition {
 const FULL: &[&str] =
     &["No space left", "no space left", "Out of diskspace", "couldn't write", "failed to write"];
 const READ_ONLY: &[&str] = &["Read-only file system", "read-only file system"];
+/// What git and git-lfs say of a git directory that they may not look into. We say why.
+pub const ONLY_OF_GIT: &[&str] = &["not a git repository", "Not in a Git repository", "invalid remote name"];
 const FORBIDDEN: &[&str] = &[
     "Permission denied",
     "permission denied",

@@ -46,7 +46,7 @@ fn try_cell(condition: &Condition, verb: &Verb) -> Result<String, String> {
         return Ok("works".to_owned());
     }
     let words = format!("{}\n{}", String::from_utf8_lossy(&said.stdout), said.stderr);
-    let line = clear_line(condition, &words).map_err(|wrong| format!("{wrong}:\n{shown}"))?;
+    let line = clear_line(condition, verb, &words).map_err(|wrong| format!("{wrong}:\n{shown}"))?;
     if condition.stays {
         return Ok(line);
     }
@@ -63,14 +63,35 @@ fn try_cell(condition: &Condition, verb: &Verb) -> Result<String, String> {
     Ok(line)
 }
 
-/// The one line that says what is in the way.
-fn clear_line(condition: &Condition, said: &str) -> Result<String, String> {
+/// What begins to say what to do next.
+const REMEDIES: [&str; 11] = [
+    "hint: ",
+    "free ",
+    "check ",
+    "mount ",
+    "set ",
+    "choose ",
+    "run the command again",
+    "run `git ",
+    "name ",
+    "allow ",
+    "make ",
+];
+
+/// The one line that says what is in the way; what to do stands there, or in a hint beside it.
+fn clear_line(condition: &Condition, verb: &Verb, said: &str) -> Result<String, String> {
     let ours = said.lines().filter(|line| line.starts_with("error: ")).count();
     let gits = said.lines().any(|line| line.contains("fatal: ") || line.starts_with(" ! "));
     if said.contains("panicked") || (ours > 1 && !gits) {
         return Err(format!("not one clear line but {ours}"));
     }
-    let line = said.lines().find(|line| condition.says.iter().any(|word| line.contains(word)));
+    // What git and git-lfs say by themselves is what they say.
+    let is_ours = verb.words[1] == "datamon";
+    let says = |word: &&&str| !is_ours || !conditions::ONLY_OF_GIT.contains(word);
+    if is_ours && !said.lines().any(|line| REMEDIES.iter().any(|word| line.contains(word))) {
+        return Err("nobody says what to do".to_owned());
+    }
+    let line = said.lines().find(|line| condition.says.iter().filter(says).any(|word| line.contains(word)));
     line.map(str::to_owned).ok_or_else(|| format!("nobody says any of {:?}", condition.says))
 }
 

@@ -107,6 +107,11 @@ fn commits_of_any_names_are_cloned_checked_out_and_pulled_inside_or_refused() {
         assert!(fs::read(&path).is_ok_and(|bytes| bytes == remote.bytes), "{dir}: {}", shown(name));
     }
     assert_eq!(pulled.git(["status", "--porcelain"]).text(), "");
+    pulled.git(["datamon", "-q", "checkout", "origin/odd", "--dest", "../written"]);
+    for name in &taken {
+        let path = env.work().join("written").join(OsStr::from_bytes(name));
+        assert!(fs::read(&path).is_ok_and(|bytes| bytes == remote.bytes), "--dest: {}", shown(name));
+    }
     pulled.git(["datamon", "-q", "trust", remote.store.to_str().expect("plain")]);
     // Committed by us, they come back as well.
     for name in &taken {

@@ -10,14 +10,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use datamon::bundle::{Content, Entry, Facts, Root, check_path, is_gits_own, not_on_windows, write_page};
+use datamon::bundle::{
+    Content, Entry, Facts, NameRules, Root, check_path, is_gits_own, not_on_windows, write_page,
+};
 use datamon::cache::Cache;
 use datamon::catalog::Catalog;
 use datamon::catalog::change::{BundleRef, Change, Push};
 use datamon::git::is_context_name;
 use datamon::id::{BundleId, Oid, PackKind};
 use datamon::ops::bundle::{Export, export, open, upload_directory};
-use datamon::ops::{label, repo};
+use datamon::ops::squash::Git;
+use datamon::ops::{label, redact, repo};
 use datamon::pack::{Frame, PackWriter};
 use datamon::progress::Silent;
 use datamon::store::memory;
@@ -331,8 +334,12 @@ fn new_catalog() -> Catalog {
 
 /// What a download of the version does.
 fn download(catalog: &Catalog, id: BundleId, dest: &Path) -> Result<(), String> {
+    download_by(NameRules::HERE, catalog, id, dest)
+}
+
+fn download_by(rules: NameRules, catalog: &Catalog, id: BundleId, dest: &Path) -> Result<(), String> {
     let bundle = open(catalog, id).map_err(|error| error.to_string())?;
-    let wanted = Export { paths: &[], filter: &|_| true, folder: dest, force: false };
+    let wanted = Export { paths: &[], filter: &|_| true, folder: dest, force: false, rules };
     export(catalog, &bundle, &wanted, &Silent).map(drop).map_err(|error| error.to_string())
 }
 
@@ -360,6 +367,74 @@ fn a_version_of_any_name_is_written_inside_or_refused() {
         let _ = fs::remove_dir_all(canary.dest());
     }
     assert!(written > 200 && refused > 150, "{written} written, {refused} refused");
+}
+
+/// A version has one good name beside each, so that what is refused is seen to leave nothing.
+#[test]
+fn where_names_are_those_of_windows_a_version_of_any_name_is_written_inside_or_refused() {
+    let (mut catalog, canary) = (new_catalog(), Canary::new());
+    let (mut written, mut refused) = (0, 0);
+    for name in names().into_iter().filter(|name| check_path(name).is_ok() && !name.starts_with(b"!")) {
+        let mut entries = [(&b"!"[..], content(b"")), (&name, content(b""))];
+        entries.sort_by_key(|(name, _)| *name);
+        let id = craft(&mut catalog, &entries);
+        let done = download_by(NameRules::Windows, &catalog, id, &canary.dest());
+        match (done, not_on_windows(&name)) {
+            (Ok(()), None) => {
+                written += 1;
+                assert!(canary.dest().join(OsStr::from_bytes(&name)).is_file(), "{}", shown(&name));
+            }
+            (Err(error), Some(why)) => {
+                refused += 1;
+                assert!(error.contains(why) && error.contains("leave it out"), "{}: {error}", shown(&name));
+                let inside = fs::read_dir(canary.dest()).map(Iterator::count).unwrap_or(0);
+                assert_eq!(inside, 0, "{} leaves something: {error}", shown(&name));
+            }
+            // What this file system cannot have either.
+            (Err(error), None) => assert!(name.len() > 255, "{}: {error}", shown(&name)),
+            (Ok(()), Some(why)) => panic!("{} is written: {why}", shown(&name)),
+        }
+        canary.assert_untouched(&shown(&name));
+        let _ = fs::remove_dir_all(canary.dest());
+    }
+    assert!(written > 50 && refused > 150, "{written} written, {refused} refused");
+}
+
+#[test]
+fn a_path_of_any_name_is_taken_out_of_a_version_or_refused() {
+    let mut catalog = new_catalog();
+    let all: BTreeSet<Vec<u8>> = names().into_iter().filter(|name| check_path(name).is_ok()).collect();
+    let is_above = |name: &Vec<u8>| all.iter().any(|it| it.starts_with(&[&name[..], b"/"].concat()));
+    let there: Vec<(&[u8], Content)> =
+        all.iter().filter(|name| !is_above(name)).map(|name| (&name[..], content(b""))).collect();
+    let id = craft(&mut catalog, &there);
+    let mut left: BTreeSet<&[u8]> = there.iter().map(|(name, _)| *name).collect();
+    let mut refused = 0;
+    for name in names() {
+        let look =
+            |catalog: &Catalog| redact::plan(catalog, REPO, std::slice::from_ref(&name), &Git::Overruled);
+        let planned = match look(&catalog) {
+            Ok(planned) => planned,
+            Err(error) => {
+                refused += 1;
+                assert!(check_path(&name).is_err(), "{}: {error}", shown(&name));
+                assert_eq!(error.to_string().lines().count(), 1, "{}: {error}", shown(&name));
+                continue;
+            }
+        };
+        if !left.remove(&name[..]) {
+            continue;
+        }
+        // Each takes an entry of the log; one in a dozen shows what all of them do.
+        if left.len().is_multiple_of(12) {
+            planned.apply(&mut catalog, &look).expect("taken out");
+            let found = open(&catalog, id).expect("it keeps its id").find(&name).expect("reads");
+            assert!(found.is_none(), "{} is still there", shown(&name));
+        } else {
+            assert!(planned.versions.iter().any(|it| it.entries.contains_key(&name)), "{}", shown(&name));
+        }
+    }
+    assert!(left.is_empty() && refused > 100, "{} are left, {refused} refused", left.len());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! with the program finds in the stores what was promised.
 
 mod command;
+mod counts;
 mod reader;
 
 use std::collections::BTreeMap;

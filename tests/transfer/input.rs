@@ -174,3 +174,20 @@ fn versions_that_are_gone_or_damaged() {
         ],
     );
 }
+
+#[test]
+fn a_commit_tells_of_new_names_that_windows_cannot_have() {
+    let team = Team::new(first);
+    let commit = |paths: &[(&str, u64)]| {
+        for (path, seed) in paths {
+            file(path, *seed, 5_000).into_iter().for_each(|(path, bytes)| team.repo.write(&path, bytes));
+        }
+        let mut command = team.env.command("git");
+        command.current_dir(team.repo.dir()).args(["datamon", "-q", "commit", "-m", "next", "."]);
+        run(&mut command).stderr
+    };
+    let said = commit(&[("con.bin", 1), ("sub/what?.bin", 2), ("plain.bin", 3)]);
+    assert!(said.contains("warning: Windows cannot have 2 of the names, the first: con.bin: "), "{said}");
+    let said = commit(&[("con.bin", 4), ("plain.bin", 5)]);
+    assert!(!said.contains("Windows"), "they are known by now: {said}");
+}

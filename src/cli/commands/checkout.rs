@@ -81,7 +81,8 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
         return said(args, Head { commit: Some(filled.0), branch: None }, &filled.1, context);
     }
     if site.repo.work_tree().is_none() {
-        return Err(CommandError::new(Kind::Failed, "there is no work tree here: use --dest"));
+        return Err(CommandError::new(Kind::Failed, "there is no work tree here")
+            .hint("to a directory beside it: git datamon checkout <version> --dest <directory>"));
     }
     let filters = Filters::of(&site.repo)?;
     if !args.files.is_empty() && !args.force {
@@ -105,8 +106,11 @@ pub fn run(args: &CheckoutArgs, context: &Context) -> Result<ExitCode, CommandEr
     words.push("--");
     words.extend(args.files.iter().map(String::as_str));
     let status = git.interactive(words)?;
-    if !status.success() {
-        return Ok(hook::exit_code(status));
+    match status.code() {
+        Some(0) => {}
+        // Edits that would be lost, a name that nothing has: git says what to do.
+        Some(1) => return Ok(hook::exit_code(status)),
+        _ => return Ok(hook::handed_on(status, context)),
     }
     let local = commit::local_objects(&site.repo)?;
     let filling = Filling::plan(&site.repo, &site.objects, &selection, local)?;

@@ -86,7 +86,7 @@ pub fn run(args: &CloneArgs, context: &Context) -> Result<ExitCode, CommandError
     words.extend([OsStr::new("--"), OsStr::new(&args.url), dir.as_os_str()]);
     let status = git.interactive(words)?;
     if !status.success() {
-        return Ok(hook::exit_code(status));
+        return Ok(hook::handed_on(status, context));
     }
     let dir = context.dir.join(dir);
     let there = here.moved_to(&dir);

@@ -15,6 +15,7 @@ use crate::cli::commands::hook;
 use crate::cli::dataset::{DatasetArgs, named};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::{self, Head};
+use crate::cli::names;
 use crate::cli::{Context, bundles};
 use crate::git::{BString, Git, Hooks, Install, ObjectId, Operation, Repo, Scope};
 use crate::id::{BundleId, RepoId};
@@ -92,6 +93,11 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
     if !status.success() {
         return Ok(hook::exit_code(status));
     }
+    // Of a merge git names none: they were committed before.
+    let added =
+        ["diff-tree", "--root", "-r", "-z", "--no-commit-id", "--name-only", "--diff-filter=A", "HEAD"];
+    let added = git.run(added).unwrap_or_default();
+    names::warn(added.split(|byte| *byte == 0), context);
     // Also where an amended commit has the id that it had: its version may be missing, its label is not set.
     let bundles = match (session, head::commit(&git)) {
         (Some(session), Some(commit)) => version(session, &commit, label, context)?,
@@ -110,7 +116,8 @@ pub fn run(args: &CommitArgs, context: &Context) -> Result<ExitCode, CommandErro
 fn check(args: &CommitArgs, repo: &Repo) -> Result<(), CommandError> {
     LocalObjects::of(repo.config())?;
     if repo.work_tree().is_none() {
-        return Err(CommandError::new(Kind::Failed, "there is no work tree here to commit from"));
+        let message = "there is no work tree here to commit from";
+        return Err(CommandError::new(Kind::Failed, message).hint("run it in a clone with a work tree"));
     }
     if !repo.has_lfs_filter() {
         let message = "git-lfs is not set up for this user: its files would go into git itself";

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use crate::bundle::NameRules;
 use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
@@ -67,7 +68,8 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<(), CommandError> {
     let selection = Selection::of_patterns(patterns);
     let filter = |path: &[u8]| selection.holds(path.into());
     let folder = context.dir.join(&args.dest);
-    let wanted = Export { paths: &paths, filter: &filter, folder: &folder, force: args.force };
+    let rules = NameRules::HERE;
+    let wanted = Export { paths: &paths, filter: &filter, folder: &folder, force: args.force, rules };
     let bar = Bar::new("downloading", bundle.root().bytes(), context.ui.is_quiet());
     let done = export(&dataset.catalog, &bundle, &wanted, &bar);
     bar.finish();

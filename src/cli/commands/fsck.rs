@@ -106,7 +106,7 @@ pub fn run(args: &FsckArgs, context: &Context) -> Result<ExitCode, CommandError>
     if args.json {
         report_json(context, &findings, &paths);
     } else {
-        report(context, &findings, &paths, &shown);
+        report(context, args, &findings, &paths, &shown);
         say_how_to_mend(context, damage);
     }
     let clean = findings.problems.is_empty();
@@ -166,7 +166,13 @@ fn report_json(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTre
     context.ui.fact(&serde_json::to_string_pretty(&value).expect("plain values always encode"));
 }
 
-fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<String>>, store: &str) {
+fn report(
+    context: &Context,
+    args: &FsckArgs,
+    findings: &Findings,
+    paths: &HashMap<Oid, BTreeSet<String>>,
+    store: &str,
+) {
     for problem in &findings.problems {
         context.ui.fact(&format!("BAD   {}", problem.what));
         for oid in problem.oids.iter().take(SHOWN) {
@@ -184,7 +190,7 @@ fn report(context: &Context, findings: &Findings, paths: &HashMap<Oid, BTreeSet<
         count(findings.rows, "row"),
         count(findings.versions, "version"),
         count(findings.packs, "pack"),
-        read(findings)
+        read(findings, args)
     );
     if findings.problems.is_empty() {
         context.ui.done(&format!("ok    {what}"));
@@ -237,10 +243,11 @@ fn say_how_to_mend(context: &Context, damage: Hurt) {
     hints.iter().for_each(|hint| context.ui.hint(hint));
 }
 
-fn read(findings: &Findings) -> String {
+fn read(findings: &Findings, args: &FsckArgs) -> String {
     let Findings { packs, pack_bytes, data_packs, data_bytes, rebuilt, .. } = findings;
     let data = match data_packs {
-        0 => String::new(),
+        // Of a store that cannot be opened nobody knows what packs there are.
+        _ if *packs == 0 || !(args.full || args.data.is_some()) => String::new(),
         all if all == packs => format!(", all of them read, {}", bytes(*data_bytes)),
         some => format!(", {some} of them read, {} of {}", bytes(*data_bytes), bytes(*pack_bytes)),
     };

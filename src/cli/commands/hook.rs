@@ -285,3 +285,9 @@ pub fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     ExitCode::from(code.unwrap_or(Kind::Failed.exit_code()))
 }
+
+/// The same of a git that could not do its part, which said why, but not what comes then.
+pub fn handed_on(status: ExitStatus, context: &Context) -> ExitCode {
+    context.ui.hint("git says above what is in the way: when that is mended, run the command again");
+    exit_code(status)
+}

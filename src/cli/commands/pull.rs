@@ -11,7 +11,7 @@ use crate::cli::commands::{checkout, clone, commit, hook};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::head::Head;
 use crate::cli::{Context, words};
-use crate::git::{Config, Filters, Git, Pointer, Repo};
+use crate::git::{Filters, Git, Pointer, Repo};
 use crate::id::Oid;
 use crate::transfer::{Filled, Filling, Hydration, LocalObjects, Site};
 
@@ -115,14 +115,18 @@ impl PullArgs {
 pub fn run(args: &PullArgs, context: &Context) -> Result<ExitCode, CommandError> {
     let context = &context.aside(args.json);
     let git = Git::at(&context.dir).aside(args.json);
-    LocalObjects::of(&Config::read(&git)?)?;
+    let repo = Repo::found_by(git.clone())?;
+    LocalObjects::of(repo.config())?;
     if !args.data_only {
+        if repo.work_tree().is_none() {
+            return Err(CommandError::new(Kind::Failed, "there is no work tree here to pull into")
+                .hint("git fetch, and for the data of HEAD: git datamon pull --data-only"));
+        }
         let status = git.foreground(["fetch".to_owned()].into_iter().chain(args.named()), &[])?;
         if !status.success() {
-            return Ok(hook::exit_code(status));
+            return Ok(hook::handed_on(status, context));
         }
     }
-    let repo = Repo::found_by(git.clone())?;
     let remote = args.remote.clone().unwrap_or_else(|| repo.pull_remote());
     let remote = remote.as_str();
     if args.dry_run {

@@ -12,6 +12,7 @@ use crate::cli::Context;
 use crate::cli::bar::{Bar, bytes};
 use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
+use crate::cli::names;
 use crate::cli::paths::{self, shown};
 use crate::git::Git;
 use crate::ops::bundle::{DirectoryError, Made, upload_directory};
@@ -88,6 +89,7 @@ pub fn run(args: &UploadArgs, context: &Context) -> Result<(), CommandError> {
         let path = shown(path.as_os_str().as_bytes());
         context.ui.warning(&format!("left out: {path} holds no data of its own"));
     }
+    names::warn(made.not_on_windows.iter().map(Vec::as_slice), context);
     if let Some(name) = &args.label {
         label::set(&mut dataset.catalog, dataset.repo, name, made.bundle, Expected::Anything)?;
     }

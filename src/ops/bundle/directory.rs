@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, Planned};
 use super::resolve::{self, NotFound};
-use crate::bundle::{BadPath, Bundle, Content, Facts, Root, Step, check_path};
+use crate::bundle::{BadPath, Bundle, Content, Facts, Root, Step, check_path, not_on_windows};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::{BundleId, RepoId};
@@ -51,6 +51,8 @@ pub struct Made {
     pub changed: u64,
     /// Paths that the parent had and the directory has not.
     pub gone: u64,
+    /// Paths that the parent has not, and Windows cannot have.
+    pub not_on_windows: Vec<Vec<u8>>,
     /// What was left out, as it lies on this machine: sockets, pipes, devices and `.git`.
     pub skipped: Vec<PathBuf>,
     /// What it cost.
@@ -95,7 +97,10 @@ pub fn upload_directory(
     let tree = scan.tree(&uploaded.read);
     let changes = base.changes(&tree);
     let gone = changes.values().filter(|change| change.is_none()).count() as u64;
+    let is_new = |path: &Vec<u8>| changes[path].is_some() && !base.contents.contains_key(path);
+    let odd = changes.keys().filter(|path| not_on_windows(path).is_some() && is_new(path));
     let made = Made {
+        not_on_windows: odd.cloned().collect(),
         bundle,
         entries: tree.len() as u64,
         changed: changes.len() as u64 - gone,

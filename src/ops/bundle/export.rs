@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::healing::{again, sound};
 use super::target::{Standing, Target, as_path};
-use crate::bundle::{Bundle, Content, not_on_windows};
+use crate::bundle::{Bundle, Content, NameRules};
 use crate::catalog::{Catalog, CatalogError};
 use crate::id::RepoId;
 use crate::ops::fetch::{FetchError, Source, Wanted, fetch};
@@ -30,6 +30,8 @@ pub struct Export<'a> {
     pub folder: &'a Path,
     /// Whether other files and links that lie there are replaced.
     pub force: bool,
+    /// Whose rules the names follow there.
+    pub rules: NameRules,
 }
 
 /// What was done.
@@ -153,7 +155,7 @@ fn chosen(bundle: &Bundle<'_>, wanted: &Export<'_>) -> Result<Entries, ExportErr
         }
     }
     for path in all.keys() {
-        if let Some(why) = not_on_windows(path).filter(|_| cfg!(windows)) {
+        if let Some(why) = wanted.rules.forbid(path) {
             return Err(ExportError::Name { path: path.clone(), why });
         }
         let mut ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);

@@ -64,7 +64,7 @@ pub enum NotFound {
     },
     /// It is a commit, and no bundle was made for it.
     #[error(
-        "no bundle was made for commit {commit} yet: `git datamon push` in a clone that has its data makes it"
+        "no bundle was made for commit {commit}, or it was given up since: `git datamon push` in a clone that has its data makes one"
     )]
     NoBundle {
         /// The commit.
