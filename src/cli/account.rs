@@ -202,14 +202,17 @@ fn redact(redact: &Redact, name: RepoNames<'_>) -> (&'static str, Value, String)
     let bundles: Vec<BundleId> = redact.bundles.iter().map(|it| it.bundle).collect();
     let paths: Vec<String> =
         redact.paths.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
-    let words = format!(
-        "{} out of {} bundles of {}, {} files given up, planned on entry {}",
-        paths.join(", "),
-        bundles.len(),
-        name(redact.repo),
-        redact.keys.len(),
-        redact.planned_on
-    );
+    let (many, repo, on) = (bundles.len(), name(redact.repo), redact.planned_on);
+    let words = match &paths[..] {
+        [] if bundles.is_empty() => {
+            format!("{} files of {repo} given up, planned on entry {on}", redact.keys.len())
+        }
+        [] => format!("{many} bundles of {repo} made anew from their commits, planned on entry {on}"),
+        paths => {
+            let (paths, files) = (paths.join(", "), redact.keys.len());
+            format!("{paths} out of {many} bundles of {repo}, {files} files given up, planned on entry {on}")
+        }
+    };
     let facts = json!({
         "repo": redact.repo, "planned_on": redact.planned_on, "paths": paths, "bundles": bundles,
         "files": redact.keys.len(),

@@ -7,24 +7,19 @@
 //!
 //! Git keeps its history: a commit still names the files. So nothing is redacted that git reaches, unless somebody says so.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
-use super::bundle::{Pages, kept, packs_of, root_of};
+use super::bundle::{Pages, Revisions, root_of};
 use super::open::probe_once;
 use super::squash::Git;
-use crate::bundle::{
-    BadPath, Changes, Content, Entry, PageRef, Root, check_path, edit, is_at_or_below, page_hash, write_page,
-};
-use crate::catalog::change::{Change, Redact, Revision};
+use crate::bundle::{BadPath, Changes, Content, Entry, Root, check_path, is_at_or_below};
 use crate::catalog::{Catalog, CatalogError, Refusal};
 use crate::git::Unseen;
-use crate::id::{BundleId, Oid, PackId, RepoId};
-use crate::pack::{Blob, MetaSeries};
-use crate::table::add_frame;
+use crate::id::{BundleId, Oid, RepoId};
+use crate::pack::Blob;
 
 /// Files that one entry gives up at most.
 const MOST_FILES: usize = 200_000;
@@ -82,6 +77,22 @@ pub enum NotRedacted {
         /// Why.
         source: Box<crate::table::TableError>,
     },
+    /// A version has the file, so there is a path to take out.
+    #[error("version {bundle} has {oid}, at {path}")]
+    InVersion {
+        /// The version.
+        bundle: BundleId,
+        /// The file.
+        oid: Oid,
+        /// Where it lies there.
+        path: String,
+    },
+    /// Nothing to give up.
+    #[error("the dataset has no file {oid}")]
+    NoFile {
+        /// The file.
+        oid: Oid,
+    },
     /// The dataset is everybody's.
     #[error("the nameless repo of a store is everybody's, and has no versions: nothing of it is redacted")]
     Nameless,
@@ -109,31 +120,44 @@ pub fn plan(
     paths: &[Vec<u8>],
     git: &Git<'_>,
 ) -> Result<Redaction, NotRedacted> {
-    if repo == RepoId::NIL {
-        return Err(NotRedacted::Nameless);
-    }
     paths.iter().try_for_each(|path| check_path(path))?;
-    let is_meant = |path: &[u8]| paths.iter().any(|folder| is_at_or_below(path, folder));
-    let mut found = Redaction {
-        repo,
-        planned_on: catalog.head().seq(),
-        paths: paths.to_vec(),
-        versions: vec![],
-        files: BTreeSet::new(),
-        elsewhere: BTreeSet::new(),
-        reached: BTreeSet::new(),
-        overruled: false,
-    };
+    let is_meant = |entry: &Entry| paths.iter().any(|folder| is_at_or_below(&entry.path, folder));
+    let mut found = Redaction::none_of(catalog, repo)?;
+    found.paths = paths.to_vec();
     let stay = found.find(catalog, &is_meant)?;
     let (elsewhere, files) = found.entries().filter_map(oid).partition(|oid| stay.contains(oid));
     (found.elsewhere, found.files) = (elsewhere, files);
-    let of_git = || found.versions.iter().any(|it| catalog.state().bundles()[&it.bundle].commit.is_some());
-    let is_reached = |oid: &&Oid| match git {
-        Git::Seen { reach, .. } => reach.points_to(oid),
-        Git::Unasked => of_git(),
-        Git::Overruled => false,
-    };
-    found.reached = found.files.iter().filter(is_reached).copied().collect();
+    let of_git = found.versions.iter().any(|it| catalog.state().bundles()[&it.bundle].commit.is_some());
+    found.ask(git, of_git);
+    Ok(found)
+}
+
+/// Plan to give up files that no version has and that have no path therefore: who pushes with git-lfs alone leaves some, and so a file comes
+/// back that was redacted. Nothing is written.
+pub fn plan_files(
+    catalog: &Catalog,
+    repo: RepoId,
+    files: &BTreeSet<Oid>,
+    git: &Git<'_>,
+) -> Result<Redaction, NotRedacted> {
+    let mut found = Redaction::none_of(catalog, repo)?;
+    let is_meant = |entry: &Entry| oid(&entry.content).is_some_and(|oid| files.contains(&oid));
+    found.find(catalog, &is_meant)?;
+    if let Some(Loss { bundle, entries, .. }) = found.versions.first()
+        && let Some((path, content)) = entries.iter().next()
+        && let Some(oid) = oid(content)
+    {
+        let path = String::from_utf8_lossy(path).into_owned();
+        return Err(NotRedacted::InVersion { bundle: *bundle, oid, path });
+    }
+    let wanted: Vec<Oid> = files.iter().copied().collect();
+    let rows = catalog.find(repo, &wanted)?;
+    let is_own = |oid: &Oid| rows.get(oid).is_some_and(|row| row.repo == repo);
+    if let Some(oid) = wanted.iter().find(|oid| !is_own(oid)) {
+        return Err(NotRedacted::NoFile { oid: *oid });
+    }
+    found.files = files.clone();
+    found.ask(git, true);
     Ok(found)
 }
 
@@ -148,6 +172,32 @@ fn oid(content: &Content) -> Option<Oid> {
 type Page = (Vec<BundleId>, Vec<Entry>, Vec<Oid>);
 
 impl Redaction {
+    fn none_of(catalog: &Catalog, repo: RepoId) -> Result<Redaction, NotRedacted> {
+        if repo == RepoId::NIL {
+            return Err(NotRedacted::Nameless);
+        }
+        Ok(Redaction {
+            repo,
+            planned_on: catalog.head().seq(),
+            paths: vec![],
+            versions: vec![],
+            files: BTreeSet::new(),
+            elsewhere: BTreeSet::new(),
+            reached: BTreeSet::new(),
+            overruled: false,
+        })
+    }
+
+    /// Which of the files git may still ask for. Where nobody asks it, all of them if any is `of_git`.
+    fn ask(&mut self, git: &Git<'_>, of_git: bool) {
+        let is_reached = |oid: &&Oid| match git {
+            Git::Seen { reach, .. } => reach.points_to(oid),
+            Git::Unasked => of_git,
+            Git::Overruled => false,
+        };
+        self.reached = self.files.iter().filter(is_reached).copied().collect();
+    }
+
     /// What goes, of all versions.
     fn entries(&self) -> impl Iterator<Item = &Content> {
         self.versions.iter().flat_map(|it| it.entries.values())
@@ -157,7 +207,7 @@ impl Redaction {
     fn find(
         &mut self,
         catalog: &Catalog,
-        is_meant: &(impl Fn(&[u8]) -> bool + Sync),
+        is_meant: &(impl Fn(&Entry) -> bool + Sync),
     ) -> Result<HashSet<Oid>, NotRedacted> {
         let mut pages = Pages::of(catalog);
         if let Some((bundle, source)) = pages.unread.pop() {
@@ -166,8 +216,7 @@ impl Redaction {
         let repo = self.repo;
         let look = |entries: Vec<Entry>, versions: &[Arc<Root>]| -> Page {
             let own: Vec<BundleId> = versions.iter().filter(|it| it.repo == repo).map(|it| it.id).collect();
-            let (out, rest): (Vec<Entry>, Vec<Entry>) =
-                entries.into_iter().partition(|entry| is_meant(&entry.path));
+            let (out, rest): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(is_meant);
             // A page that another repo shares stays as it is there.
             let shared = out.iter().filter(|_| own.len() < versions.len());
             let stay = rest.iter().chain(shared).filter_map(|entry| oid(&entry.content)).collect();
@@ -214,7 +263,7 @@ impl Redaction {
                     catalog.refresh()?;
                     let anew = again(catalog)?;
                     // An earlier run of this machine, whose entry landed only now.
-                    if anew.versions.is_empty() {
+                    if anew.versions.is_empty() && anew.files.is_empty() {
                         return Ok(planned);
                     }
                     planned = anew;
@@ -241,84 +290,37 @@ impl Redaction {
 
     /// One entry: these versions without what they lose, and these files given up.
     fn write_part(&self, catalog: &mut Catalog, versions: &[Loss], keys: &[Oid]) -> Result<(), CatalogError> {
-        let mut part = Part {
-            catalog,
-            metas: MetaSeries::new(catalog.store()),
-            pages: HashMap::new(),
-            named: BTreeSet::new(),
-        };
-        let base = catalog.head().seq();
-        let bundles: Result<Vec<Revision>, CatalogError> =
-            versions.iter().map(|loss| part.revise(loss, &self.paths)).collect();
-        let (bundles, mut named) = (bundles?, part.named);
-        let metas = part.metas;
-        let added = if metas.is_begun() { metas.finish()? } else { vec![] };
-        named.retain(|pack| !added.iter().any(|(own, _)| own == pack));
-        let redact = Redact {
-            repo: self.repo,
-            planned_on: self.planned_on,
-            paths: self.paths.iter().cloned().map(ByteBuf::from).collect(),
-            bundles,
-            keys: keys.to_vec(),
-        };
-        let mut record = catalog.record(base, Change::Redact(redact));
-        (record.added, record.named) = (added, named.into_iter().collect());
-        record.must_understand = true;
+        let mut revisions = Revisions::of(catalog);
+        for loss in versions {
+            let root = self.without(catalog, loss)?;
+            let changes: Changes = loss.entries.keys().map(|path| (path.clone(), None)).collect();
+            revisions.add(loss.root, root, changes)?;
+        }
+        let record = revisions.record(self.repo, self.planned_on, &self.paths, keys)?;
         catalog.commit(&record)?;
         // Others are served by it as well.
         let _: Result<(), CatalogError> = catalog.upkeep();
         Ok(())
     }
-}
 
-/// What one entry writes.
-struct Part<'a> {
-    catalog: &'a Catalog,
-    metas: MetaSeries,
-    /// Pages written, by what is in them: versions that shared a page share the new one.
-    pages: HashMap<(Vec<u8>, u32, [u8; 16]), PageRef>,
-    /// Packs that the new pages name (R2).
-    named: BTreeSet<PackId>,
-}
-
-impl Part<'_> {
-    /// The version without what it loses.
-    fn revise(&mut self, loss: &Loss, paths: &[Vec<u8>]) -> Result<Revision, CatalogError> {
-        let from = loss.root;
-        if self.catalog.state().bundles().get(&loss.bundle).is_none_or(|it| it.root != from) {
+    /// The root of a version that says what it loses.
+    fn without(&self, catalog: &Catalog, loss: &Loss) -> Result<Root, CatalogError> {
+        if catalog.state().bundles().get(&loss.bundle).is_none_or(|it| it.root != loss.root) {
             return Err(Refusal::BaseRevised { bundle: loss.bundle }.into());
         }
-        let mut root = root_of(self.catalog, loss.bundle)?;
-        let changes: Changes = loss.entries.keys().map(|path| (path.clone(), None)).collect();
-        let (catalog, metas) = (self.catalog, RefCell::new(&mut self.metas));
-        let (pages, named) = (&mut self.pages, &mut self.named);
-        root.pages = edit(
-            &root.pages,
-            changes,
-            |at| kept(catalog, &mut metas.borrow_mut(), at),
-            |entries| {
-                let same = (entries[0].path.clone(), entries.len() as u32, page_hash(entries));
-                if let Some(page) = pages.get(&same) {
-                    return Ok::<_, CatalogError>(page.clone());
-                }
-                named.extend(entries.iter().flat_map(packs_of));
-                let page = write_page(metas.borrow_mut().room()?, catalog.cache(), root.repo, entries);
-                pages.insert(same, page.clone());
-                Ok(page)
-            },
-        )?;
-        let new = paths.iter().filter(|path| loss.entries.keys().any(|it| is_at_or_below(it, path)));
+        let mut root = root_of(catalog, loss.bundle)?;
+        let is_had = |path: &&Vec<u8>| loss.entries.keys().any(|it| is_at_or_below(it, path));
+        let new = self.paths.iter().filter(is_had);
         root.facts.redacted.extend(new.cloned().map(ByteBuf::from));
         root.facts.redacted.sort_unstable();
         root.facts.redacted.dedup();
-        root.facts.revision = root.facts.revision.saturating_add(1);
-        let to = add_frame(self.metas.room()?, catalog.cache(), &root.encode());
-        Ok(Revision { bundle: loss.bundle, from, to })
+        Ok(root)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::fs;
     use std::path::Path;
 
@@ -328,7 +330,7 @@ mod tests {
     use crate::bundle::{Bundle, Facts};
     use crate::cache::Cache;
     use crate::catalog::Journal;
-    use crate::catalog::change::Drop;
+    use crate::catalog::change::{Change, Drop};
     use crate::git::scratch::Scratch;
     use crate::git::{Depth, Pointer};
     use crate::ops::bundle::{Draft, Planned, open};

@@ -99,7 +99,11 @@ kinds! {
     NotRedacted => |error| match error {
         NotRedacted::Catalog(error) => Kind::of_catalog(error),
         NotRedacted::Unread { .. } => Kind::Integrity,
-        NotRedacted::Reached { .. } | NotRedacted::Overtaken | NotRedacted::Unseen(_) => Kind::Conflict,
+        NotRedacted::NoFile { .. } => Kind::NotFound,
+        NotRedacted::Reached { .. }
+        | NotRedacted::InVersion { .. }
+        | NotRedacted::Overtaken
+        | NotRedacted::Unseen(_) => Kind::Conflict,
         NotRedacted::Path(_) | NotRedacted::Nameless => Kind::Usage,
     },
     NotRepaired => |error| match error {

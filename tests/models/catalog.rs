@@ -524,6 +524,18 @@ fn every_schedule_of_two_redactions_is_safe() {
     }
 }
 
+/// Versions that are made anew from what git has, while others do whatever they do.
+#[test]
+fn every_schedule_of_versions_made_anew_is_safe() {
+    safe(&[
+        "1", "11", "1B", "1BG", "1BGG", "11B", "11G", "1D", "1DG", "1DB", "1T", "1TG", "1H", "1HB", "1HG",
+        "1HI", "1HBG", "1C", "1CB", "1RG", "1RB", "1N", "1E", "1EG", "1V", "1VG", "1VE", "1X", "1XY", "1XK",
+        "1Z", "1ZG", "1A", "1AG", "1S", "1P", "1LD",
+    ]);
+    run("1BG", Rules::without(Rule::BaseRoot)).assert_violated("catalog: without BaseRoot, 1BG");
+    run("1H", Rules::without(Rule::BaseRoot)).assert_violated("catalog: without BaseRoot, 1H");
+}
+
 /// Repos that are deleted, come back and are given up, and labels on what goes.
 #[test]
 fn every_schedule_of_repos_and_labels_is_safe() {

@@ -77,7 +77,7 @@ impl Catalog {
             'B' | 'F' => self.bundle(actor, turn),
             'V' => self.version(actor, turn),
             'E' => self.give_up(actor, turn),
-            'H' | 'I' => self.redact(actor, turn),
+            'H' | 'I' | '1' => self.redact(actor, turn),
             'S' | 'O' => self.copy(actor, turn),
             'X' | 'Y' => self.live(actor, turn),
             'K' => self.drop_repo(actor, turn),

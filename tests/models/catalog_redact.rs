@@ -17,11 +17,20 @@ fn is_data(n: u8) -> bool {
 
 impl Catalog {
     /// Takes oid `a` (I: oid `z`) out of every bundle that has it, and gives it up: each gets a root of its own, over pages with what is left.
+    /// 1 takes nothing out of any: roots and pages were lost, and are made anew of where the data lies.
     pub fn redact(&mut self, actor: Actor, turn: &mut Turn<'_, '_>) {
         let (log, i, head) = (turn.at.log, turn.i, self.world.head(turn.at.log));
-        let (page, file) = (own(i, actor.round, 'm'), oid(if actor.kind == 'H' { b'a' } else { b'z' }));
+        let (page, file) = (
+            own(i, actor.round, 'm'),
+            match actor.kind {
+                'H' => Some(oid(b'a')),
+                'I' => Some(oid(b'z')),
+                _ => None,
+            },
+        );
+        let out = file.map(|file| data_of(&file));
         match actor.pc {
-            Pc::Plan if self.holders(log, data_of(&file)).is_empty() => {}
+            Pc::Plan if self.holders(log, out).is_empty() => {}
             Pc::Plan => {
                 let next = Actor { pc: Pc::Put, base: head, ..actor };
                 turn.to(next, format_args!("plans a redaction"));
@@ -31,14 +40,14 @@ impl Catalog {
                 let landed = self.once(log, i, actor, |model| {
                     let seen = model.world.at(log, actor.base);
                     let (mut bundles, mut needs, mut named) = (vec![], BTreeMap::new(), BTreeSet::new());
-                    for bundle in model.holders(seen, data_of(&file)) {
+                    for bundle in model.holders(seen, out) {
                         let from = model.world.log(seen).state.bundles()[&bundle].root;
                         bundles.push(Revision { bundle, from, to: frame(page) });
-                        let rest = model.data(seen, bundle, &[data_of(&file)]);
+                        let rest = model.data(seen, bundle, out.as_slice());
                         named.extend(rest.iter().map(|n| pack(*n)));
                         needs.insert(bundle, rest.into_iter().chain([page]).collect());
                     }
-                    let (paths, keys) = (vec![], vec![file]);
+                    let (paths, keys) = (vec![], file.into_iter().collect());
                     let change = Redact { repo: repo(0), planned_on: actor.base, paths, bundles, keys };
                     let mut record = adding(actor.base, &[page], Change::Redact(change));
                     record.must_understand = true;
@@ -110,10 +119,11 @@ impl Catalog {
         }
     }
 
-    /// Live bundles that have data.
-    fn holders(&self, log: LogId, data: u8) -> Vec<BundleId> {
+    /// Live bundles, those that have data where some is asked for.
+    fn holders(&self, log: LogId, data: Option<u8>) -> Vec<BundleId> {
         let live = self.world.log(log).state.bundles().keys().copied();
-        live.filter(|bundle| self.data(log, *bundle, &[]).contains(&self.end(log, data))).collect()
+        let has = |bundle: BundleId, data| self.data(log, bundle, &[]).contains(&self.end(log, data));
+        live.filter(|bundle| data.is_none_or(|data| has(*bundle, data))).collect()
     }
 
     /// Where the data of a bundle lies, but for some of it.

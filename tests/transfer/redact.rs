@@ -187,6 +187,29 @@ fn a_redacted_file_is_nothing_to_push_and_one_that_came_back_is_told(machine: Ma
     let found = json(&team.repo, &["datamon", "fsck", "--json"]);
     assert!(found["notes"][0].as_str().is_some_and(|it| it.contains("pushed again since")), "{found}");
     assert!(!datamon(&team.repo, &["status"], 0).contains("redacted"));
+
+    // No version has it, so no path leads there.
+    let said = datamon(&team.repo, &["redact", "--path", "secret.bin"], 2);
+    assert!(said.contains("no version of data has secret.bin"), "{said}");
+    let again = |oid: &str, code| datamon(&team.repo, &["redact", "--oid", oid, "--force", "--apply"], code);
+    let oid = gone["oid"].as_str().expect("text");
+    let said = datamon(&team.repo, &["redact", "--oid", oid, "--apply"], 3);
+    assert!(said.contains("git still reaches"), "{said}");
+    assert!(again(oid, 0).contains("1 file of no version given up"));
+    assert!(again(oid, 2).contains(&format!("has no file {oid}")));
+    let kept = super::oid(&seeded_bytes(1, 300_000));
+    let said = again(&kept, 3);
+    assert!(said.contains(&format!("has {kept}, at data.bin")) && said.contains("--path"), "{said}");
+    team.repo.git(["datamon", "gc", "run", "--blank", "--grace", "0", "--orphans", "0"]);
+    let found = json(&team.repo, &["datamon", "fsck", "--full", "--json"]);
+    assert_eq!(
+        (&found["notes"], &found["problems"]),
+        (&serde_json::json!([]), &serde_json::json!([])),
+        "{found}"
+    );
+    assert!(datamon(&team.repo, &["status"], 0).contains("redacted  secret.bin"));
+    let line = datamon(&team.repo, &["log", "--changes"], 0);
+    assert!(line_with(&line, "redact ").contains("1 files of data given up"), "{line}");
 }
 
 each_git_lfs!(

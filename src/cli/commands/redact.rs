@@ -15,9 +15,9 @@ use crate::cli::dataset::DatasetArgs;
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::{hexes, shown, texts, typed};
 use crate::git::Depth;
-use crate::id::BundleId;
+use crate::id::{BundleId, Oid};
 use crate::ops::kinship;
-use crate::ops::redact::{Loss, NotRedacted, Redaction, plan};
+use crate::ops::redact::{Loss, NotRedacted, Redaction, plan, plan_files};
 use crate::ops::squash::Git;
 
 /// Take files out of every version of a dataset
@@ -33,8 +33,12 @@ use crate::ops::squash::Git;
     git datamon gc run --blank --grace 0 --orphans 0           then the bytes go, too")]
 pub struct RedactArgs {
     /// A file of the dataset, or a directory with all below; may be given several times.
-    #[arg(long = "path", value_name = "PATH", required = true, value_parser = path_inside())]
+    #[arg(long = "path", value_name = "PATH", required_unless_present = "files", value_parser = path_inside())]
     paths: Vec<OsString>,
+
+    /// A file that no version has, by its SHA-256, as `fsck` names those that were pushed again; may be given several times.
+    #[arg(long = "oid", value_name = "SHA256", conflicts_with = "paths")]
+    files: Vec<Oid>,
 
     /// Also what commits name that git reaches: who checks one out does not get the file.
     #[arg(long)]
@@ -67,6 +71,7 @@ fn path_inside() -> impl TypedValueParser<Value = OsString> {
 pub fn run(args: &RedactArgs, context: &Context) -> Result<(), CommandError> {
     let paths: BTreeSet<Vec<u8>> = args.paths.iter().map(|path| typed(path)).collect();
     let paths: Vec<Vec<u8>> = paths.into_iter().collect();
+    let files: BTreeSet<Oid> = args.files.iter().copied().collect();
     let mut dataset = match args.apply {
         true => args.dataset.open_to_write(context)?,
         false => args.dataset.open(context)?,
@@ -75,21 +80,25 @@ pub fn run(args: &RedactArgs, context: &Context) -> Result<(), CommandError> {
         kinship::check(&git.repo, &git.objects, &dataset.catalog, dataset.repo)?;
     }
     let (git, repo) = (&dataset.git, dataset.repo);
+    let plan = |catalog: &Catalog, git: &Git<'_>| match files.is_empty() {
+        true => plan(catalog, repo, &paths, git),
+        false => plan_files(catalog, repo, &files, git),
+    };
     let look = |catalog: &Catalog| {
         let clone = git.as_ref().map(|it| (it.repo.reach(Depth::History), &it.objects));
         let planned = match clone {
             Some((Ok(reach), objects)) => {
-                plan(catalog, repo, &paths, &Git::Seen { reach: &reach, objects, unknown: false })
+                plan(catalog, &Git::Seen { reach: &reach, objects, unknown: false })
             }
             Some((Err(unseen), _)) if !args.force => Err(unseen.into()),
             // Who overrules git need not see all of it: it may name any of them.
-            Some(_) | None => plan(catalog, repo, &paths, &Git::Unasked),
+            Some(_) | None => plan(catalog, &Git::Unasked),
         };
         planned.map(|planned| Redaction { overruled: args.force, ..planned })
     };
     let mut planned = look(&dataset.catalog)?;
     let seen: BTreeSet<BundleId> = planned.versions.iter().map(|it| it.bundle).collect();
-    if planned.versions.is_empty() {
+    if planned.versions.is_empty() && planned.files.is_empty() {
         let paths: Vec<String> = paths.iter().map(|path| shown(path)).collect();
         let message = format!("no version of {} has {}", dataset.name(), paths.join(" or "));
         return Err(CommandError::new(Kind::NotFound, message)
@@ -120,7 +129,13 @@ fn report(planned: &Redaction, args: &RedactArgs, catalog: &Catalog, context: &C
     }
     let (versions, files) = (count(planned.versions.len(), "version"), count(planned.files.len(), "file"));
     let done = if args.apply { "taken out of" } else { "would be taken out of" };
-    context.ui.fact(&format!("{done} {versions}; {files} given up"));
+    match planned.paths.is_empty() {
+        true => context.ui.fact(&format!(
+            "{files} of no version {}",
+            if args.apply { "given up" } else { "would be given up" }
+        )),
+        false => context.ui.fact(&format!("{done} {versions}; {files} given up")),
+    }
     if !planned.elsewhere.is_empty() {
         let stay = planned.elsewhere.len();
         context.ui.warning(&format!("the bytes of {stay} of them stay: versions have the same elsewhere"));
@@ -147,8 +162,7 @@ fn object(planned: &Redaction, applied: bool, catalog: &Catalog) -> Value {
             "paths": texts(&paths), "paths_hex": hexes(&paths),
         })
     };
-    let ids =
-        |files: &BTreeSet<crate::id::Oid>| -> Vec<String> { files.iter().map(ToString::to_string).collect() };
+    let ids = |files: &BTreeSet<Oid>| -> Vec<String> { files.iter().map(ToString::to_string).collect() };
     let asked: Vec<&[u8]> = planned.paths.iter().map(Vec::as_slice).collect();
     json!({
         "repo": planned.repo.to_string(),
@@ -175,6 +189,10 @@ impl From<NotRedacted> for CommandError {
             }
             NotRedacted::Reached { .. } => CommandError::new(Kind::Conflict, words)
                 .hint("who checks such a commit out does not get them; with --force they go all the same"),
+            NotRedacted::InVersion { .. } => CommandError::new(Kind::Conflict, words)
+                .hint("out of every version: git datamon redact --path PATH"),
+            NotRedacted::NoFile { .. } => CommandError::new(Kind::NotFound, words)
+                .hint("what was pushed again since it was redacted: git datamon fsck"),
             NotRedacted::Overtaken => CommandError::new(Kind::Conflict, words),
         }
     }

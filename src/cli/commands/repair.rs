@@ -11,7 +11,7 @@ use crate::catalog::healing::{Proven, put_back};
 use crate::catalog::identity::BadIdentity;
 use crate::catalog::lost_identity::{self, Loss};
 use crate::catalog::{Catalog, CatalogError};
-use crate::cli::bar::{Bar, bytes};
+use crate::cli::bar::{Bar, bytes, count};
 use crate::cli::errors::{CommandError, Kind};
 use crate::cli::paths::shown;
 use crate::cli::{Context, stores};
@@ -32,7 +32,7 @@ const SHOWN: usize = 50;
 /// Looks at the store as `fsck` does, and stores anew what is damaged and still to be had: from this clone (git-lfs's objects, the work
 /// tree, plain files of git), from other clones and stores that --from names, from mirrors, and from the store itself where a pack is
 /// damaged in one place only. What versions consist of is copied out of damaged packs, from mirrors, stores that --from names or what this
-/// machine has kept. Entries of the log are put back as they were, where a hash in the log or who saw them proves it. Lists of files that
+/// machine has kept, or made anew in a clone that has their commits. Entries of the log are put back as they were, where a hash in the log or who saw them proves it. Lists of files that
 /// were lost are written again, from mirrors, from what was pushed or from the versions that have them; a damaged checkpoint from the log;
 /// datamon.json as this machine or a mirror knows it. Packs are never written over. Exits with 4 if anything is beyond help, and names it.
 #[derive(Debug, Args)]
@@ -380,6 +380,7 @@ fn report_json(
         "stored_bytes": repaired.stats.stored,
         "rows_written_again": repaired.rows,
         "rows_lost": damage.rows.len(),
+        "versions_made_anew": repaired.versions,
         "frames_moved": mended.frames,
         "packs_moved": repaired.moved,
         "lost": lost,
@@ -414,6 +415,12 @@ fn report(
     }
     if repaired.rows > 0 {
         ui.done(&format!("listed  {} files again that versions still lead to", repaired.rows));
+    }
+    if repaired.versions > 0 {
+        ui.done(&format!(
+            "made    {} anew, from the commits they are of",
+            count(repaired.versions, "version")
+        ));
     }
     if repaired.moved > 0 {
         ui.done(&format!(

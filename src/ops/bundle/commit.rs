@@ -148,7 +148,7 @@ pub fn git_id(id: ObjectId) -> GitId {
 }
 
 /// The newest bundles among the ancestors of `commit`, one on each line of descent, the first parent's first.
-pub(super) fn parents(
+pub fn parents(
     catalog: &Catalog,
     objects: &Objects,
     repo: RepoId,
@@ -298,6 +298,11 @@ impl Planning {
 
     /// The draft, once every file was read: `read` says what those without an oid were.
     pub fn draft(&self, read: &BTreeMap<PathBuf, (Oid, u64)>) -> Draft {
+        Draft::new(self.base.clone(), self.facts.clone(), self.changes(read))
+    }
+
+    /// What lies at each path from then on.
+    pub fn changes(&self, read: &BTreeMap<PathBuf, (Oid, u64)>) -> BTreeMap<Vec<u8>, Option<Planned>> {
         let mut changes = self.links.clone();
         for (path, executable, upload) in &self.files {
             let (oid, size) = match upload.oid {
@@ -306,7 +311,7 @@ impl Planning {
             };
             changes.insert(path.clone(), Some(Planned::File { executable: *executable, oid, size }));
         }
-        Draft::new(self.base.clone(), self.facts.clone(), changes)
+        changes
     }
 }
 

@@ -69,7 +69,7 @@ impl Draft {
         alone: bool,
     ) -> Result<Written, CatalogError> {
         let mut before = self.base_now(catalog, alone)?;
-        let recipes = Recipes::of(catalog, repo, self, rows, metas)?;
+        let recipes = Recipes::of(catalog, repo, self.changes.values().flatten(), rows, metas)?;
         let mut changes = Changes::new();
         if let Some(gone) = before.as_mut().filter(|_| alone) {
             changes = rest_of(catalog, metas, gone.to_mut(), &self.changes)?;
@@ -127,7 +127,7 @@ impl Draft {
     }
 }
 
-pub(in crate::ops) fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
+pub(super) fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
     match &entry.content {
         Content::File { recipe, .. } => recipe.packs(),
         Content::Link { .. } | Content::Module { .. } => BTreeSet::new(),
@@ -135,7 +135,7 @@ pub(in crate::ops) fn packs_of(entry: &Entry) -> BTreeSet<PackId> {
 }
 
 /// The entries of a page of the base; one whose data was repacked names the packs where it lies now (R4).
-pub(in crate::ops) fn kept(
+pub(super) fn kept(
     catalog: &Catalog,
     metas: &mut MetaSeries,
     at: &PageRef,
@@ -210,19 +210,20 @@ fn still_there(
 }
 
 /// Where the bytes of each file of a draft lie.
-struct Recipes(HashMap<Oid, (u64, Recipe)>);
+pub(in crate::ops) struct Recipes(HashMap<Oid, (u64, Recipe)>);
 
 impl Recipes {
-    fn of(
+    /// Those of what is planned, from `rows`, in order, or from the store.
+    pub fn of<'p>(
         catalog: &Catalog,
         repo: RepoId,
-        draft: &Draft,
+        planned: impl Iterator<Item = &'p Planned>,
         rows: &[Row],
         metas: &mut MetaSeries,
     ) -> Result<Recipes, CatalogError> {
         let mut known = HashMap::new();
         let mut other = Vec::new();
-        for planned in draft.changes.values().flatten() {
+        for planned in planned {
             let Planned::File { oid, .. } = planned else { continue };
             let at = rows.partition_point(|row| row.oid < *oid);
             match rows.get(at).filter(|row| row.oid == *oid) {
@@ -237,7 +238,8 @@ impl Recipes {
         Ok(Recipes(known))
     }
 
-    fn content(&self, planned: &Planned) -> Result<Content, CatalogError> {
+    /// What lies at a path of that plan.
+    pub fn content(&self, planned: &Planned) -> Result<Content, CatalogError> {
         Ok(match planned {
             Planned::Link(target) => Content::Link { target: target.clone() },
             Planned::Module(commit) => Content::Module { commit: *commit },

@@ -13,7 +13,7 @@ use super::commit::{Dataset, NoBundle, Planning, bundle_of};
 use super::draft::Draft;
 use crate::bundle::Facts;
 use crate::catalog::Catalog;
-use crate::git::{ObjectId, Objects, Repo};
+use crate::git::{GitFailed, ObjectId, Objects, Repo};
 use crate::id::{BundleId, RepoId};
 use crate::ops::upload::{Read, Upload, name_repo, upload_bundle};
 use crate::progress::Progress;
@@ -66,14 +66,7 @@ impl Prepared {
         commit: ObjectId,
         wanted: Wanted,
     ) -> Result<Prepared, NoBundle> {
-        let said = place.repo.authorship(commit, wanted.verified)?;
-        let facts = Facts {
-            message: said.message,
-            contributors: said.people,
-            signature: said.signature,
-            time: said.time.saturating_mul(1000),
-            ..Facts::default()
-        };
+        let facts = said_by(place.repo, commit, wanted.verified)?;
         let scratch = scratch(place.repo)?;
         let git = (place.repo, place.objects);
         let planning = Planning::of(catalog, git, place.id, place.dataset, commit, facts, scratch.path())?;
@@ -94,6 +87,18 @@ impl Prepared {
     pub fn draft(&self, read: &Read) -> Draft {
         Draft { is_latest: self.is_latest, ..self.planning.draft(read) }
     }
+}
+
+/// What a commit says of its versions. `verified` has git check its signature.
+pub fn said_by(repo: &Repo, commit: ObjectId, verified: bool) -> Result<Facts, GitFailed> {
+    let said = repo.authorship(commit, verified)?;
+    Ok(Facts {
+        message: said.message,
+        contributors: said.people,
+        signature: said.signature,
+        time: said.time.saturating_mul(1000),
+        ..Facts::default()
+    })
 }
 
 /// The bundle of `commit`, and whether it was made just now.

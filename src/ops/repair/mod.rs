@@ -8,12 +8,14 @@
 //! 4. in other stores.
 //!
 //! Whatever is found is hashed while it is read, so that nothing wrong is promised. Before that, what versions consist of is taken out of
-//! damaged packs (`metadata`), and afterwards the data that they lead to (`data`). Tables that were lost come from a copy of the store, or are made again from what the
+//! damaged packs (`metadata`), and afterwards versions are made anew from their commits (`versions`) and the data that they lead to is taken
+//! out too (`data`). Tables that were lost come from a copy of the store, or are made again from what the
 //! pushes said, as long as all of that is there; else a row of a file that a version still leads to is promised again. What nobody has is
 //! named, with the versions it is missing from.
 
 mod data;
 mod metadata;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -141,6 +143,8 @@ pub struct Repaired {
     pub stored: BTreeSet<Oid>,
     /// Rows written again: from what pushes said, and from versions.
     pub rows: u64,
+    /// Versions made anew from their commits.
+    pub versions: u64,
     /// Damaged packs of data that versions led to, and do no more.
     pub moved: u64,
     /// What it cost.
@@ -253,6 +257,7 @@ fn row_of(entry: Entry, repo: RepoId) -> Option<(Vec<u8>, Row)> {
 
 /// A clone on this machine, which may have files.
 pub struct Clone {
+    repo: Repo,
     here: Here,
     objects: Objects,
 }
@@ -260,7 +265,7 @@ pub struct Clone {
 impl Clone {
     /// The clone of a repository.
     pub fn of(repo: &Repo) -> Result<Clone, ObjectsError> {
-        Ok(Clone { here: Here::of(repo)?, objects: repo.objects()?.only_local() })
+        Ok(Clone { repo: repo.clone(), here: Here::of(repo)?, objects: repo.objects()?.only_local() })
     }
 
     /// Where a file of this content lies, one of git written out into `folder`.
@@ -317,6 +322,7 @@ pub fn repair(
         let wanted = readable(other, damage)?;
         fetch_and_store(&Source::of(other), wanted, (catalog, damage), scratch, &mut repaired, progress)?;
     }
+    repaired.versions = versions::remake(catalog, damage, clones, scratch)?;
     let others = stores.iter().map(|other| other.store().clone());
     repaired.moved = move_data(catalog, &mirrors.iter().cloned().chain(others).collect::<Vec<_>>())?;
     Ok(repaired)

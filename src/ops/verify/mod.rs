@@ -129,7 +129,8 @@ impl Findings {
             let more = oids.len() - some.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             self.notes.push(format!(
-                "what a redaction took out (entry {seq}) was pushed again since, and is there: {}{more}",
+                "what a redaction took out (entry {seq}) was pushed again since, and is there: {}{more}; what no version has of that \
+                 goes again by `git datamon redact --oid`, other files by their path",
                 some.join(", ")
             ));
         }

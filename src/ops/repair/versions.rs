@@ -1,0 +1,512 @@
+//! Versions whose root or pages nobody has kept, made anew from the commits that they are of (ADR 26).
+//!
+//! A commit says what its version has; only where the bytes lie is in the store alone, and there the rows of the files say it as well. So
+//! in a clone that has the commit, the version gets another root, under its id: over the pages that are still there, or over new ones of
+//! all of it. What was taken out of it stays out, by what the root or the log says. A version of a directory has no commit, and one whose
+//! files have no rows any more is left as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_bytes::ByteBuf;
+
+use super::{Clone, Damage, NotRepaired, Unreadable, folder};
+use crate::bundle::{Changes, Content, Entry, Root, is_at_or_below, page_hash};
+use crate::catalog::change::{Change, Redact};
+use crate::catalog::{Catalog, CatalogError, Refusal};
+use crate::git::{Datasets, ObjectId};
+use crate::id::{BundleId, Oid, RepoId};
+use crate::ops::bundle::{Dataset, Planned, Planning, Recipes, Revisions, git_id, parents, root_of, said_by};
+use crate::ops::local;
+use crate::pack::Blob;
+use crate::table::Recipe;
+
+/// Versions of one entry, whose files are in memory together.
+const TOGETHER: usize = 64;
+/// Times it is begun again because somebody pushed meanwhile.
+const ATTEMPTS: usize = 16;
+
+/// A version as it will be.
+struct Anew {
+    from: Blob,
+    /// With those of its pages that can be read.
+    root: Root,
+    /// What lies on the others.
+    lost: BTreeMap<Vec<u8>, Planned>,
+}
+
+/// Gives other roots to versions in `damage` that can be made anew from the commits of these clones, and takes them out of it. How many
+/// those were.
+pub(super) fn remake(
+    catalog: &mut Catalog,
+    damage: &mut Damage,
+    clones: &[Clone],
+    scratch: &Path,
+) -> Result<u64, NotRepaired> {
+    let mut done = 0;
+    for clone in clones {
+        let mut by_repo: BTreeMap<RepoId, Vec<BundleId>> = BTreeMap::new();
+        for (bundle, hit) in &damage.versions {
+            by_repo.entry(hit.repo).or_default().push(*bundle);
+        }
+        for (repo, bundles) in by_repo {
+            for some in bundles.chunks(TOGETHER) {
+                let made = remake_some(catalog, repo, some, damage, clone, scratch)?;
+                damage.versions.retain(|bundle, _| !made.contains(bundle));
+                done += made.len() as u64;
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn remake_some(
+    catalog: &mut Catalog,
+    repo: RepoId,
+    some: &[BundleId],
+    damage: &Damage,
+    clone: &Clone,
+    scratch: &Path,
+) -> Result<BTreeSet<BundleId>, NotRepaired> {
+    for _ in 0..ATTEMPTS {
+        // What an earlier run of this machine left may change what roots there are.
+        catalog.settle()?;
+        let mut anew = Vec::new();
+        for bundle in some {
+            let folder = folder(scratch)?;
+            // Whatever is in the way: somebody else may have what this clone has not, and the version is told as lost if nobody has.
+            anew.extend(clone.anew(catalog, *bundle, &damage.versions[bundle], folder.path()));
+        }
+        if anew.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        match write(catalog, repo, &anew) {
+            Err(CatalogError::Refused(
+                Refusal::Overtaken { .. }
+                | Refusal::BaseRevised { .. }
+                | Refusal::BundleUnknown { .. }
+                | Refusal::NotInTable { .. }
+                | Refusal::OwnCondemned { .. }
+                | Refusal::BelowFloor { .. },
+            )) => catalog.refresh()?,
+            other => {
+                other?;
+                return Ok(anew.iter().map(|it| it.root.id).collect());
+            }
+        }
+    }
+    // Others push all the time; what is left is told, and the next run begins with it.
+    Ok(BTreeSet::new())
+}
+
+fn write(catalog: &mut Catalog, repo: RepoId, anew: &[Anew]) -> Result<(), CatalogError> {
+    let seq = catalog.head().seq();
+    let mut revisions = Revisions::of(catalog);
+    let planned = anew.iter().flat_map(|it| it.lost.values());
+    let recipes = Recipes::of(catalog, repo, planned, &[], &mut revisions.metas)?;
+    for Anew { from, root, lost } in anew {
+        let content =
+            |(path, planned): (&Vec<u8>, &Planned)| Ok((path.clone(), Some(recipes.content(planned)?)));
+        let changes = lost.iter().map(content).collect::<Result<Changes, CatalogError>>()?;
+        revisions.add(*from, root.clone(), changes)?;
+    }
+    let record = revisions.record(repo, seq, &[], &[])?;
+    catalog.commit(&record)?;
+    Ok(())
+}
+
+impl Clone {
+    /// The version, if this clone has its commit and the store all that is in it.
+    fn anew(&self, catalog: &Catalog, id: BundleId, hit: &Unreadable, scratch: &Path) -> Option<Anew> {
+        let known = catalog.state().bundles().get(&id)?;
+        let commit = self.objects.known(ObjectId::try_from(hit.commit?.as_bytes()).ok()?)?;
+        let (mut root, is_whole) = match root_of(catalog, id) {
+            Ok(root) => (root, true),
+            Err(_) => (self.root(catalog, id, commit)?, false),
+        };
+        let dataset = Dataset { path: root.facts.path.clone(), lfs_only: root.facts.include.is_some() };
+        let mut all = self.files(&dataset, commit, scratch)?;
+        let live = catalog.find(known.repo, &oids(&all)).ok()?;
+        let is_live = |it: &Planned| match it {
+            Planned::File { oid, size, .. } => live.get(oid).is_some_and(|row| row.size == *size),
+            Planned::Link(_) | Planned::Module(_) => true,
+        };
+        if is_whole {
+            all.retain(|path, _| !is_below_any(path, &root.facts.redacted));
+        } else {
+            root.facts.redacted = taken_out(catalog, id, &mut all, is_live)?;
+        }
+        let lost = rest(&mut root, hit, all, is_whole)?;
+        lost.values().all(is_live).then_some(Anew { from: known.root, root, lost })
+    }
+
+    /// A root without pages that says what the commit does.
+    fn root(&self, catalog: &Catalog, id: BundleId, commit: ObjectId) -> Option<Root> {
+        let (repo, tree) = (catalog.state().bundles()[&id].repo, catalog.state().bundles()[&id].tree?);
+        let datasets = Datasets::of(&self.repo, &self.objects).ok()?;
+        let named = datasets.place(repo, commit)?;
+        let dataset = Dataset::from(&named);
+        // By other rules it is another version.
+        let found = self.objects.tree_at(commit, &dataset.path).ok()??;
+        if git_id(found) != tree {
+            return None;
+        }
+        let mut facts = said_by(&self.repo, commit, false).ok()?;
+        facts.parents = parents(catalog, &self.objects, repo, &dataset, commit).ok()?;
+        (facts.commit, facts.tree) = (Some(git_id(commit)), Some(tree));
+        facts.include = dataset.lfs_only.then(|| "lfs".to_owned());
+        facts.path = dataset.path;
+        Some(Root { id, repo, facts, pages: vec![] })
+    }
+
+    /// What the commit has at the dataset's path.
+    fn files(
+        &self,
+        dataset: &Dataset,
+        commit: ObjectId,
+        scratch: &Path,
+    ) -> Option<BTreeMap<Vec<u8>, Planned>> {
+        let all = Planning::of_all((&self.repo, &self.objects), dataset, commit, scratch).ok()?;
+        let mut read: BTreeMap<PathBuf, (Oid, u64)> = BTreeMap::new();
+        for file in all.uploads().into_iter().filter(|file| file.oid.is_none()) {
+            let oid = local::oid_of(&file.path).ok()?;
+            read.insert(file.path, (oid, file.size));
+        }
+        Some(all.changes(&read).into_iter().filter_map(|(path, planned)| Some((path, planned?))).collect())
+    }
+}
+
+fn oids(all: &BTreeMap<Vec<u8>, Planned>) -> Vec<Oid> {
+    let oid = |planned: &Planned| match planned {
+        Planned::File { oid, .. } => Some(*oid),
+        Planned::Link(_) | Planned::Module(_) => None,
+    };
+    all.values().filter_map(oid).collect()
+}
+
+fn is_below_any(path: &[u8], folders: &[ByteBuf]) -> bool {
+    folders.iter().any(|folder| is_at_or_below(path, folder))
+}
+
+/// Takes out of `all` what redactions took out of this version, or out of the one that it was made from: who redacts a path gives its
+/// files up, so what has a row was put there again.
+fn taken_out(
+    catalog: &Catalog,
+    id: BundleId,
+    all: &mut BTreeMap<Vec<u8>, Planned>,
+    is_live: impl Fn(&Planned) -> bool,
+) -> Option<Vec<ByteBuf>> {
+    let repo = catalog.state().bundles()[&id].repo;
+    let mut out = BTreeSet::new();
+    for seq in (0..catalog.state().next()).rev() {
+        // Where the log does not say what was taken out, nobody knows.
+        let Change::Redact(Redact { repo: of, paths, bundles, .. }) = catalog.change(seq).ok()?.change else {
+            continue;
+        };
+        if of != repo {
+            continue;
+        }
+        let is_own = bundles.iter().any(|it| it.bundle == id);
+        for path in paths {
+            let had = all.len();
+            all.retain(|it, planned| !(is_at_or_below(it, &path) && (is_own || !is_live(planned))));
+            if is_own || all.len() < had {
+                out.insert(path);
+            }
+        }
+    }
+    Some(out.into_iter().collect())
+}
+
+/// What lies on the pages that cannot be read, which go from the root: of each, what its hash in the root proves.
+fn rest(
+    root: &mut Root,
+    hit: &Unreadable,
+    all: BTreeMap<Vec<u8>, Planned>,
+    is_whole: bool,
+) -> Option<BTreeMap<Vec<u8>, Planned>> {
+    if !is_whole {
+        return Some(all);
+    }
+    let is_hit = |first: &Vec<u8>| hit.pages.iter().any(|(it, _)| it == first);
+    let mut lost = BTreeMap::new();
+    for (at, page) in root.pages.iter().enumerate().filter(|(_, page)| is_hit(&page.first)) {
+        let end = root.pages.get(at + 1).map(|next| &next.first);
+        let own = all.range(page.first.clone()..).take_while(|(path, _)| end.is_none_or(|end| *path < end));
+        let own: BTreeMap<Vec<u8>, Planned> = own.map(|(path, it)| (path.clone(), it.clone())).collect();
+        let entries: Vec<Entry> = own.iter().map(entry).collect();
+        if page_hash(&entries) != page.hash {
+            return None;
+        }
+        lost.extend(own);
+    }
+    root.pages.retain(|page| !is_hit(&page.first));
+    Some(lost)
+}
+
+/// An entry that leads nowhere yet.
+fn entry((path, planned): (&Vec<u8>, &Planned)) -> Entry {
+    let content = match planned {
+        Planned::File { executable, oid, size } => {
+            let recipe = Recipe::Inline(vec![]);
+            Content::File { executable: *executable, oid: *oid, size: *size, recipe }
+        }
+        Planned::Link(target) => Content::Link { target: target.clone() },
+        Planned::Module(commit) => Content::Module { commit: *commit },
+    };
+    Entry { path: path.clone(), content }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use sha2::Digest;
+
+    use super::*;
+    use crate::bundle::{Facts, PageRef};
+    use crate::cache::Cache;
+    use crate::catalog::Journal;
+    use crate::git::scratch::Scratch;
+    use crate::git::{Objects, Pointer, Repo};
+    use crate::ops::bundle::{Place, Wanted, make, open};
+    use crate::ops::redact;
+    use crate::ops::repair::{mend, repair};
+    use crate::ops::squash::Git;
+    use crate::ops::verify::{Depth, verify};
+    use crate::progress::Silent;
+    use crate::store::fail::{Failing, Fault};
+    use crate::store::{Store, StoreUrl, key, memory};
+
+    const REPO: RepoId = RepoId::from_bytes([9; 16]);
+
+    /// A git repository, and a store with versions of its commits.
+    struct Scene {
+        git: Scratch,
+        store: Store,
+    }
+
+    fn machine(store: &Store) -> Catalog {
+        Catalog::open(store.clone(), Cache::none(), Journal::none()).expect("opens")
+    }
+
+    fn over(backend: std::sync::Arc<dyn crate::store::Backend>) -> Store {
+        Store::over(StoreUrl::parse("memory:versions").expect("a URL"), backend).without_waits()
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let (git, store) = (Scratch::new(), over(memory()));
+            Catalog::create(store.clone(), Cache::none(), Journal::none()).expect("a store");
+            Scene { git, store }
+        }
+
+        /// The store as it is, for one try.
+        fn twin(&self) -> Store {
+            let twin = over(memory());
+            for folder in ["", "log/", key::META, key::DATA] {
+                for object in self.store.list(folder, "").expect("lists") {
+                    let bytes = self.store.get(&object.key).expect("memory").expect("there");
+                    twin.overwrite(&object.key, bytes.into()).expect("memory");
+                }
+            }
+            twin
+        }
+
+        fn clone(&self) -> Clone {
+            Clone::of(&self.git.repo()).expect("a clone")
+        }
+
+        /// Commits these files, those of which git-lfs has some, and makes the version.
+        fn version(&self, files: &[(&str, &[u8])]) -> BundleId {
+            let pointers: Vec<Vec<u8>> =
+                files.iter().map(|(path, bytes)| self.pointer(path, bytes)).collect();
+            let files: Vec<(&str, &[u8])> =
+                files.iter().zip(&pointers).map(|((path, _), bytes)| (*path, &bytes[..])).collect();
+            self.git.commit(&files);
+            let (repo, objects): (Repo, Objects) = (self.git.repo(), self.git.objects());
+            let commit = objects.commit("HEAD").expect("a commit");
+            let dataset = Dataset::default();
+            let place =
+                Place { repo: &repo, objects: &objects, dataset: &dataset, id: REPO, name: Some("it") };
+            make(&mut machine(&self.store), place, commit, Wanted::default(), &Silent).expect("made").0
+        }
+
+        fn pointer(&self, path: &str, bytes: &[u8]) -> Vec<u8> {
+            if !path.ends_with(".bin") {
+                return bytes.to_vec();
+            }
+            let oid = Oid::from_bytes(sha2::Sha256::digest(bytes).into());
+            let at = self.git.repo().lfs_object_path(&oid);
+            fs::create_dir_all(at.parent().expect("a directory")).expect("made");
+            fs::write(at, bytes).expect("written");
+            Pointer { oid, size: bytes.len() as u64 }.canonical()
+        }
+
+        /// Three versions of one of everything; something was taken out of the last two, and of the first before there were others.
+        fn told(&self) -> BTreeMap<BundleId, (Vec<Vec<u8>>, Facts)> {
+            let manifest = format!("[repo]\nid = \"{REPO}\"\nname = \"it\"\n");
+            let noise = datamon_test_support::seeded_bytes(7, 300_000);
+            let first = self.version(&[
+                ("datamon.toml", manifest.as_bytes()),
+                ("large.bin", &noise),
+                ("gone.bin", b"taken out before there are others"),
+                ("deep/er/small.bin", b"of git-lfs"),
+                ("deep/plain", b"of git"),
+                ("empty", b""),
+            ]);
+            self.take_out("gone.bin");
+            // The bytes of one that is taken out stay: they are somewhere else, too.
+            let second = self.version(&[
+                ("secret/one.bin", b"s"),
+                ("secret/same.bin", b"of git-lfs"),
+                ("deep/plain", b"other"),
+            ]);
+            let third = self.version(&[("secret/two", b"t"), ("large.bin", &noise[..200_000])]);
+            self.take_out("secret");
+            let catalog = machine(&self.store);
+            let told: BTreeMap<_, _> =
+                [first, second, third].into_iter().map(|id| (id, said(&catalog, id))).collect();
+            assert_eq!(told[&third].0.len(), 5);
+            assert_eq!(told[&third].1.redacted, [&b"gone.bin"[..], b"secret"].map(ByteBuf::from));
+            told
+        }
+
+        fn take_out(&self, path: &str) {
+            let mut catalog = machine(&self.store);
+            let look =
+                |catalog: &Catalog| redact::plan(catalog, REPO, &[path.as_bytes().to_vec()], &Git::Overruled);
+            look(&catalog).expect("planned").apply(&mut catalog, &look).expect("taken out");
+        }
+    }
+
+    /// What a version has and says, but for where it lies.
+    fn said(catalog: &Catalog, id: BundleId) -> (Vec<Vec<u8>>, Facts) {
+        let bundle = open(catalog, id).expect("opens");
+        let mut entries = bundle.below(b"").expect("reads");
+        entries.iter_mut().for_each(|it| {
+            if let Content::File { recipe, .. } = &mut it.content {
+                *recipe = Recipe::Inline(vec![]);
+            }
+        });
+        let facts = Facts { revision: 0, ..bundle.root().facts.clone() };
+        (entries.iter().map(|it| format!("{it:?}").into_bytes()).collect(), facts)
+    }
+
+    /// What `repair` does, on a machine that has kept nothing; the versions that it made anew, or what it called lost.
+    fn repaired(store: &Store, clone: Clone) -> Result<u64, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let mut catalog =
+            Catalog::open(store.clone(), Cache::none(), Journal::none()).map_err(|e| text(&e))?;
+        let findings = verify(&catalog, Depth::Files, &Silent).map_err(|e| text(&e))?;
+        catalog.keep_in_mind(&findings.bad_packs, &findings.good_packs, &findings.wrong);
+        mend(&mut catalog, &[], &[]).map_err(|e| text(&e))?;
+        let mut damage = Damage::of(&catalog).map_err(|e| text(&e))?;
+        let scratch = tempfile::tempdir().expect("a directory");
+        let done = repair(&mut catalog, &mut damage, &[clone], &[], &[], scratch.path(), &Silent);
+        let done = done.map_err(|e| text(&e))?;
+        if damage.is_empty() { Ok(done.versions) } else { Err(format!("lost: {damage:?}")) }
+    }
+
+    fn metas(store: &Store) -> Vec<String> {
+        let all = store.list(key::META, "").expect("lists");
+        all.into_iter().map(|it| it.key).collect()
+    }
+
+    /// Nothing of what the store has is called damaged, and its versions are what they were.
+    fn assert_whole(store: &Store, before: &BTreeMap<BundleId, (Vec<Vec<u8>>, Facts)>, context: &str) {
+        let catalog = machine(store);
+        let findings = verify(&catalog, Depth::Files, &Silent).expect("verified");
+        let needed: Vec<_> = findings.problems.iter().collect();
+        assert!(needed.is_empty(), "{context}: {needed:?}");
+        for (id, was) in before {
+            assert_eq!(said(&catalog, *id), *was, "{context}: {id}");
+        }
+    }
+
+    /// Every pack of metadata, lost or with a bit that is another, on a machine that has kept nothing of it.
+    #[test]
+    fn what_versions_consist_of_is_made_anew_from_their_commits() {
+        let scene = Scene::new();
+        let told = scene.told();
+        let mut made = BTreeMap::new();
+        for pack in metas(&scene.store) {
+            let bytes = scene.store.get(&pack).expect("memory").expect("there");
+            let flips = (0..bytes.len()).step_by(97).map(Some);
+            for at in [None].into_iter().chain(flips) {
+                let store = scene.twin();
+                match at {
+                    None => store.delete(&pack).expect("memory"),
+                    Some(at) => {
+                        let mut bytes = bytes.to_vec();
+                        bytes[at] ^= 1 << (at % 8);
+                        store.overwrite(&pack, bytes.into()).expect("memory");
+                    }
+                }
+                let context = format!("{pack}, byte {at:?}");
+                let count = repaired(&store, scene.clone()).unwrap_or_else(|why| panic!("{context}: {why}"));
+                *made.entry(count).or_insert(0) += 1;
+                assert_whole(&store, &told, &context);
+                assert_eq!(repaired(&store, scene.clone()), Ok(0), "{context}: there is more to do");
+            }
+        }
+        assert!(made.keys().any(|count| *count > 1), "{made:?}");
+    }
+
+    /// Only what the root proves takes the place of a page.
+    #[test]
+    fn what_git_has_is_not_taken_for_another_page() {
+        let file = |n: u8| Planned::File { executable: false, oid: Oid::from_bytes([n; 32]), size: 1 };
+        let all = |n: u8| BTreeMap::from([(b"a".to_vec(), file(1)), (b"b".to_vec(), file(n))]);
+        let entries: Vec<Entry> = all(2).iter().map(entry).collect();
+        let blob = Blob { pack: crate::id::PackId::from_bytes([1; 16]), offset: 0, stored: 1 };
+        let page = PageRef { first: b"a".to_vec(), rows: 2, bytes: 2, blob, hash: page_hash(&entries) };
+        let root = Root { id: BundleId::new(), repo: REPO, facts: Facts::default(), pages: vec![page] };
+        let hit = Unreadable { repo: REPO, commit: None, pages: vec![(b"a".to_vec(), 2)] };
+        assert_eq!(rest(&mut root.clone(), &hit, all(2), true), Some(all(2)));
+        assert_eq!(rest(&mut root.clone(), &hit, all(3), true), None);
+    }
+
+    #[test]
+    fn a_repair_that_is_cut_off_anywhere_is_gone_on_with() {
+        let scene = Scene::new();
+        let told = scene.told();
+        let lost = || {
+            let store = scene.twin();
+            metas(&store).iter().for_each(|pack| store.delete(pack).expect("memory"));
+            store
+        };
+        let store = lost();
+        repaired(&store, scene.clone()).expect("repaired");
+        let requests = store.requests();
+        let all = requests.get + requests.put + requests.list + requests.head;
+        let mut cut = 0;
+        for at in 0..all {
+            let store = lost();
+            let dying = over(std::sync::Arc::new(Failing::new(store.backend(), Fault::Dead, at)));
+            cut += u64::from(repaired(&dying, scene.clone()).is_err());
+            repaired(&store, scene.clone()).unwrap_or_else(|why| panic!("after request {at}: {why}"));
+            assert_whole(&store, &told, &format!("after request {at}"));
+        }
+        assert!(cut > 30, "{cut} of {all}");
+    }
+
+    /// Another clone knows nothing of it, and says so; nothing is written.
+    #[test]
+    fn without_its_commit_a_version_stays_lost() {
+        let scene = Scene::new();
+        let told = scene.told();
+        metas(&scene.store).iter().for_each(|pack| scene.store.delete(pack).expect("memory"));
+        let other = Scratch::new();
+        other.commit(&[("a", b"a")]);
+        let before = machine(&scene.store).head().seq();
+        let error = repaired(&scene.store, Clone::of(&other.repo()).expect("a clone")).expect_err("lost");
+        assert!(told.keys().all(|id| error.contains(&id.to_string())), "{error}");
+        assert_eq!(machine(&scene.store).head().seq(), before);
+        // Nor does one that has other files under the name of the version: here the dataset is said to lie elsewhere.
+        let text = format!("[[dataset]]\nid = \"{REPO}\"\nname = \"it\"\npath = \"deep\"\n");
+        scene.git.commit(&[("datamon.toml", text.as_bytes())]);
+        repaired(&scene.store, scene.clone()).expect("each commit says for itself where it lies");
+        assert_whole(&scene.store, &told, "moved");
+    }
+}
