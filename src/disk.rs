@@ -1,4 +1,5 @@
-//! L1 · Files that this machine keeps about a store: cache, journal, what was sent. Written whole or not at all.
+//! L1 · Files of this machine: what it keeps about a store (cache, journal, what was sent), written whole or not at all, and what a fetch
+//! writes, which goes again where it is not whole.
 //!
 //! Every one of them passes here, so that there is one place where a disk that is full, fails or tears can be put below them: whoever
 //! watches is asked before and after each step, as a decorator of a store is for each request.
@@ -83,6 +84,20 @@ impl Disk {
             fs::create_dir_all(folder(path))?;
             File::options().create_new(true).append(true).open(path)
         })
+    }
+
+    /// Make a file that is not there, in a directory that is; `prepare` is a part of it. What was made goes again where that is called an error.
+    pub fn create(&self, path: &Path, prepare: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
+        let mut is_ours = false;
+        let made = self.step(Verb::Begin, path, || {
+            let file = File::options().write(true).create_new(true).open(path)?;
+            is_ours = true;
+            prepare(&file).map(|()| file)
+        });
+        if made.is_err() && is_ours {
+            let _ = self.remove(path);
+        }
+        made
     }
 
     /// Add bytes to a file that was begun.

@@ -73,6 +73,11 @@ impl Cache {
         Cache { disk, ..self }
     }
 
+    /// The disk of this machine.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// The directory of this user that holds the caches of all places; `None` for a user without a home.
     pub fn base() -> Option<PathBuf> {
         match std::env::var_os("DATAMON_CACHE_DIR") {

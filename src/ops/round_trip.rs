@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -13,6 +13,7 @@ use super::fetch::{self, FetchError, Wanted, fetch};
 use super::ingest::{ChunkIndex, Ingested, Known, Outlet, Source, Taken, ingest};
 use crate::catalog::Sent;
 use crate::chunk::Sizes;
+use crate::disk::{Disk, Verb, When};
 use crate::id::{ChunkId, Oid, PackId, PackKind};
 use crate::pack::format::{MAX_FOOTER, MAX_FRAME};
 use crate::pack::{Blob, Footer, Frame, FrameEntry, PackInfo, PackWriter, Term, read_footer};
@@ -73,7 +74,14 @@ fn take(store: &Store, sources: &[Source], known: &mut Packs) -> Ingested {
     ingest(&outlet(store), sources, ChunkIndex::default(), known, &Silent, hour()).expect("ingests")
 }
 
-fn give(store: &Store, made: &Ingested, folder: &Path) -> BTreeMap<Oid, Result<Vec<u8>, FetchError>> {
+type Given = BTreeMap<Oid, Result<Vec<u8>, FetchError>>;
+
+fn give(store: &Store, made: &Ingested, folder: &Path) -> Given {
+    give_from(&fetch::Source::bare(store), made, folder)
+}
+
+/// What comes is taken away again; of what does not come nothing may lie there.
+fn give_from(source: &fetch::Source, made: &Ingested, folder: &Path) -> Given {
     let wanted: Vec<Wanted> = made
         .files
         .iter()
@@ -83,7 +91,8 @@ fn give(store: &Store, made: &Ingested, folder: &Path) -> BTreeMap<Oid, Result<V
         })
         .collect();
     let results = Mutex::new(BTreeMap::new());
-    fetch(&fetch::Source::bare(store), &wanted, &Silent, &|file, result| {
+    fetch(source, &wanted, &Silent, &|file, result| {
+        assert_eq!(file.path.exists(), result.is_ok(), "{result:?}");
         let bytes = result.map(|()| fs::read(&file.path).expect("written"));
         let _ = fs::remove_file(&file.path);
         assert!(results.lock().expect("no panic").insert(file.oid, bytes).is_none(), "told once");
@@ -261,6 +270,89 @@ fn a_file_that_finds_no_room_is_refused_before_anything_is_written() {
         other => panic!("{other:?}"),
     }
     assert!(!path.exists());
+}
+
+/// A step with a file of this name, and for which time.
+type Step = (String, Verb, When, usize);
+
+/// A disk that is full at these steps, and all that it was asked for.
+fn full_at(fails: Vec<Step>) -> (Disk, Arc<Mutex<Vec<Step>>>) {
+    let seen = Arc::<Mutex<Vec<Step>>>::default();
+    let list = seen.clone();
+    let disk = Disk::watched(move |verb, when, path| {
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let mut list = list.lock().expect("no panic");
+        let times = list.iter().filter(|it| (&it.0, it.1, it.2) == (&name, verb, when)).count();
+        list.push((name, verb, when, times));
+        match fails.contains(&list[list.len() - 1]) {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    });
+    (disk, seen)
+}
+
+#[test]
+fn a_disk_that_fails_at_any_step_costs_the_file_and_leaves_nothing_of_it() {
+    let (store, folder) = (memory("failing-disk"), tempfile::tempdir().expect("a temporary directory"));
+    // Nothing, some that are written side by side, and one that comes in several requests and is given its room at once.
+    let contents = [vec![], noise(1, 3_000), noise(2, 200_000), noise(3, 300_000), noise(4, 12 << 20)];
+    let sources: Vec<Source> = contents.iter().map(|bytes| source(folder.path(), bytes, vec![])).collect();
+    let made = take(&store, &sources, &mut Packs::default());
+    let give_on =
+        |disk: &Disk| give_from(&fetch::Source::bare(&store).on(disk.clone()), &made, folder.path());
+    let right = |given: &Given| {
+        contents.iter().filter(|bytes| given[&oid(bytes)].as_ref().is_ok_and(|it| it == *bytes)).count()
+    };
+    let (disk, seen) = full_at(vec![]);
+    assert_eq!(right(&give_on(&disk)), contents.len());
+    let steps = seen.lock().expect("no panic").clone();
+    let large = format!("{}.out", oid(&contents[4]));
+    let appends =
+        steps.iter().filter(|it| it.0 == large && (it.1, it.2) == (Verb::Append, When::After)).count();
+    assert!(appends > 20, "{appends}");
+    assert!(steps.iter().all(|it| it.1 != Verb::Remove), "{steps:?}");
+    // Of the large one some are as good as all.
+    for step in steps.into_iter().filter(|it| it.3 < 2 || it.3 % 16 == 0 || it.3 == appends - 1) {
+        let (disk, seen) = full_at(vec![step.clone()]);
+        let given = give_on(&disk);
+        assert_eq!(right(&given), contents.len() - 1, "{step:?}");
+        let error = given.values().find_map(|it| it.as_ref().err()).expect("one failed").to_string();
+        assert!(error.contains("cannot write") && error.contains(&step.0), "{step:?}: {error}");
+        let removed = seen.lock().expect("no panic").iter().any(|it| it.1 == Verb::Remove);
+        assert_eq!(removed, (step.1, step.2) != (Verb::Begin, When::Before), "{step:?}");
+        assert_eq!(right(&give_on(&disk)), contents.len(), "again after {step:?}");
+    }
+    // Where even removing fails, it is the first error that is told.
+    let last = (large.clone(), Verb::Append, When::Before, appends - 1);
+    for (when, is_left) in [(When::After, false), (When::Before, true)] {
+        let (disk, _) = full_at(vec![last.clone(), (large.clone(), Verb::Remove, when, 0)]);
+        let Taken { oid, size, terms, .. } =
+            made.files.iter().find(|it| it.size == 12 << 20).expect("taken").clone();
+        let wanted = Wanted { oid, size, terms, path: folder.path().join(&large) };
+        fetch(&fetch::Source::bare(&store).on(disk), &[wanted], &Silent, &|file, result| {
+            let error = result.expect_err("it is full").to_string();
+            assert!(error.contains(&large) && error.contains("no storage space"), "{error}");
+            assert_eq!(file.path.exists(), is_left);
+        });
+    }
+}
+
+#[test]
+fn a_file_that_is_there_already_stays_as_it_is() {
+    let (store, folder) = (memory("there"), tempfile::tempdir().expect("a temporary directory"));
+    let made = take(&store, &[source(folder.path(), &noise(1, 30_000), vec![])], &mut Packs::default());
+    let Taken { oid, size, terms, .. } = made.files[0].clone();
+    let (there, missing) = (folder.path().join("there"), folder.path().join("below/missing"));
+    fs::write(&there, "mine").expect("writable");
+    for path in [&there, &missing] {
+        let wanted = Wanted { oid, size, terms: terms.clone(), path: path.clone() };
+        fetch(&fetch::Source::bare(&store), &[wanted], &Silent, &|_, result| {
+            assert!(result.expect_err("it cannot be made").to_string().contains("cannot write"));
+        });
+    }
+    assert_eq!(fs::read(&there).expect("there"), b"mine");
+    assert!(!folder.path().join("below").exists(), "no directory is made");
 }
 
 #[test]

@@ -135,7 +135,9 @@ pub fn fetch(source: &Source, files: &[Wanted], progress: &dyn Progress, done: D
         }
         result => done(file, result),
     };
-    run(source, files, Sink::create, progress, &put_off);
+    let disk = source.disk();
+    let create = |file: &Wanted| Sink::create(file, disk);
+    run(source, files, &create, progress, &put_off);
     let mut lost = lost.into_inner().expect("no holder of this lock panics");
     for copy in source.copies() {
         if lost.is_empty() {
@@ -143,7 +145,7 @@ pub fn fetch(source: &Source, files: &[Wanted], progress: &dyn Progress, done: D
         }
         let files: Vec<Wanted> = lost.iter().map(|(file, _)| file.clone()).collect();
         let found: Mutex<HashSet<PathBuf>> = Mutex::default();
-        run(&copy, &files, Sink::create, progress, &|file, result| {
+        run(&copy, &files, &create, progress, &|file, result| {
             if result.is_ok() {
                 found.lock().expect("no holder of this lock panics").insert(file.path.clone());
                 done(file, result);
@@ -161,10 +163,10 @@ pub fn fetch(source: &Source, files: &[Wanted], progress: &dyn Progress, done: D
 
 /// The same, but that nothing is written: only whether each is what its name says.
 pub fn rebuild(source: &Source, files: &[Wanted], progress: &dyn Progress, done: Done<'_>) {
-    run(source, files, |file| Ok(Sink::nowhere(file)), progress, done);
+    run(source, files, &|file| Ok(Sink::nowhere(file)), progress, done);
 }
 
-fn run(source: &Source, files: &[Wanted], open: sink::Open, progress: &dyn Progress, done: Done<'_>) {
+fn run(source: &Source, files: &[Wanted], open: sink::Open<'_>, progress: &dyn Progress, done: Done<'_>) {
     progress.watch(source.retries());
     let parts = parts(files);
     for file in files.iter().filter(|file| file.terms.is_empty()) {

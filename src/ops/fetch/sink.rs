@@ -1,7 +1,10 @@
 //! One file being written: hashed as it goes, wrong bytes never left behind.
+//!
+//! What is verified is what passed to the disk: a disk that keeps other bytes than it was given, and says nothing, is found by who reads
+//! them next.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -9,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::decode::Run;
 use super::{FetchError, Wanted};
+use crate::disk::Disk;
 use crate::id::Oid;
 
 /// A file of at least this many bytes gets its place on the disk at once; its length still says how much was written.
@@ -17,13 +21,13 @@ const PREALLOCATE: u64 = 4 << 20;
 const BESIDE: u64 = 512 << 10;
 
 /// How files are begun.
-pub type Open = fn(&Wanted) -> Result<Sink, FetchError>;
+pub type Open<'a> = &'a (dyn Fn(&Wanted) -> Result<Sink, FetchError> + Sync);
 
 /// A file that exists under its name only while it is being written or once it is verified.
 pub struct Sink {
     path: PathBuf,
     /// Where it is written; nowhere if only its hash is asked for.
-    file: Option<File>,
+    place: Option<(Disk, File)>,
     sha: Sha256,
     oid: Oid,
     size: u64,
@@ -33,24 +37,19 @@ pub struct Sink {
 
 impl Sink {
     /// An empty file; its mode is what the umask says.
-    pub fn create(wanted: &Wanted) -> Result<Sink, FetchError> {
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(&wanted.path)
-            .map_err(|source| FetchError::write(&wanted.path, source))?;
-        if wanted.size >= PREALLOCATE {
-            reserve(&file, wanted).inspect_err(|_| drop(fs::remove_file(&wanted.path)))?;
-        }
+    pub fn create(wanted: &Wanted, disk: &Disk) -> Result<Sink, FetchError> {
+        let room = |file: &File| if wanted.size < PREALLOCATE { Ok(()) } else { reserve(file, wanted.size) };
+        let file =
+            disk.create(&wanted.path, room).map_err(|source| FetchError::write(&wanted.path, source))?;
         let mut sink = Sink::nowhere(wanted);
-        sink.file = Some(file);
+        sink.place = Some((disk.clone(), file));
         Ok(sink)
     }
 
     /// No file: its bytes are hashed and forgotten.
     pub fn nowhere(wanted: &Wanted) -> Sink {
         let (path, oid, size) = (wanted.path.clone(), wanted.oid, wanted.size);
-        Sink { path, file: None, sha: Sha256::new(), oid, size, written: 0, verified: false }
+        Sink { path, place: None, sha: Sha256::new(), oid, size, written: 0, verified: false }
     }
 
     /// The next bytes of the file. Returns how many.
@@ -76,9 +75,9 @@ impl Sink {
     }
 
     fn write_once(&mut self, pieces: &[Bytes], length: u64) -> Result<(), FetchError> {
-        let Sink { file, sha, path, .. } = self;
-        let mut write = || match file {
-            Some(file) => pieces.iter().try_for_each(|piece| file.write_all(piece)),
+        let Sink { place, sha, path, .. } = self;
+        let mut write = || match place {
+            Some((disk, file)) => pieces.iter().try_for_each(|piece| disk.append(path, file, piece)),
             None => Ok(()),
         };
         let mut hash = || pieces.iter().for_each(|piece| sha.update(piece));
@@ -105,8 +104,10 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        if !self.verified && self.file.is_some() {
-            let _ = fs::remove_file(&self.path);
+        if !self.verified
+            && let Some((disk, _)) = &self.place
+        {
+            let _ = disk.remove(&self.path);
         }
     }
 }
@@ -114,23 +115,21 @@ impl Drop for Sink {
 /// Take the room the file needs. Where the file system cannot, the file grows as it is written; where there is not enough, what was
 /// taken of it goes back with the file.
 #[cfg(target_os = "linux")]
-fn reserve(file: &File, wanted: &Wanted) -> Result<(), FetchError> {
+fn reserve(file: &File, size: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     use rustix::io::Errno;
     // A file that no file system could hold would take all of this one before it fails.
-    let taken = match i64::try_from(wanted.size) {
-        Ok(_) => fallocate(file, FallocateFlags::KEEP_SIZE, 0, wanted.size),
+    let taken = match i64::try_from(size) {
+        Ok(_) => fallocate(file, FallocateFlags::KEEP_SIZE, 0, size),
         Err(_) => Err(Errno::FBIG),
     };
     match taken {
-        Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
-            Err(FetchError::write(&wanted.path, error.into()))
-        }
+        Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(error.into()),
         _ => Ok(()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn reserve(_: &File, _: &Wanted) -> Result<(), FetchError> {
+fn reserve(_: &File, _: u64) -> io::Result<()> {
     Ok(())
 }

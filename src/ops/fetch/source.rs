@@ -8,31 +8,45 @@ use bytes::Bytes;
 
 use crate::cache::{Packs, Placed};
 use crate::catalog::Catalog;
+use crate::disk::Disk;
 use crate::id::{PackId, PackKind};
 use crate::pack::plan::coalesce;
 use crate::store::{Flow, Store, StoreError, key};
 
-/// A store, and what is kept of its data packs.
+/// A store, what is kept of its data packs, and the disk that files are written to.
 #[derive(Debug, Clone)]
 pub struct Source {
     store: Store,
     packs: Packs,
+    disk: Disk,
 }
 
 impl Source {
     /// The store of an open catalog.
     pub fn of(catalog: &Catalog) -> Source {
-        Source { store: catalog.store().clone(), packs: catalog.cache().packs() }
+        let cache = catalog.cache();
+        Source { store: catalog.store().clone(), packs: cache.packs(), disk: cache.disk().clone() }
     }
 
     /// A store of which nothing is kept.
     pub fn bare(store: &Store) -> Source {
-        Source { store: store.clone(), packs: Packs::none() }
+        Source { store: store.clone(), packs: Packs::none(), disk: Disk::default() }
+    }
+
+    /// The same on a disk of whose steps somebody is asked.
+    #[must_use]
+    pub fn on(self, disk: Disk) -> Source {
+        Source { disk, ..self }
+    }
+
+    /// Where files are written to.
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The same packs at the other places that have them.
     pub(super) fn copies(&self) -> impl Iterator<Item = Source> {
-        self.store.copies().map(|copy| Source { store: copy.clone(), packs: self.packs.clone() })
+        self.store.copies().map(|copy| Source { store: copy.clone(), ..self.clone() })
     }
 
     /// A copy gave what the store itself did not, for this reason.

@@ -16,7 +16,7 @@ struct Current {
 /// The last stage of a fetch.
 pub struct Writer<'a> {
     files: &'a [Wanted],
-    open: Open,
+    open: Open<'a>,
     progress: &'a dyn Progress,
     done: Done<'a>,
     current: Option<Current>,
@@ -24,7 +24,7 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Nothing is written yet.
-    pub fn new(files: &'a [Wanted], open: Open, progress: &'a dyn Progress, done: Done<'a>) -> Self {
+    pub fn new(files: &'a [Wanted], open: Open<'a>, progress: &'a dyn Progress, done: Done<'a>) -> Self {
         Writer { files, open, progress, done, current: None }
     }
 
