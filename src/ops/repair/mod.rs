@@ -26,7 +26,7 @@ pub use metadata::move_metadata;
 
 use super::bundle::{Pages, labels_of};
 use super::carry::{batches, fetch_into};
-use super::fetch::{Source, Wanted};
+use super::fetch::{FetchError, Source, Wanted};
 use super::here::Here;
 use super::publish::{Versions, publish};
 use super::receipt::UploadStats;
@@ -314,7 +314,8 @@ pub fn repair(
         store(catalog, damage, found, &mut repaired, progress)?;
     }
     for mirror in [None].into_iter().chain(mirrors.iter().map(Some)) {
-        let source = mirror.map_or_else(|| Source::of(catalog), Source::bare);
+        let of_mirror = |mirror| Source::bare(mirror).on(catalog.cache().disk().clone());
+        let source = mirror.map_or_else(|| Source::of(catalog), of_mirror);
         let wanted = readable(catalog, damage)?;
         fetch_and_store(&source, wanted, (catalog, damage), scratch, &mut repaired, progress)?;
     }
@@ -338,8 +339,14 @@ fn fetch_and_store(
 ) -> Result<(), NotRepaired> {
     for batch in batches(wanted) {
         let folder = folder(scratch)?;
-        let (found, _) = fetch_into(source, &batch, folder.path());
+        let (found, failed) = fetch_into(source, &batch, folder.path());
         store(catalog, damage, found, repaired, progress)?;
+        // What the source cannot give another one may. What this machine cannot keep would be told as lost.
+        for error in failed {
+            if let FetchError::Write { source, .. } = error {
+                return Err(NotRepaired::Scratch { path: scratch.display().to_string(), source });
+            }
+        }
     }
     Ok(())
 }
@@ -403,4 +410,44 @@ fn readable(from: &Catalog, damage: &Damage) -> Result<Vec<Wanted>, CatalogError
         Some(Wanted { oid: row.oid, size: row.size, terms, path: PathBuf::new() })
     };
     Ok(rows.values().filter(|row| damage.files[&row.oid].size == row.size).filter_map(wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::cache::Cache;
+    use crate::catalog::Journal;
+    use crate::disk::{Disk, Verb};
+    use crate::progress::Silent;
+    use crate::store::StoreUrl;
+
+    #[test]
+    fn a_full_disk_is_told_as_that_and_not_as_files_that_are_lost() {
+        let (here, repo) = (tempfile::tempdir().expect("a temporary directory"), RepoId::from_bytes([9; 16]));
+        let bytes = [7; 10_000];
+        let (oid, path) = (Oid::from_bytes(Sha256::digest(bytes).into()), here.path().join("file"));
+        fs::write(&path, bytes).expect("written");
+        let store = Store::open(&StoreUrl::parse("memory:repair-full").expect("a URL")).expect("memory");
+        let mut catalog = Catalog::create(store.clone(), Cache::none(), Journal::none()).expect("made");
+        let file = Upload { oid: Some(oid), size: 10_000, path, previous: None };
+        upload(&mut catalog, repo, &[file], &[], &Silent).expect("uploaded");
+        let full = Disk::watched(|verb, _, _| match verb {
+            Verb::Append => Err(std::io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        });
+        let on_full = Catalog::open(store, Cache::none().on(full), Journal::none()).expect("opens");
+        let repaired = |mut catalog: Catalog| {
+            let hit = Hit { size: 10_000, repo, places: vec![] };
+            let mut damage = Damage { files: [(oid, hit)].into(), ..Damage::default() };
+            let done = repair(&mut catalog, &mut damage, &[], &[], &[], here.path(), &Silent);
+            (done.map(|it| it.stored.len()), damage.files.len())
+        };
+        let (told, left) = repaired(on_full);
+        let told = told.expect_err("it is full").to_string();
+        assert!(told.contains("files on their way") && told.contains("no storage space"), "{told}");
+        assert_eq!(left, 1);
+        assert!(matches!(repaired(catalog), (Ok(1), 0)));
+    }
 }
