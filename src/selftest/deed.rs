@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::failed::Failed;
 use super::kind::Kind;
-use super::ledger::{exported, fetched};
+use super::ledger::{NEVER, exported, fetched};
 use super::machine::Machine;
 use super::mirror::claims;
 use crate::bundle::Facts;
@@ -133,7 +133,7 @@ impl Deed {
                 let (out, mirrors) = (machine.world.shelf.out(), [machine.beside()]);
                 repair(catalog, &mut damage, &[], &[], &mirrors, out.path(), &Silent)
                     .map(drop)
-                    .map_err(Failed::from)
+                    .map_err(|error| Failed::from(error).within(out.path()))
             }
             Deed::Sync => copy(machine, catalog, random),
             Deed::LoseStore => lose_store(machine),
@@ -249,11 +249,10 @@ fn export_one(machine: &Machine, catalog: &mut Catalog, random: &mut Seeded) -> 
     told(machine, exported(catalog, id, Some(&made), &machine.world.shelf))
 }
 
-/// A file that does not come is told of, and may come another time. Other bytes must never come.
+/// A file that does not come is told of, and may come another time. Other bytes must never come, nor be left of one that did not.
 fn told(machine: &Machine, wrong: Vec<Failed>) -> Said {
-    let is_other =
-        |it: &&Failed| it.words.contains("came back with other bytes") || it.words.contains("other files");
-    if let Some(what) = wrong.iter().find(is_other) {
+    let must_not = |it: &&Failed| NEVER.iter().any(|words| it.words.contains(words));
+    if let Some(what) = wrong.iter().find(must_not) {
         machine.world.complain(what.words.clone());
     }
     wrong.into_iter().next().map_or(Ok(()), Err)

@@ -1,6 +1,8 @@
 //! What a command of a simulation says when it fails, and of which kind that is. Machines, disks and stores fail here as the seed has it, and
 //! each such failure is one that the program knows. What it does not know is a defect of the program.
 
+use std::path::Path;
+
 use crate::catalog::CatalogError;
 use crate::ops::bundle::NotFound;
 use crate::ops::collection::NotCollected;
@@ -39,6 +41,11 @@ impl Failed {
     /// The same with what it is about before it.
     pub(super) fn of(self, what: impl std::fmt::Display) -> Failed {
         Failed { words: format!("{what}: {}", self.words), ..self }
+    }
+
+    /// The same without the name of a directory, which is another one each time.
+    pub(super) fn within(self, folder: &Path) -> Failed {
+        Failed { words: self.words.replace(&folder.display().to_string(), "here"), ..self }
     }
 }
 

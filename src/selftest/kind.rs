@@ -47,6 +47,8 @@ kinds! {
     Foreign "foreign object",
     DiskFull "disk without space",
     DiskError "disk that fails",
+    FetchedFull "disk without space for a fetched file",
+    FetchedError "disk that fails below a fetched file",
     TornCache "torn or flipped cache file",
     TornJournal "torn journal",
     CacheLost "lost cache",

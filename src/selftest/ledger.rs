@@ -2,6 +2,7 @@
 //! the end, bit for bit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::bundle::Content;
 use crate::catalog::{Catalog, Journal};
@@ -217,7 +218,8 @@ impl Ledger {
         }
     }
 
-    fn check_files(&self, catalog: &mut Catalog, shelf: &Shelf, wrong: &mut Vec<String>) {
+    /// Promised files that cannot be had by who has this catalog.
+    pub(super) fn check_files(&self, catalog: &mut Catalog, shelf: &Shelf, wrong: &mut Vec<String>) {
         let promised: Vec<(RepoId, Oid)> = self.promised().into_iter().collect();
         for some in promised.chunk_by(|a, b| a.0 == b.0) {
             let oids: Vec<Oid> = some.iter().map(|(_, oid)| *oid).collect();
@@ -239,6 +241,12 @@ impl Ledger {
         }
     }
 }
+
+/// What must not be said of anything that is read, whatever fails.
+pub(super) const NEVER: [&str; 3] = [OTHER_BYTES, OTHER_FILES, LEFT];
+const OTHER_BYTES: &str = "came back with other bytes";
+const OTHER_FILES: &str = "other files than were put into it";
+const LEFT: &str = "is said not to have come, and something lies there";
 
 /// What is wrong with files of a repo as they come out of the store.
 pub(super) fn fetched(catalog: &mut Catalog, repo: RepoId, oids: &[Oid], shelf: &Shelf) -> Vec<Failed> {
@@ -282,7 +290,7 @@ fn plan_version(
         plan.insert(oid, Wanted { oid, size, terms, path: out.path().join(oid.to_string()) });
     }
     if made.is_some_and(|made| !made.allows(bundle.root().repo, &found)) {
-        return Err(Failed::ours("it has other files than were put into it"));
+        return Err(Failed::ours(format!("it has {OTHER_FILES}")));
     }
     Ok((plan.into_values().collect(), out))
 }
@@ -293,10 +301,12 @@ fn compared(catalog: &Catalog, plan: &[Wanted], shelf: &Shelf) -> Vec<Failed> {
     let told = std::sync::Mutex::new(0);
     fetch(&Source::of(catalog), plan, &Silent, &|file, result| {
         *told.lock().expect("no panic") += 1;
+        let above = file.path.parent().unwrap_or(Path::new(""));
         let what = match result {
             Ok(()) if shelf.is_same(file.oid, &file.path) => return,
-            Ok(()) => Failed::ours(format!("{} came back with other bytes", file.oid)),
-            Err(error) => Failed::from(error).of(file.oid),
+            Ok(()) => Failed::ours(format!("{} {OTHER_BYTES}", file.oid)),
+            Err(_) if file.path.exists() => Failed::ours(format!("{} {LEFT}", file.oid)),
+            Err(error) => Failed::from(error).within(above).of(file.oid),
         };
         wrong.lock().expect("no panic").push(what);
     });

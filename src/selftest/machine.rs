@@ -231,6 +231,12 @@ impl Machine {
         chance::given(random.draw(), clock, || {
             let mut catalog = self.open().map_err(|error| error.to_string())?;
             push_all(self, &mut catalog)?;
+            // What did not come to this machine comes now, whatever that left here.
+            let mut wrong = vec![];
+            self.world.ledger().check_files(&mut catalog, &self.world.shelf, &mut wrong);
+            if let Some(what) = wrong.into_iter().next() {
+                return Err(what);
+            }
             match self.journals() {
                 0 => Ok(()),
                 left => Err(format!("{left} journals are left on machine {}", self.number)),

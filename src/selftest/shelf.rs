@@ -110,6 +110,11 @@ impl Shelf {
         tempfile::tempdir_in(self.folder.path()).expect("a directory that was writable")
     }
 
+    /// Whether a file lies, or would lie, where things are fetched to.
+    pub(super) fn is_fetched(&self, path: &Path) -> bool {
+        path.starts_with(self.folder.path())
+    }
+
     /// Whether there is the same in a file.
     pub(super) fn is_same(&self, oid: Oid, path: &Path) -> bool {
         fs::read(path).is_ok_and(|bytes| self.files.get(&oid) == Some(&bytes))

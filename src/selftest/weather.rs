@@ -3,6 +3,10 @@
 //! A seam is a request to the store or a step with a local file. What happens at one follows from the seed, the machine, the command it
 //! runs and the seam itself (what is asked of which object, and for which time), so it does not matter that a command may have
 //! several threads.
+//!
+//! Files that are fetched are written while others of the same command are still asked for, on other threads: which step comes first,
+//! no seed decides. So such a step fails by itself alone, and is in no order: nobody else goes on there, it is not counted or noted, and no
+//! process is killed at it. What a killed process still writes there is seen by nobody.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -231,6 +235,9 @@ impl Weather {
 
     /// A step with a local file.
     fn step(&self, verb: disk::Verb, when: When, path: &Path) -> io::Result<()> {
+        if self.world.shelf.is_fetched(path) {
+            return self.fetched(verb, when, path);
+        }
         // What is above is another directory each time.
         let parts: Vec<&OsStr> = path.iter().collect();
         let own = parts.iter().rposition(|part| *part == "cache" || *part == "journal").unwrap_or(0);
@@ -265,6 +272,29 @@ impl Weather {
                 harm(path, &mut draws);
                 self.world.hit(Kind::TornCache);
                 Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A step with a file that is fetched. The end of its path is what it is called each time.
+    fn fetched(&self, verb: disk::Verb, when: When, path: &Path) -> io::Result<()> {
+        let name = path.file_name().unwrap_or_default();
+        let mut draws = self.draws(number(&[b"fetched", &[verb as u8, when as u8], name.as_encoded_bytes()]));
+        let Mood::Showers(rate) = self.now().mood else { return Ok(()) };
+        if self.world.is_calm() || !draws.once_in(rate) {
+            return Ok(());
+        }
+        match (when, draws.below(3)) {
+            // Of a file that cannot be removed there is no more to ask.
+            (When::Before, _) if verb == disk::Verb::Remove => Ok(()),
+            (When::Before, 0) => {
+                self.world.hit(Kind::FetchedFull);
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            (_, 1) => {
+                self.world.hit(Kind::FetchedError);
+                Err(io::Error::other("input/output error"))
             }
             _ => Ok(()),
         }
