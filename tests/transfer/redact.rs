@@ -128,9 +128,13 @@ fn who_asks_for_a_redacted_file_is_told_by_which_redaction(machine: Machine) {
     clone.git(["config", "lfs.skipdownloaderrors", "true"]);
     clone.git(["reset", "-q", "--hard"]);
     trust(&clone);
-    for verb in [&["pull", "--data-only"][..], &["checkout", "-f", "main", "--", "secret.bin"]] {
-        let said = datamon(&clone, verb, 2);
-        assert!(said.contains(&by) && !said.contains("does not have"), "{verb:?}: {said}");
+    // Who wants to go on without hears of it, and is not stopped.
+    for (skips, code) in [("false", 2), ("true", 0)] {
+        clone.git(["config", "lfs.skipdownloaderrors", skips]);
+        for verb in [&["pull", "--data-only"][..], &["checkout", "-f", "main", "--", "secret.bin"]] {
+            let said = datamon(&clone, verb, code);
+            assert!(said.contains(&by) && !said.contains("does not have"), "{verb:?}: {said}");
+        }
     }
     let said = datamon(&clone, &["fsck", "--refs"], 4);
     let finding = line_with(&said, "BAD");

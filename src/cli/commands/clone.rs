@@ -1,6 +1,6 @@
 //! `git datamon clone`: git clones and writes what is its own, then the data comes from the store, beside git-lfs.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,8 +18,10 @@ use crate::ops::download::{NotHere, Unfetched};
 use crate::transfer::{Filled, Filling, LocalObjects, Site};
 
 /// What is said where nothing else is missing.
-const STAYS_OUT: &str = "what a redaction took out does not come back: its pointer stays in its place, and all else is there; git-lfs \
-                         leaves it so too with: git config lfs.skipdownloaderrors true";
+const STAYS_OUT: &str = "what a redaction took out does not come back: its pointer stays in its place, and all else is there; to have that \
+                         be no error: git config lfs.skipdownloaderrors true";
+/// What git-lfs looks for too: a file that cannot be had is left as its pointer, and that is no failure.
+const SKIP_ERRORS: (&str, &str) = ("lfs.skipdownloaderrors", "GIT_LFS_SKIP_DOWNLOAD_ERRORS");
 
 /// Clone a repository with its data
 ///
@@ -184,7 +186,7 @@ pub fn selection(repo: &Repo, paths: &[String]) -> Result<Selection, ConfigError
     }
 }
 
-/// Fills and says so; a file that could not be is an error.
+/// Fills and says so; a file that could not be is an error, unless somebody wants to go on without.
 pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Result<Filled, CommandError> {
     let wanted = filling.files();
     let bar = Bar::new("fetching", filling.bytes(), context.ui.is_quiet());
@@ -200,6 +202,10 @@ pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Resu
     if let Some((path, why)) = filled.failed.first() {
         let failed = count(filled.failed.len(), "file");
         let message = format!("{failed} could not be fetched, {path} first: {why}");
+        if skips_errors(&site.repo) {
+            context.ui.warning(&message);
+            return Ok(filled);
+        }
         let kind = Kind::worst(filled.failed.iter().map(|(_, why)| Kind::of_unfetched(why)));
         let error = CommandError::new(kind, message);
         let is_redacted = |why: &Unfetched| matches!(why, Unfetched::NotHere(NotHere::Redacted { .. }));
@@ -216,6 +222,13 @@ pub fn run_filling(filling: Filling, site: &mut Site, context: &Context) -> Resu
         return Err(error.hint("to try again: git datamon pull --data-only"));
     }
     Ok(filled)
+}
+
+fn skips_errors(repo: &Repo) -> bool {
+    let (key, variable) = SKIP_ERRORS;
+    let is_set =
+        |value: OsString| !["", "0", "false", "no", "off"].iter().any(|off| value.eq_ignore_ascii_case(off));
+    repo.config().is_true(key) || std::env::var_os(variable).is_some_and(is_set)
 }
 
 /// The directory that git would make: the last part of the URL, without what git adds to it.
