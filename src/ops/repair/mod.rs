@@ -269,12 +269,27 @@ impl Clone {
     }
 
     /// Where a file of this content lies, one of git written out into `folder`.
-    fn path(&self, oid: Oid, hit: &Hit, catalog: &Catalog, folder: &Path) -> Option<PathBuf> {
-        self.here.path(&Pointer { oid, size: hit.size }).or_else(|| self.plain(oid, hit, catalog, folder))
+    fn path(
+        &self,
+        oid: Oid,
+        hit: &Hit,
+        catalog: &Catalog,
+        folder: &Path,
+    ) -> Result<Option<PathBuf>, NotRepaired> {
+        match self.here.path(&Pointer { oid, size: hit.size }) {
+            None => self.plain(oid, hit, catalog, folder),
+            found => Ok(found),
+        }
     }
 
     /// A plain file of git at the place where a version has it.
-    fn plain(&self, oid: Oid, hit: &Hit, catalog: &Catalog, folder: &Path) -> Option<PathBuf> {
+    fn plain(
+        &self,
+        oid: Oid,
+        hit: &Hit,
+        catalog: &Catalog,
+        folder: &Path,
+    ) -> Result<Option<PathBuf>, NotRepaired> {
         let bytes = hit.places.iter().find_map(|place| {
             let facts = super::bundle::open(catalog, place.bundle).ok()?.root().facts.clone();
             let commit = ObjectId::try_from(facts.commit?.as_bytes()).ok()?;
@@ -282,10 +297,12 @@ impl Clone {
             let path = path.collect::<Vec<_>>().join(&b'/');
             let blob = self.objects.blob_at(commit, BStr::new(&path)).ok()??;
             self.objects.blob(blob).ok().filter(|bytes| bytes.len() as u64 == hit.size)
-        })?;
+        });
+        let Some(bytes) = bytes else { return Ok(None) };
         let path = folder.join(oid.to_string());
-        fs::write(&path, bytes).ok()?;
-        Some(path)
+        let failed = |source| NotRepaired::Scratch { path: path.display().to_string(), source };
+        fs::write(&path, bytes).map_err(failed)?;
+        Ok(Some(path))
     }
 }
 
@@ -301,18 +318,7 @@ pub fn repair(
 ) -> Result<Repaired, NotRepaired> {
     let mut repaired = Repaired::default();
     promise(catalog, damage, &mut repaired)?;
-    for clone in clones {
-        let folder = folder(scratch)?;
-        let found: Vec<Upload> = damage
-            .files
-            .iter()
-            .filter_map(|(oid, hit)| {
-                let path = clone.path(*oid, hit, catalog, folder.path())?;
-                Some(Upload { oid: Some(*oid), size: hit.size, path, previous: None })
-            })
-            .collect();
-        store(catalog, damage, found, &mut repaired, progress)?;
-    }
+    from_clones(clones, (catalog, damage), scratch, &mut repaired, progress)?;
     for mirror in [None].into_iter().chain(mirrors.iter().map(Some)) {
         let of_mirror = |mirror| Source::bare(mirror).on(catalog.cache().disk().clone());
         let source = mirror.map_or_else(|| Source::of(catalog), of_mirror);
@@ -324,9 +330,35 @@ pub fn repair(
         fetch_and_store(&Source::of(other), wanted, (catalog, damage), scratch, &mut repaired, progress)?;
     }
     repaired.versions = versions::remake(catalog, damage, clones, scratch)?;
+    if repaired.versions > 0 && !damage.files.is_empty() {
+        // Only by now versions say which plain files of git they have, and where.
+        let entries = std::mem::take(&mut damage.entries);
+        *damage = Damage { entries, ..Damage::of(catalog)? };
+        promise(catalog, damage, &mut repaired)?;
+        from_clones(clones, (catalog, damage), scratch, &mut repaired, progress)?;
+    }
     let others = stores.iter().map(|other| other.store().clone());
     repaired.moved = move_data(catalog, &mirrors.iter().cloned().chain(others).collect::<Vec<_>>())?;
     Ok(repaired)
+}
+
+fn from_clones(
+    clones: &[Clone],
+    (catalog, damage): (&mut Catalog, &mut Damage),
+    scratch: &Path,
+    repaired: &mut Repaired,
+    progress: &dyn Progress,
+) -> Result<(), NotRepaired> {
+    for clone in clones {
+        let folder = folder(scratch)?;
+        let mut found = Vec::new();
+        for (oid, hit) in &damage.files {
+            let path = clone.path(*oid, hit, catalog, folder.path())?;
+            found.extend(path.map(|path| Upload { oid: Some(*oid), size: hit.size, path, previous: None }));
+        }
+        store(catalog, damage, found, repaired, progress)?;
+    }
+    Ok(())
 }
 
 fn fetch_and_store(

@@ -16,7 +16,9 @@ use crate::catalog::change::{Change, Redact};
 use crate::catalog::{Catalog, CatalogError, Refusal};
 use crate::git::{Datasets, ObjectId};
 use crate::id::{BundleId, Oid, RepoId};
-use crate::ops::bundle::{Dataset, Planned, Planning, Recipes, Revisions, git_id, parents, root_of, said_by};
+use crate::ops::bundle::{
+    Dataset, NoBundle, Planned, Planning, Recipes, Revisions, git_id, parents, root_of, said_by,
+};
 use crate::ops::local;
 use crate::pack::Blob;
 use crate::table::Recipe;
@@ -26,13 +28,16 @@ const TOGETHER: usize = 64;
 /// Times it is begun again because somebody pushed meanwhile.
 const ATTEMPTS: usize = 16;
 
+/// What lies at each path.
+type Files = BTreeMap<Vec<u8>, Planned>;
+
 /// A version as it will be.
 struct Anew {
     from: Blob,
     /// With those of its pages that can be read.
     root: Root,
     /// What lies on the others.
-    lost: BTreeMap<Vec<u8>, Planned>,
+    lost: Files,
 }
 
 /// Gives other roots to versions in `damage` that can be made anew from the commits of these clones, and takes them out of it. How many
@@ -73,9 +78,12 @@ fn remake_some(
         catalog.settle()?;
         let mut anew = Vec::new();
         for bundle in some {
-            let folder = folder(scratch)?;
+            let (folder, hit) = (folder(scratch)?, &damage.versions[bundle]);
+            let Some(commit) = clone.commit(hit) else { continue };
+            let Some((root, is_whole)) = clone.root_of(catalog, *bundle, commit) else { continue };
             // Whatever is in the way: somebody else may have what this clone has not, and the version is told as lost if nobody has.
-            anew.extend(clone.anew(catalog, *bundle, &damage.versions[bundle], folder.path()));
+            let Some(all) = clone.files(&root, commit, folder.path())? else { continue };
+            anew.extend(version(catalog, root, is_whole, hit, all));
         }
         if anew.is_empty() {
             return Ok(BTreeSet::new());
@@ -116,28 +124,18 @@ fn write(catalog: &mut Catalog, repo: RepoId, anew: &[Anew]) -> Result<(), Catal
 }
 
 impl Clone {
-    /// The version, if this clone has its commit and the store all that is in it.
-    fn anew(&self, catalog: &Catalog, id: BundleId, hit: &Unreadable, scratch: &Path) -> Option<Anew> {
-        let known = catalog.state().bundles().get(&id)?;
-        let commit = self.objects.known(ObjectId::try_from(hit.commit?.as_bytes()).ok()?)?;
-        let (mut root, is_whole) = match root_of(catalog, id) {
-            Ok(root) => (root, true),
-            Err(_) => (self.root(catalog, id, commit)?, false),
-        };
-        let dataset = Dataset { path: root.facts.path.clone(), lfs_only: root.facts.include.is_some() };
-        let mut all = self.files(&dataset, commit, scratch)?;
-        let live = catalog.find(known.repo, &oids(&all)).ok()?;
-        let is_live = |it: &Planned| match it {
-            Planned::File { oid, size, .. } => live.get(oid).is_some_and(|row| row.size == *size),
-            Planned::Link(_) | Planned::Module(_) => true,
-        };
-        if is_whole {
-            all.retain(|path, _| !is_below_any(path, &root.facts.redacted));
-        } else {
-            root.facts.redacted = taken_out(catalog, id, &mut all, is_live)?;
+    /// The commit of a version, if this clone has it.
+    fn commit(&self, hit: &Unreadable) -> Option<ObjectId> {
+        self.objects.known(ObjectId::try_from(hit.commit?.as_bytes()).ok()?)
+    }
+
+    /// The root of a version, and whether it is the one that it has: else it has no pages.
+    fn root_of(&self, catalog: &Catalog, id: BundleId, commit: ObjectId) -> Option<(Root, bool)> {
+        catalog.state().bundles().get(&id)?;
+        match root_of(catalog, id) {
+            Ok(root) => Some((root, true)),
+            Err(_) => Some((self.root(catalog, id, commit)?, false)),
         }
-        let lost = rest(&mut root, hit, all, is_whole)?;
-        lost.values().all(is_live).then_some(Anew { from: known.root, root, lost })
     }
 
     /// A root without pages that says what the commit does.
@@ -159,24 +157,49 @@ impl Clone {
         Some(Root { id, repo, facts, pages: vec![] })
     }
 
-    /// What the commit has at the dataset's path.
-    fn files(
-        &self,
-        dataset: &Dataset,
-        commit: ObjectId,
-        scratch: &Path,
-    ) -> Option<BTreeMap<Vec<u8>, Planned>> {
-        let all = Planning::of_all((&self.repo, &self.objects), dataset, commit, scratch).ok()?;
+    /// What the commit has at the dataset's path, if all of that is here; an error if there is no room for it.
+    fn files(&self, root: &Root, commit: ObjectId, scratch: &Path) -> Result<Option<Files>, NotRepaired> {
+        let dataset = Dataset { path: root.facts.path.clone(), lfs_only: root.facts.include.is_some() };
+        let all = match Planning::of_all((&self.repo, &self.objects), &dataset, commit, scratch) {
+            Ok(all) => all,
+            Err(NoBundle::Scratch { path, source }) => return Err(NotRepaired::Scratch { path, source }),
+            Err(_) => return Ok(None),
+        };
         let mut read: BTreeMap<PathBuf, (Oid, u64)> = BTreeMap::new();
         for file in all.uploads().into_iter().filter(|file| file.oid.is_none()) {
-            let oid = local::oid_of(&file.path).ok()?;
+            let unread = |source| NotRepaired::Scratch { path: file.path.display().to_string(), source };
+            let oid = local::oid_of(&file.path).map_err(unread)?;
             read.insert(file.path, (oid, file.size));
         }
-        Some(all.changes(&read).into_iter().filter_map(|(path, planned)| Some((path, planned?))).collect())
+        let all = all.changes(&read).into_iter();
+        Ok(Some(all.filter_map(|(path, planned)| Some((path, planned?))).collect()))
     }
 }
 
-fn oids(all: &BTreeMap<Vec<u8>, Planned>) -> Vec<Oid> {
+/// The version with what its commit has, if the store has all of that.
+fn version(
+    catalog: &Catalog,
+    mut root: Root,
+    is_whole: bool,
+    hit: &Unreadable,
+    mut all: Files,
+) -> Option<Anew> {
+    let known = catalog.state().bundles().get(&root.id)?;
+    let live = catalog.find(known.repo, &oids(&all)).ok()?;
+    let is_live = |it: &Planned| match it {
+        Planned::File { oid, size, .. } => live.get(oid).is_some_and(|row| row.size == *size),
+        Planned::Link(_) | Planned::Module(_) => true,
+    };
+    if is_whole {
+        all.retain(|path, _| !is_below_any(path, &root.facts.redacted));
+    } else {
+        root.facts.redacted = taken_out(catalog, root.id, &mut all, is_live)?;
+    }
+    let lost = rest(&mut root, hit, all, is_whole)?;
+    lost.values().all(is_live).then_some(Anew { from: known.root, root, lost })
+}
+
+fn oids(all: &Files) -> Vec<Oid> {
     let oid = |planned: &Planned| match planned {
         Planned::File { oid, .. } => Some(*oid),
         Planned::Link(_) | Planned::Module(_) => None,
@@ -193,7 +216,7 @@ fn is_below_any(path: &[u8], folders: &[ByteBuf]) -> bool {
 fn taken_out(
     catalog: &Catalog,
     id: BundleId,
-    all: &mut BTreeMap<Vec<u8>, Planned>,
+    all: &mut Files,
     is_live: impl Fn(&Planned) -> bool,
 ) -> Option<Vec<ByteBuf>> {
     let repo = catalog.state().bundles()[&id].repo;
@@ -219,12 +242,7 @@ fn taken_out(
 }
 
 /// What lies on the pages that cannot be read, which go from the root: of each, what its hash in the root proves.
-fn rest(
-    root: &mut Root,
-    hit: &Unreadable,
-    all: BTreeMap<Vec<u8>, Planned>,
-    is_whole: bool,
-) -> Option<BTreeMap<Vec<u8>, Planned>> {
+fn rest(root: &mut Root, hit: &Unreadable, all: Files, is_whole: bool) -> Option<Files> {
     if !is_whole {
         return Some(all);
     }
@@ -233,7 +251,7 @@ fn rest(
     for (at, page) in root.pages.iter().enumerate().filter(|(_, page)| is_hit(&page.first)) {
         let end = root.pages.get(at + 1).map(|next| &next.first);
         let own = all.range(page.first.clone()..).take_while(|(path, _)| end.is_none_or(|end| *path < end));
-        let own: BTreeMap<Vec<u8>, Planned> = own.map(|(path, it)| (path.clone(), it.clone())).collect();
+        let own: Files = own.map(|(path, it)| (path.clone(), it.clone())).collect();
         let entries: Vec<Entry> = own.iter().map(entry).collect();
         if page_hash(&entries) != page.hash {
             return None;
@@ -451,6 +469,17 @@ mod tests {
             }
         }
         assert!(made.keys().any(|count| *count > 1), "{made:?}");
+    }
+
+    /// Nothing is left but the log and the tables in it: the clone has all of it.
+    #[test]
+    fn a_store_without_any_pack_comes_back_from_one_clone() {
+        let scene = Scene::new();
+        let told = scene.told();
+        let packs = [key::META, key::DATA].map(|folder| scene.store.list(folder, "").expect("lists"));
+        packs.iter().flatten().for_each(|it| scene.store.delete(&it.key).expect("memory"));
+        assert_eq!(repaired(&scene.store, scene.clone()), Ok(3));
+        assert_whole(&scene.store, &told, "all packs");
     }
 
     /// Only what the root proves takes the place of a page.
