@@ -231,7 +231,8 @@ fn say_how_to_mend(context: &Context, damage: Hurt) {
             "what it cannot, restore from a backup of the store, under its name",
         ],
         Hurt::Metadata => &[
-            "`git datamon repair` mends what this machine, a mirror or the rest of the store has, with --from for other stores and mirrors",
+            "`git datamon repair` mends what this machine, a mirror, the rest of the store or a clone with the commits has: run it in a clone, \
+             with --from for other clones, stores and mirrors",
             "what it cannot, restore from a backup of the store, under its name",
         ],
         Hurt::Files => &[

@@ -54,6 +54,8 @@ pub(super) fn remake(
         for (bundle, hit) in &damage.versions {
             by_repo.entry(hit.repo).or_default().push(*bundle);
         }
+        // Nothing is promised to a repo that is deleted (R14): it may be undeleted, and repaired then.
+        by_repo.retain(|repo, _| !catalog.state().repos().get(repo).is_some_and(|it| it.deleted));
         for (repo, bundles) in by_repo {
             for some in bundles.chunks(TOGETHER) {
                 let made = remake_some(catalog, repo, some, damage, clone, scratch)?;
@@ -532,6 +534,11 @@ mod tests {
         let error = repaired(&scene.store, Clone::of(&other.repo()).expect("a clone")).expect_err("lost");
         assert!(told.keys().all(|id| error.contains(&id.to_string())), "{error}");
         assert_eq!(machine(&scene.store).head().seq(), before);
+        // To a repo that is deleted nothing is promised; it may come back.
+        let mut catalog = machine(&scene.store);
+        crate::ops::repo::delete(&mut catalog, REPO).expect("deleted");
+        repaired(&scene.store, scene.clone()).expect_err("lost");
+        crate::ops::repo::undelete(&mut catalog, REPO).expect("back");
         // Nor does one that has other files under the name of the version: here the dataset is said to lie elsewhere.
         let text = format!("[[dataset]]\nid = \"{REPO}\"\nname = \"it\"\npath = \"deep\"\n");
         scene.git.commit(&[("datamon.toml", text.as_bytes())]);
