@@ -71,6 +71,11 @@ impl<'a> Datasets<'a> {
         own.into_iter().chain(self.here()).find(|it| it.repo == repo)
     }
 
+    /// The same by the commit's own word alone.
+    pub fn own_place(&self, repo: RepoId, commit: ObjectId) -> Option<Dataset> {
+        self.own(commit).ok()?.into_iter().find(|it| it.repo == repo)
+    }
+
     /// Every path that a dataset has had on the way to a commit; one that is the whole repository there is looked for nowhere else.
     pub fn paths(&self, repo: RepoId, tip: ObjectId) -> Result<Vec<Vec<u8>>, GitFailed> {
         let path = |commit| self.place(repo, commit).map(|it| it.path.into_bytes());

@@ -142,7 +142,7 @@ pub fn plan_files(
 ) -> Result<Redaction, NotRedacted> {
     let mut found = Redaction::none_of(catalog, repo)?;
     let is_meant = |entry: &Entry| oid(&entry.content).is_some_and(|oid| files.contains(&oid));
-    found.find(catalog, &is_meant)?;
+    let stay = found.find(catalog, &is_meant)?;
     if let Some(Loss { bundle, entries, .. }) = found.versions.first()
         && let Some((path, content)) = entries.iter().next()
         && let Some(oid) = oid(content)
@@ -153,10 +153,13 @@ pub fn plan_files(
     let wanted: Vec<Oid> = files.iter().copied().collect();
     let rows = catalog.find(repo, &wanted)?;
     let is_own = |oid: &Oid| rows.get(oid).is_some_and(|row| row.repo == repo);
-    if let Some(oid) = wanted.iter().find(|oid| !is_own(oid)) {
-        return Err(NotRedacted::NoFile { oid: *oid });
+    let (own, gone): (Vec<Oid>, Vec<Oid>) = wanted.iter().partition(|oid| is_own(oid));
+    // Given up before, perhaps by an earlier run of this command, is as it is wanted.
+    let redacted = catalog.redactions_of(&gone);
+    if let Some(oid) = gone.into_iter().find(|oid| !redacted.contains_key(oid)) {
+        return Err(NotRedacted::NoFile { oid });
     }
-    found.files = files.clone();
+    (found.elsewhere, found.files) = own.into_iter().partition(|oid| stay.contains(oid));
     found.ask(git, true);
     Ok(found)
 }

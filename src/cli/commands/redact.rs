@@ -98,6 +98,14 @@ pub fn run(args: &RedactArgs, context: &Context) -> Result<(), CommandError> {
     };
     let mut planned = look(&dataset.catalog)?;
     let seen: BTreeSet<BundleId> = planned.versions.iter().map(|it| it.bundle).collect();
+    if planned.versions.is_empty() && planned.files.is_empty() && !files.is_empty() {
+        let message = match planned.elsewhere.is_empty() {
+            true => "the dataset has none of the files any more: they were given up before",
+            false => "versions of other datasets have all of the files",
+        };
+        return Err(CommandError::new(Kind::NotFound, message)
+            .hint("what was done before: git datamon log --changes"));
+    }
     if planned.versions.is_empty() && planned.files.is_empty() {
         let paths: Vec<String> = paths.iter().map(|path| shown(path)).collect();
         let message = format!("no version of {} has {}", dataset.name(), paths.join(" or "));

@@ -70,7 +70,9 @@ pub fn adopt(
         return Ok(Adopted::Already(made));
     }
     let mut from = vec![bundle];
-    from.extend(parents(catalog, objects, repo, dataset, commit)?.into_iter().filter(|it| *it != bundle));
+    from.extend(
+        parents(catalog, objects, repo, dataset, commit, u64::MAX)?.into_iter().filter(|it| *it != bundle),
+    );
     let facts = Facts {
         message: root.facts.message.clone(),
         parents: from,

@@ -115,12 +115,25 @@ pub fn bundle_of(
     dataset: &Dataset,
     commit: ObjectId,
 ) -> Result<Option<BundleId>, NoBundle> {
+    bundle_before(catalog, objects, repo, dataset, commit, u64::MAX)
+}
+
+/// The same of those that came before an entry.
+fn bundle_before(
+    catalog: &Catalog,
+    objects: &Objects,
+    repo: RepoId,
+    dataset: &Dataset,
+    commit: ObjectId,
+    seq: u64,
+) -> Result<Option<BundleId>, NoBundle> {
     let state = catalog.state();
-    if let Some(made) = state.bundles_of_commit(repo, git_id(commit)).pop() {
+    let is_older = |id: &BundleId| state.bundles()[id].seq < seq;
+    if let Some(made) = state.bundles_of_commit(repo, git_id(commit)).into_iter().rfind(is_older) {
         return Ok(Some(made));
     }
     let tree = objects.tree_at(commit, &dataset.path)?;
-    Ok(tree.and_then(|tree| state.bundles_of_tree(repo, git_id(tree)).pop()))
+    Ok(tree.and_then(|tree| state.bundles_of_tree(repo, git_id(tree)).into_iter().rfind(is_older)))
 }
 
 /// The newest bundle on the first-parent history of the default branch, wherever the dataset lay at the time.
@@ -147,13 +160,14 @@ pub fn git_id(id: ObjectId) -> GitId {
     GitId::from_slice(id.as_bytes()).expect("git ids have 20 or 32 bytes")
 }
 
-/// The newest bundles among the ancestors of `commit`, one on each line of descent, the first parent's first.
+/// The newest bundles among the ancestors of `commit` that came before entry `seq`, one on each line of descent, the first parent's first.
 pub fn parents(
     catalog: &Catalog,
     objects: &Objects,
     repo: RepoId,
     dataset: &Dataset,
     commit: ObjectId,
+    seq: u64,
 ) -> Result<Vec<BundleId>, NoBundle> {
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
     let mut next: VecDeque<ObjectId> = objects.parents(commit)?.into();
@@ -161,7 +175,7 @@ pub fn parents(
         if !seen.insert(commit) || seen.len() > ANCESTORS {
             continue;
         }
-        match bundle_of(catalog, objects, repo, dataset, commit)? {
+        match bundle_before(catalog, objects, repo, dataset, commit, seq)? {
             Some(bundle) if !found.contains(&bundle) => found.push(bundle),
             Some(_) => {}
             None => next.extend(objects.parents(commit)?),
@@ -186,7 +200,7 @@ impl Planning {
             commit,
             path: String::from_utf8_lossy(&dataset.path).into_owned(),
         })?;
-        let parents = parents(catalog, objects, repo, dataset, commit)?;
+        let parents = parents(catalog, objects, repo, dataset, commit, u64::MAX)?;
         let include = dataset.lfs_only.then(|| "lfs".to_owned());
         let base = match parents.first() {
             Some(bundle) => Some(resolve::open(catalog, *bundle)?.root().clone()),

@@ -2,8 +2,9 @@
 //!
 //! A commit says what its version has; only where the bytes lie is in the store alone, and there the rows of the files say it as well. So
 //! in a clone that has the commit, the version gets another root, under its id: over the pages that are still there, or over new ones of
-//! all of it. What was taken out of it stays out, by what the root or the log says. A version of a directory has no commit, and one whose
-//! files have no rows any more is left as it is.
+//! all of it. A page is proven by its hash in the root. Where the root itself is lost nothing proves what the version had, so it is made
+//! anew only where nothing leaves a doubt: the commit itself says where the dataset lies and what is in it, the clone has all of that, and
+//! the log says what was taken out. What stays lost is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,16 +16,19 @@ use crate::bundle::{Changes, Content, Entry, Root, is_at_or_below, page_hash};
 use crate::catalog::change::{Change, Redact};
 use crate::catalog::{Catalog, CatalogError, Refusal};
 use crate::git::{Datasets, ObjectId};
-use crate::id::{BundleId, Oid, RepoId};
+use crate::id::{BundleId, Oid, PackId, RepoId};
 use crate::ops::bundle::{
     Dataset, NoBundle, Planned, Planning, Recipes, Revisions, git_id, parents, root_of, said_by,
 };
+use crate::ops::failure::Kind;
 use crate::ops::local;
 use crate::pack::Blob;
 use crate::table::Recipe;
 
-/// Versions of one entry, whose files are in memory together.
-const TOGETHER: usize = 64;
+/// Versions of one entry.
+const MOST_VERSIONS: usize = 64;
+/// Files of one entry, which are in memory together; a version may have more.
+const MOST_FILES: usize = 200_000;
 /// Times it is begun again because somebody pushed meanwhile.
 const ATTEMPTS: usize = 16;
 
@@ -48,7 +52,7 @@ pub(super) fn remake(
     clones: &[Clone],
     scratch: &Path,
 ) -> Result<u64, NotRepaired> {
-    let mut done = 0;
+    let (mut done, mut redactions) = (0, Redactions::default());
     for clone in clones {
         let mut by_repo: BTreeMap<RepoId, Vec<BundleId>> = BTreeMap::new();
         for (bundle, hit) in &damage.versions {
@@ -57,40 +61,68 @@ pub(super) fn remake(
         // Nothing is promised to a repo that is deleted (R14): it may be undeleted, and repaired then.
         by_repo.retain(|repo, _| !catalog.state().repos().get(repo).is_some_and(|it| it.deleted));
         for (repo, bundles) in by_repo {
-            for some in bundles.chunks(TOGETHER) {
-                let made = remake_some(catalog, repo, some, damage, clone, scratch)?;
+            let mut left = bundles.as_slice();
+            while !left.is_empty() {
+                let (taken, made) =
+                    remake_some(catalog, repo, left, damage, (clone, &mut redactions), scratch)?;
+                left = &left[taken..];
                 damage.versions.retain(|bundle, _| !made.contains(bundle));
                 done += made.len() as u64;
             }
         }
     }
+    // What was given up meanwhile is not lost.
+    damage.versions.retain(|bundle, _| catalog.state().bundles().contains_key(bundle));
     Ok(done)
 }
 
+/// The first of these versions, in one entry: how many it looked at, and which it made.
 fn remake_some(
     catalog: &mut Catalog,
     repo: RepoId,
-    some: &[BundleId],
+    bundles: &[BundleId],
     damage: &Damage,
-    clone: &Clone,
+    (clone, redactions): (&Clone, &mut Redactions),
     scratch: &Path,
-) -> Result<BTreeSet<BundleId>, NotRepaired> {
+) -> Result<(usize, BTreeSet<BundleId>), NotRepaired> {
+    let mut most = MOST_VERSIONS;
     for _ in 0..ATTEMPTS {
         // What an earlier run of this machine left may change what roots there are.
         catalog.settle()?;
-        let mut anew = Vec::new();
-        for bundle in some {
+        let is_known = redactions.read(catalog);
+        let (mut anew, mut files, mut taken) = (Vec::new(), 0, 0);
+        for bundle in bundles {
+            if taken == most || files > MOST_FILES {
+                break;
+            }
+            taken += 1;
             let (folder, hit) = (folder(scratch)?, &damage.versions[bundle]);
             let Some(commit) = clone.commit(hit) else { continue };
-            let Some((root, is_whole)) = clone.root_of(catalog, *bundle, commit) else { continue };
+            let Some((root, is_whole)) = clone.root_of(catalog, *bundle, hit, commit) else { continue };
             // Whatever is in the way: somebody else may have what this clone has not, and the version is told as lost if nobody has.
             let Some(all) = clone.files(&root, commit, folder.path())? else { continue };
-            anew.extend(version(catalog, root, is_whole, hit, all));
+            let own = redactions.found.iter().filter(|it| it.repo == repo);
+            let own = if is_known || is_whole { own.collect::<Vec<_>>() } else { continue };
+            if let Some(it) = version(catalog, root, is_whole, hit, all, &own) {
+                files += it.lost.len();
+                anew.push(it);
+            }
         }
         if anew.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok((taken, BTreeSet::new()));
         }
         match write(catalog, repo, &anew) {
+            Ok(()) => return Ok((taken, anew.iter().map(|it| it.root.id).collect())),
+            Err(CatalogError::Refused(Refusal::RepoDeleted { .. } | Refusal::RepoMoved { .. })) => {
+                return Ok((bundles.len(), BTreeSet::new()));
+            }
+            // One that has to do with what is damaged besides costs no other.
+            Err(CatalogError::Table(_) | CatalogError::Pack(_) | CatalogError::NoData { .. })
+                if most == 1 =>
+            {
+                return Ok((taken, BTreeSet::new()));
+            }
+            Err(CatalogError::Table(_) | CatalogError::Pack(_) | CatalogError::NoData { .. }) => most = 1,
             Err(CatalogError::Refused(
                 Refusal::Overtaken { .. }
                 | Refusal::BaseRevised { .. }
@@ -99,14 +131,35 @@ fn remake_some(
                 | Refusal::OwnCondemned { .. }
                 | Refusal::BelowFloor { .. },
             )) => catalog.refresh()?,
-            other => {
-                other?;
-                return Ok(anew.iter().map(|it| it.root.id).collect());
-            }
+            Err(error) => return Err(error.into()),
         }
     }
     // Others push all the time; what is left is told, and the next run begins with it.
-    Ok(BTreeSet::new())
+    Ok((bundles.len(), BTreeSet::new()))
+}
+
+/// What was taken out, by everything that the log says.
+#[derive(Default)]
+struct Redactions {
+    /// Entries that were read.
+    upto: u64,
+    found: Vec<Redact>,
+}
+
+impl Redactions {
+    /// Reads on; whether all of the log could be read.
+    fn read(&mut self, catalog: &Catalog) -> bool {
+        while self.upto < catalog.state().next() {
+            let Ok(record) = catalog.change(self.upto) else { return false };
+            if let Change::Redact(redact) = record.change
+                && !redact.paths.is_empty()
+            {
+                self.found.push(redact);
+            }
+            self.upto += 1;
+        }
+        true
+    }
 }
 
 fn write(catalog: &mut Catalog, repo: RepoId, anew: &[Anew]) -> Result<(), CatalogError> {
@@ -132,27 +185,40 @@ impl Clone {
     }
 
     /// The root of a version, and whether it is the one that it has: else it has no pages.
-    fn root_of(&self, catalog: &Catalog, id: BundleId, commit: ObjectId) -> Option<(Root, bool)> {
+    fn root_of(
+        &self,
+        catalog: &Catalog,
+        id: BundleId,
+        hit: &Unreadable,
+        commit: ObjectId,
+    ) -> Option<(Root, bool)> {
         catalog.state().bundles().get(&id)?;
         match root_of(catalog, id) {
+            // It was out of reach, or is mended by now: its pages were not looked at.
+            Ok(_) if hit.pages.is_empty() => None,
             Ok(root) => Some((root, true)),
-            Err(_) => Some((self.root(catalog, id, commit)?, false)),
+            Err(error) if matches!(Kind::of_catalog(&error), Kind::Integrity | Kind::NotFound) => {
+                Some((self.root(catalog, id, commit)?, false))
+            }
+            Err(_) => None,
         }
     }
 
     /// A root without pages that says what the commit does.
     fn root(&self, catalog: &Catalog, id: BundleId, commit: ObjectId) -> Option<Root> {
-        let (repo, tree) = (catalog.state().bundles()[&id].repo, catalog.state().bundles()[&id].tree?);
-        let datasets = Datasets::of(&self.repo, &self.objects).ok()?;
-        let named = datasets.place(repo, commit)?;
-        let dataset = Dataset::from(&named);
-        // By other rules it is another version.
+        let known = &catalog.state().bundles()[&id];
+        let (repo, tree) = (known.repo, known.tree?);
+        // Where the history ends is not where the parents do.
+        if self.repo.git().run(["rev-parse", "--is-shallow-repository"]).ok()? != b"false\n" {
+            return None;
+        }
+        let dataset = Dataset::from(&Datasets::of(&self.repo, &self.objects).ok()?.own_place(repo, commit)?);
         let found = self.objects.tree_at(commit, &dataset.path).ok()??;
         if git_id(found) != tree {
             return None;
         }
         let mut facts = said_by(&self.repo, commit, false).ok()?;
-        facts.parents = parents(catalog, &self.objects, repo, &dataset, commit).ok()?;
+        facts.parents = parents(catalog, &self.objects, repo, &dataset, commit, known.seq).ok()?;
         (facts.commit, facts.tree) = (Some(git_id(commit)), Some(tree));
         facts.include = dataset.lfs_only.then(|| "lfs".to_owned());
         facts.path = dataset.path;
@@ -162,6 +228,9 @@ impl Clone {
     /// What the commit has at the dataset's path, if all of that is here; an error if there is no room for it.
     fn files(&self, root: &Root, commit: ObjectId, scratch: &Path) -> Result<Option<Files>, NotRepaired> {
         let dataset = Dataset { path: root.facts.path.clone(), lfs_only: root.facts.include.is_some() };
+        if !self.has_all(&dataset, commit) {
+            return Ok(None);
+        }
         let all = match Planning::of_all((&self.repo, &self.objects), &dataset, commit, scratch) {
             Ok(all) => all,
             Err(NoBundle::Scratch { path, source }) => return Err(NotRepaired::Scratch { path, source }),
@@ -176,26 +245,38 @@ impl Clone {
         let all = all.changes(&read).into_iter();
         Ok(Some(all.filter_map(|(path, planned)| Some((path, planned?))).collect()))
     }
+
+    /// Whether this clone has each file and link there: a partial one would take a pointer that it lacks for none.
+    fn has_all(&self, dataset: &Dataset, commit: ObjectId) -> bool {
+        let tree = self.objects.tree_at(commit, &dataset.path).ok().flatten();
+        let Some(Ok(all)) = tree.map(|tree| self.objects.delta(None, tree)) else { return false };
+        let mut items = all.into_values().flatten().filter(|item| item.mode != 0o160_000);
+        items.all(|item| self.objects.known(item.id).is_some())
+    }
 }
 
-/// The version with what its commit has, if the store has all of that.
+/// The version with what its commit has, if the store has all of that, and the log leaves no doubt of what was taken out.
 fn version(
     catalog: &Catalog,
     mut root: Root,
     is_whole: bool,
     hit: &Unreadable,
     mut all: Files,
+    redactions: &[&Redact],
 ) -> Option<Anew> {
     let known = catalog.state().bundles().get(&root.id)?;
     let live = catalog.find(known.repo, &oids(&all)).ok()?;
+    let is_there = |pack: &PackId| catalog.state().packs().contains_key(pack);
     let is_live = |it: &Planned| match it {
-        Planned::File { oid, size, .. } => live.get(oid).is_some_and(|row| row.size == *size),
+        Planned::File { oid, size, .. } => {
+            live.get(oid).is_some_and(|row| row.size == *size && row.packs().iter().all(is_there))
+        }
         Planned::Link(_) | Planned::Module(_) => true,
     };
     if is_whole {
         all.retain(|path, _| !is_below_any(path, &root.facts.redacted));
     } else {
-        root.facts.redacted = taken_out(catalog, root.id, &mut all, is_live)?;
+        root.facts.redacted = taken_out(root.id, &mut all, redactions, is_live)?;
     }
     let lost = rest(&mut root, hit, all, is_whole)?;
     lost.values().all(is_live).then_some(Anew { from: known.root, root, lost })
@@ -213,31 +294,29 @@ fn is_below_any(path: &[u8], folders: &[ByteBuf]) -> bool {
     folders.iter().any(|folder| is_at_or_below(path, folder))
 }
 
-/// Takes out of `all` what redactions took out of this version, or out of the one that it was made from: who redacts a path gives its
-/// files up, so what has a row was put there again.
+/// Takes out of `all` what redactions took out of this version, or out of the one that it was made from. The first are told by the log. Of
+/// the others only a file is certain that was given up then and has no row since: one that has may be there again, or may not.
 fn taken_out(
-    catalog: &Catalog,
     id: BundleId,
     all: &mut Files,
+    redactions: &[&Redact],
     is_live: impl Fn(&Planned) -> bool,
 ) -> Option<Vec<ByteBuf>> {
-    let repo = catalog.state().bundles()[&id].repo;
     let mut out = BTreeSet::new();
-    for seq in (0..catalog.state().next()).rev() {
-        // Where the log does not say what was taken out, nobody knows.
-        let Change::Redact(Redact { repo: of, paths, bundles, .. }) = catalog.change(seq).ok()?.change else {
-            continue;
-        };
-        if of != repo {
-            continue;
-        }
+    // The last first: what was taken out of this version it had, whatever was taken out before.
+    for Redact { paths, bundles, keys, .. } in redactions.iter().rev() {
         let is_own = bundles.iter().any(|it| it.bundle == id);
+        let is_given_up = |it: &Planned| match it {
+            Planned::File { oid, .. } => keys.contains(oid) && !is_live(it),
+            Planned::Link(_) | Planned::Module(_) => false,
+        };
         for path in paths {
-            let had = all.len();
-            all.retain(|it, planned| !(is_at_or_below(it, &path) && (is_own || !is_live(planned))));
-            if is_own || all.len() < had {
-                out.insert(path);
+            let below: Vec<Vec<u8>> = all.keys().filter(|it| is_at_or_below(it, path)).cloned().collect();
+            if !below.iter().all(|it| is_own || is_given_up(&all[it])) {
+                return None;
             }
+            below.iter().for_each(|it| drop(all.remove(it)));
+            out.extend((!below.is_empty()).then(|| path.clone()));
         }
     }
     Some(out.into_iter().collect())
@@ -339,16 +418,20 @@ mod tests {
 
         /// Commits these files, those of which git-lfs has some, and makes the version.
         fn version(&self, files: &[(&str, &[u8])]) -> BundleId {
+            self.version_of(&Dataset::default(), files)
+        }
+
+        fn version_of(&self, dataset: &Dataset, files: &[(&str, &[u8])]) -> BundleId {
             let pointers: Vec<Vec<u8>> =
                 files.iter().map(|(path, bytes)| self.pointer(path, bytes)).collect();
             let files: Vec<(&str, &[u8])> =
                 files.iter().zip(&pointers).map(|((path, _), bytes)| (*path, &bytes[..])).collect();
             self.git.commit(&files);
+            // One above it has the same tree, and is no parent of this version.
+            self.git.commit(&[]);
             let (repo, objects): (Repo, Objects) = (self.git.repo(), self.git.objects());
             let commit = objects.commit("HEAD").expect("a commit");
-            let dataset = Dataset::default();
-            let place =
-                Place { repo: &repo, objects: &objects, dataset: &dataset, id: REPO, name: Some("it") };
+            let place = Place { repo: &repo, objects: &objects, dataset, id: REPO, name: Some("it") };
             make(&mut machine(&self.store), place, commit, Wanted::default(), &Silent).expect("made").0
         }
 
@@ -473,6 +556,60 @@ mod tests {
         assert!(made.keys().any(|count| *count > 1), "{made:?}");
     }
 
+    /// What was taken out before the version was made, and came back without it, is no doubt of this version's, but nothing proves that.
+    #[test]
+    fn where_the_log_leaves_a_doubt_a_lost_root_stays_lost() {
+        let scene = Scene::new();
+        let told = scene.told();
+        let [first, second, third] = *told.keys().collect::<Vec<_>>() else { panic!("three") };
+        // As `git lfs push --all` does.
+        let path = scene.git.beside("back");
+        fs::write(&path, b"taken out before there are others").expect("written");
+        let back = crate::ops::upload::Upload { oid: None, size: 33, path, previous: None };
+        let done = crate::ops::upload::upload(&mut machine(&scene.store), REPO, &[back], &[], &Silent);
+        assert!(done.expect("uploaded").failed.is_empty());
+        metas(&scene.store).iter().for_each(|pack| scene.store.delete(pack).expect("memory"));
+        let error = repaired(&scene.store, scene.clone()).expect_err("two are lost");
+        assert!(!error.contains(&first.to_string()), "{error}");
+        assert!(error.contains(&second.to_string()) && error.contains(&third.to_string()), "{error}");
+        assert_eq!(said(&machine(&scene.store), *first), told[first]);
+    }
+
+    /// It has the trees, and no pointer.
+    #[test]
+    fn a_clone_that_lacks_files_of_git_makes_no_version_without_them() {
+        for include in ["", "include = \"lfs\"\n"] {
+            let scene = Scene::new();
+            let manifest = format!("[[dataset]]\nid = \"{REPO}\"\nname = \"it\"\npath = \"data\"\n{include}");
+            scene.git.commit(&[("datamon.toml", manifest.as_bytes())]);
+            let dataset = Dataset { path: b"data".to_vec(), lfs_only: !include.is_empty() };
+            let id = scene.version_of(&dataset, &[("data/a.bin", b"of git-lfs"), ("data/b", b"of git")]);
+            let told = BTreeMap::from([(id, said(&machine(&scene.store), id))]);
+            metas(&scene.store).iter().for_each(|pack| scene.store.delete(pack).expect("memory"));
+            let git = &scene.git.git;
+            git.run(["config", "uploadpack.allowFilter", "true"]).expect("set");
+            let (from, to) = (format!("file://{}", scene.git.path().display()), scene.git.beside("partial"));
+            let to = to.to_str().expect("text");
+            git.run(["clone", "-q", "--filter=blob:none", "--no-checkout", &from, to]).expect("cloned");
+            let partial = Repo::found_by(scene.git.git_at(Path::new(to))).expect("found");
+            repaired(&scene.store, Clone::of(&partial).expect("a clone")).expect_err("lost");
+            assert_eq!(repaired(&scene.store, scene.clone()), Ok(1), "{include}");
+            assert_whole(&scene.store, &told, include);
+        }
+    }
+
+    /// What the work tree says today is not what the version was made by.
+    #[test]
+    fn a_commit_that_does_not_say_what_its_dataset_is_makes_no_root() {
+        let scene = Scene::new();
+        let manifest = format!("[repo]\nid = \"{REPO}\"\nname = \"it\"\n");
+        scene.version(&[("a.bin", b"of git-lfs"), ("b", b"of git")]);
+        scene.version(&[("datamon.toml", manifest.as_bytes())]);
+        metas(&scene.store).iter().for_each(|pack| scene.store.delete(pack).expect("memory"));
+        let error = repaired(&scene.store, scene.clone()).expect_err("one is lost");
+        assert_eq!(error.matches("Unreadable").count(), 1, "{error}");
+    }
+
     /// Nothing is left but the log and the tables in it: the clone has all of it.
     #[test]
     fn a_store_without_any_pack_comes_back_from_one_clone() {
@@ -490,7 +627,7 @@ mod tests {
         let file = |n: u8| Planned::File { executable: false, oid: Oid::from_bytes([n; 32]), size: 1 };
         let all = |n: u8| BTreeMap::from([(b"a".to_vec(), file(1)), (b"b".to_vec(), file(n))]);
         let entries: Vec<Entry> = all(2).iter().map(entry).collect();
-        let blob = Blob { pack: crate::id::PackId::from_bytes([1; 16]), offset: 0, stored: 1 };
+        let blob = Blob { pack: PackId::from_bytes([1; 16]), offset: 0, stored: 1 };
         let page = PageRef { first: b"a".to_vec(), rows: 2, bytes: 2, blob, hash: page_hash(&entries) };
         let root = Root { id: BundleId::new(), repo: REPO, facts: Facts::default(), pages: vec![page] };
         let hit = Unreadable { repo: REPO, commit: None, pages: vec![(b"a".to_vec(), 2)] };
