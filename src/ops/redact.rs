@@ -255,14 +255,7 @@ impl Redaction {
                 return Err(NotRedacted::Reached { files: planned.reached.into_iter().collect() });
             }
             match planned.write(catalog) {
-                Err(CatalogError::Refused(
-                    Refusal::Overtaken { .. }
-                    | Refusal::BaseRevised { .. }
-                    | Refusal::BundleUnknown { .. }
-                    | Refusal::NotInTable { .. }
-                    | Refusal::OwnCondemned { .. }
-                    | Refusal::BelowFloor { .. },
-                )) => {
+                Err(CatalogError::Refused(refusal)) if refusal.outdates_plan() => {
                     catalog.refresh()?;
                     let anew = again(catalog)?;
                     // An earlier run of this machine, whose entry landed only now.

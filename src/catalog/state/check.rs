@@ -179,6 +179,12 @@ impl Refusal {
             _ => Remedy::GiveUp,
         }
     }
+
+    /// Whether what was read of versions is another by now, so that a change of them is to be planned anew.
+    pub fn outdates_plan(&self) -> bool {
+        let is_moved = matches!(self.remedy(), Remedy::Restart | Remedy::RedoWithout(_));
+        is_moved || matches!(self, Refusal::BundleUnknown { .. })
+    }
 }
 
 impl State {

@@ -123,14 +123,7 @@ fn remake_some(
                 return Ok((taken, BTreeSet::new()));
             }
             Err(CatalogError::Table(_) | CatalogError::Pack(_) | CatalogError::NoData { .. }) => most = 1,
-            Err(CatalogError::Refused(
-                Refusal::Overtaken { .. }
-                | Refusal::BaseRevised { .. }
-                | Refusal::BundleUnknown { .. }
-                | Refusal::NotInTable { .. }
-                | Refusal::OwnCondemned { .. }
-                | Refusal::BelowFloor { .. },
-            )) => catalog.refresh()?,
+            Err(CatalogError::Refused(refusal)) if refusal.outdates_plan() => catalog.refresh()?,
             Err(error) => return Err(error.into()),
         }
     }
@@ -276,7 +269,7 @@ fn version(
     if is_whole {
         all.retain(|path, _| !is_below_any(path, &root.facts.redacted));
     } else {
-        root.facts.redacted = taken_out(root.id, &mut all, redactions, is_live)?;
+        root.facts.redacted = taken_out(root.id, &mut all, redactions, |oid| live.contains_key(oid))?;
     }
     let lost = rest(&mut root, hit, all, is_whole)?;
     lost.values().all(is_live).then_some(Anew { from: known.root, root, lost })
@@ -300,14 +293,14 @@ fn taken_out(
     id: BundleId,
     all: &mut Files,
     redactions: &[&Redact],
-    is_live: impl Fn(&Planned) -> bool,
+    has_row: impl Fn(&Oid) -> bool,
 ) -> Option<Vec<ByteBuf>> {
     let mut out = BTreeSet::new();
     // The last first: what was taken out of this version it had, whatever was taken out before.
     for Redact { paths, bundles, keys, .. } in redactions.iter().rev() {
         let is_own = bundles.iter().any(|it| it.bundle == id);
         let is_given_up = |it: &Planned| match it {
-            Planned::File { oid, .. } => keys.contains(oid) && !is_live(it),
+            Planned::File { oid, .. } => keys.contains(oid) && !has_row(oid),
             Planned::Link(_) | Planned::Module(_) => false,
         };
         for path in paths {
